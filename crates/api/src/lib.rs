@@ -1,0 +1,15 @@
+//! The Kubernetes API as data: kinds, schema facts, the dynamic tree, and every pure rule on them. No I/O here.
+//!
+//! Between decode and store an object is one [`Value`] (D3); at rest and on the wire to watchers it is one
+//! [`Object`]. What a kind is, is told by one [`Kind`] in one table (D1), for built-in kinds and CRDs alike.
+
+pub mod field;
+pub mod key;
+pub mod kind;
+pub mod object;
+pub mod value;
+
+pub use key::{Key, Resource, Revision, Uid};
+pub use kind::{Kind, Kinds, Rules};
+pub use object::Object;
+pub use value::{Map, Value};

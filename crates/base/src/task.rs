@@ -1,0 +1,98 @@
+//! Tasks with a name, an owner and a cancel path. A panic in one is caught, logged with its name and ends only it.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+/// Tells a task to stop; children stop with their parent.
+pub use tokio_util::sync::CancellationToken as Token;
+
+/// Spawns a task that is known by `name` in logs. A panic is logged and swallowed: the handle then yields `None`.
+pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<Option<F::Output>>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(async move {
+        match AssertUnwindSafe(future).catch_unwind().await {
+            Ok(output) => Some(output),
+            Err(panic) => {
+                tracing::error!(task = name, panic = panic_text(&*panic), "a task panicked");
+                None
+            }
+        }
+    })
+}
+
+/// What a panic said, for a log line.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text")
+}
+
+/// The tasks of one owner: stopped together, waited for together.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    token: Token,
+    tracker: TaskTracker,
+}
+
+impl Tasks {
+    pub fn new() -> Tasks {
+        Tasks::default()
+    }
+
+    /// Tasks that stop when `token` is cancelled, at the latest.
+    pub fn under(token: &Token) -> Tasks {
+        Tasks { token: token.child_token(), tracker: TaskTracker::new() }
+    }
+
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Spawns a task that is dropped at its next `.await` once the owner stops.
+    pub fn spawn<F>(&self, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let token = self.token.clone();
+        let _detached = spawn(
+            name,
+            self.tracker.track_future(async move {
+                token.run_until_cancelled(future).await;
+            }),
+        );
+    }
+
+    /// Cancels all tasks and waits until each has ended.
+    pub async fn stop(&self) {
+        self.token.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_only_its_task() {
+        assert_eq!(spawn("falls", async { panic!("on data") }).await.unwrap(), None::<()>);
+        assert_eq!(spawn("stands", async { 7 }).await.unwrap(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn stopping_ends_all_tasks() {
+        let tasks = Tasks::new();
+        tasks.spawn("waits", std::future::pending());
+        tasks.stop().await;
+    }
+}
