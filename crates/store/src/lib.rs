@@ -3,8 +3,13 @@
 //! Engines stand behind [`Store`] and pass one contract suite (`contract`). Only `apiserver` uses a store; everyone
 //! else reads a `client::Cache`. Values are opaque here: JSON of the storage version without `resourceVersion` (D3).
 
+pub mod sqlite;
+mod watchers;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use sqlite::Sqlite;
 
 pub use api::{Key, Revision};
 
@@ -132,6 +137,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// A revision at or after every write answered so far (on SQLite a load, on etcd a quorum read).
     async fn current(&self) -> Result<Revision, Error>;
+
+    /// The first revision that can have been given since the store was opened. Writes that were only
+    /// [`Durability::Relaxed`] or [`Durability::Volatile`] may be missing before it: a watch on such a kind from an
+    /// older revision gets 410 Gone.
+    fn epoch(&self) -> Revision;
 
     /// Bytes that the store takes on disk.
     async fn size(&self) -> Result<u64, Error>;

@@ -1,0 +1,96 @@
+//! The SQLite engine: the contract, and what only a file has: restarts, damage, limits.
+
+mod contract;
+
+use contract::{key, put};
+use store::sqlite::Options;
+use store::{Durability, Error, Expect, Revision, Sqlite, Store, Write};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    contract::run(async || {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Sqlite::open(&folder.path().join(format!("{number}/state.db")), Options::default()).unwrap()
+    })
+    .await;
+}
+
+fn open(folder: &tempfile::TempDir) -> Result<Sqlite, Error> {
+    Sqlite::open(&folder.path().join("state.db"), Options::default())
+}
+
+#[tokio::test]
+async fn a_restart_keeps_values_history_and_the_counter() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).unwrap();
+    let first = store.write(put("core/pods/a/x", Expect::Absent, "1")).await.unwrap();
+    let second = store.write(put("core/pods/a/x", Expect::At(first), "2")).await.unwrap();
+    let event = Write { durability: Durability::Relaxed, ..put("core/events/a/e", Expect::Absent, "e") };
+    let third = store.write(event).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = open(&folder).unwrap();
+    assert_eq!(store.epoch(), third, "a clean stop gives the reserved revisions back");
+    assert_eq!(store.get(&key("core/pods/a/x"), None).await.unwrap().unwrap().revision, second);
+    assert!(store.get(&key("core/events/a/e"), None).await.unwrap().is_some(), "a clean stop flushes");
+    let mut watch = store.watch("core/pods/", first).await.unwrap();
+    assert_eq!(contract::next(&mut watch, 1).await[0].revision, second);
+    assert!(store.write(put("core/pods/a/y", Expect::Absent, "1")).await.unwrap() > third);
+}
+
+#[tokio::test]
+async fn only_one_process_opens_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let _held = open(&folder).unwrap();
+    match open(&folder) {
+        Err(Error::Unusable(text)) => assert!(text.contains("another process"), "{text}"),
+        other => panic!("{:?}", other.err()),
+    }
+}
+
+#[tokio::test]
+async fn damage_and_strangers_are_refused_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let check = |text: &str| match open(&folder) {
+        Err(Error::Unusable(said)) => assert!(said.contains(text), "{said}"),
+        other => panic!("{:?}", other.err()),
+    };
+    std::fs::write(&path, "this is no database, and long enough to be read as a header of one ".repeat(40))
+        .unwrap();
+    check("damaged");
+    std::fs::remove_file(&path).unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE kine (id)").unwrap();
+    check("no skiff database");
+    std::fs::remove_file(&path).unwrap();
+    drop(open(&folder).unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    check("newer skiff");
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_writes_and_takes_deletes() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { limit: 1 << 20, ..Options::default() };
+    let store = Sqlite::open(&folder.path().join("state.db"), options).unwrap();
+    let value = "x".repeat(100_000);
+    let mut written: Vec<(String, Revision)> = Vec::new();
+    let error = loop {
+        let name = format!("core/secrets/a/{}", written.len());
+        match store.write(put(&name, Expect::Absent, &value)).await {
+            Ok(revision) => written.push((name, revision)),
+            Err(error) => break error,
+        }
+        assert!(written.len() < 100, "the limit does not hold");
+    };
+    assert!(matches!(error, Error::Full(_)), "{error}");
+    let mut last = Revision(0);
+    for (name, revision) in written.drain(..) {
+        last = store.write(Write { value: None, ..put(&name, Expect::At(revision), "") }).await.unwrap();
+    }
+    store.compact(last).await.unwrap();
+    assert!(store.size().await.unwrap() < 200_000, "a compaction gives the space back");
+    store.write(put("core/secrets/a/again", Expect::Absent, &value)).await.unwrap();
+}
