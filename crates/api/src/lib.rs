@@ -7,6 +7,8 @@ pub mod field;
 pub mod key;
 pub mod kind;
 pub mod object;
+pub mod schema;
+pub mod structural;
 pub mod value;
 
 pub use key::{Key, Resource, Revision, Uid};
