@@ -3,11 +3,13 @@
 //! A built-in kind's row comes from the facts and its [`Rules`] from its file under `kinds/`. A CRD makes the same row
 //! at run time, with rules made of its schema.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
 use crate::field;
+use crate::validation::names;
 use crate::{Key, Resource, Value};
 
 /// One storage kind: a resource with all versions that serve it.
@@ -24,6 +26,9 @@ pub struct Kind {
     /// Labels of selectable fields beside `metadata.name` and `metadata.namespace`, with the stored path of each.
     pub fields: Vec<Selectable>,
     pub rules: Box<dyn Rules>,
+    /// Another resource keeps this one's objects (events.k8s.io Event: core's). Keys, cache, strategies and validation are
+    /// that row's; this row's rules default and convert, and its storage version counts for nothing.
+    pub stored_as: Option<Resource>,
     /// Made by a CustomResourceDefinition.
     pub custom: bool,
 }
@@ -81,8 +86,11 @@ pub struct Column {
 #[derive(Clone, Debug)]
 pub struct Selectable {
     pub label: SmolStr,
-    /// Dotted path in the storage version, e.g. `spec.nodeName`.
+    /// Dotted path in the storage version, e.g. `spec.nodeName`; with `a|b` the first that is not empty. Empty: the label
+    /// is accepted, and is always "".
     pub path: SmolStr,
+    /// What an unset field is: `""`, `"0"` or `"false"`.
+    pub zero: &'static str,
 }
 
 /// What a strategy may know beside the object: who asks, from where, and what time it is. Pure data.
@@ -190,17 +198,39 @@ pub trait Rules: Send + Sync {
     }
 }
 
-/// A kind without rules of its own yet: facts only.
+/// A kind without rules of its own yet: facts, and upstream's generic strategy.
 pub struct FactsOnly {
-    pub has_status: bool,
+    pub status: bool,
+    pub generation: bool,
+    pub create_on_update: bool,
+    pub unconditional_update: bool,
+}
+
+impl FactsOnly {
+    /// What most kinds have: no status, no generation, unconditional updates.
+    pub const fn new() -> FactsOnly {
+        FactsOnly { status: false, generation: false, create_on_update: false, unconditional_update: true }
+    }
+}
+
+impl Default for FactsOnly {
+    fn default() -> FactsOnly {
+        FactsOnly::new()
+    }
 }
 
 impl Rules for FactsOnly {
     fn has_status(&self) -> bool {
-        self.has_status
+        self.status
     }
     fn has_generation(&self) -> bool {
-        self.has_status
+        self.generation
+    }
+    fn create_on_update(&self) -> bool {
+        self.create_on_update
+    }
+    fn unconditional_update(&self) -> bool {
+        self.unconditional_update
     }
     fn complete(&self) -> bool {
         false
@@ -217,54 +247,70 @@ pub fn keep(new: &mut Value, old: &Value, field: &str) {
 
 /// RFC 1123 subdomain, the name rule of most kinds; `prefix` allows a trailing dash (generateName).
 pub fn dns_subdomain(name: &str, prefix: bool) -> Option<String> {
-    let name = if prefix { name.strip_suffix('-').unwrap_or(name) } else { name };
-    if name.len() > 253 {
-        return Some("must be no more than 253 bytes".into());
-    }
-    let label = |part: &str| {
-        let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let bytes = part.as_bytes();
-        !bytes.is_empty()
-            && bytes.iter().all(|&byte| alphanumeric(byte) || byte == b'-')
-            && alphanumeric(bytes[0])
-            && alphanumeric(bytes[bytes.len() - 1])
-    };
-    (!name.split('.').all(label)).then(|| {
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
-         start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-            .into()
-    })
+    name_by(names::dns_subdomain, name, prefix)
 }
 
-/// The table: built-in kinds and those of CRDs. A snapshot; the server swaps it when a CRD changes.
+/// A name rule made of one of the formats of [`crate::validation::names`].
+pub fn name_by(format: fn(&str) -> Vec<String>, name: &str, prefix: bool) -> Option<String> {
+    // Upstream puts a letter where a generated suffix would follow a dash (maskTrailingDash).
+    let masked = match name.strip_suffix('-') {
+        Some(head) if prefix && !head.is_empty() => format!("{head}a"),
+        _ => name.into(),
+    };
+    format(&masked).into_iter().next()
+}
+
+/// The table: built-in kinds and those of CRDs. A snapshot, cheap to clone; the server swaps it when a CRD changes.
 #[derive(Clone, Default)]
-pub struct Kinds(Vec<Arc<Kind>>);
+pub struct Kinds(Arc<Table>);
+
+#[derive(Default)]
+struct Table {
+    rows: Vec<Arc<Kind>>,
+    by_resource: HashMap<Resource, usize>,
+}
 
 impl Kinds {
+    /// A row of a resource that is already there replaces it, in its place.
     pub fn new(kinds: Vec<Arc<Kind>>) -> Kinds {
-        Kinds(kinds)
+        let mut table = Table::default();
+        for kind in kinds {
+            match table.by_resource.get(&kind.resource) {
+                Some(&at) => table.rows[at] = kind,
+                None => {
+                    table.by_resource.insert(kind.resource.clone(), table.rows.len());
+                    table.rows.push(kind);
+                }
+            }
+        }
+        Kinds(Arc::new(table))
     }
     /// In discovery order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
-        self.0.iter()
+        self.0.rows.iter()
     }
     pub fn resource(&self, group: &str, plural: &str) -> Option<&Arc<Kind>> {
-        self.0.iter().find(|kind| kind.resource.group == group && kind.resource.plural == plural)
+        self.get(&Resource::new(group, plural))
+    }
+    pub fn get(&self, resource: &Resource) -> Option<&Arc<Kind>> {
+        self.0.by_resource.get(resource).map(|&at| &self.0.rows[at])
+    }
+    /// What a request's path names: a resource in a version that is served.
+    pub fn served(&self, group: &str, version: &str, plural: &str) -> Option<(&Arc<Kind>, &Version)> {
+        let kind = self.resource(group, plural)?;
+        let version = kind.version(version).filter(|version| version.served)?;
+        Some((kind, version))
     }
     pub fn kind(&self, group: &str, kind: &str) -> Option<&Arc<Kind>> {
-        self.0.iter().find(|row| row.resource.group == group && row.kind == kind)
+        self.0.rows.iter().find(|row| row.resource.group == group && row.kind == kind)
+    }
+    /// The row that keeps this kind's objects: itself, or the one that [`Kind::stored_as`] names.
+    pub fn storage_of<'a>(&'a self, kind: &'a Arc<Kind>) -> &'a Arc<Kind> {
+        kind.stored_as.as_ref().and_then(|resource| self.get(resource)).unwrap_or(kind)
     }
     /// This table with the rows of `more` after it; a row of a resource already there replaces it.
     pub fn with(&self, more: impl IntoIterator<Item = Arc<Kind>>) -> Kinds {
-        let mut rows = self.0.clone();
-        for kind in more {
-            match rows.iter_mut().find(|row| row.resource == kind.resource) {
-                Some(row) => *row = kind,
-                None => rows.push(kind),
-            }
-        }
-        Kinds(rows)
+        Kinds::new(self.0.rows.iter().cloned().chain(more).collect())
     }
 }
 
@@ -285,5 +331,40 @@ impl Kind {
         } else {
             format!("{}/{version}", self.resource.group)
         }
+    }
+    /// A value of `version` is stored as it is.
+    pub fn is_storage(&self, version: &str) -> bool {
+        self.stored_as.is_none() && self.version(version).is_some_and(|version| version.storage)
+    }
+    /// Objects of this kind are kept. The others are answered at once: reviews, Binding, ComponentStatus.
+    pub fn is_stored(&self) -> bool {
+        self.versions.iter().any(|version| version.verbs.iter().any(|verb| verb == "watch"))
+    }
+    /// What the fields of [`Kind::fields`] are in an object of the storage version, in that order.
+    pub fn field_values(&self, value: &Value) -> Vec<SmolStr> {
+        self.fields.iter().map(|field| field.value(value)).collect()
+    }
+}
+
+impl Version {
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+}
+
+impl Selectable {
+    /// Its text in an object of the storage version; a missing field is its Go zero value.
+    pub fn value(&self, value: &Value) -> SmolStr {
+        for path in self.path.split('|') {
+            let found = path.split('.').try_fold(value, |here, key| here.get(key));
+            match found {
+                Some(Value::String(text)) if text.is_empty() => {}
+                Some(Value::String(text)) => return text.clone(),
+                Some(Value::Bool(flag)) => return SmolStr::new_static(if *flag { "true" } else { "false" }),
+                Some(Value::Int(number)) => return SmolStr::from(number.to_string()),
+                _ => {}
+            }
+        }
+        SmolStr::new_static(self.zero)
     }
 }

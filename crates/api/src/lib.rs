@@ -3,12 +3,16 @@
 //! Between decode and store an object is one [`Value`] (D3); at rest and on the wire to watchers it is one
 //! [`Object`]. What a kind is, is told by one [`Kind`] in one table (D1), for built-in kinds and CRDs alike.
 
+pub mod discovery;
 pub mod field;
 pub mod key;
 pub mod kind;
+pub mod kinds;
 pub mod object;
 pub mod schema;
+pub mod selector;
 pub mod structural;
+pub mod validation;
 pub mod value;
 
 pub use key::{Key, Resource, Revision, Uid};

@@ -1,0 +1,18 @@
+//! apiextensions.k8s.io CustomResourceDefinition: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "apiextensions.k8s.io",
+    plural: "customresourcedefinitions",
+    storage: "v1",
+    rules: || {
+        Box::new(FactsOnly {
+            status: true,
+            generation: true,
+            unconditional_update: false,
+            ..FactsOnly::new()
+        })
+    },
+};

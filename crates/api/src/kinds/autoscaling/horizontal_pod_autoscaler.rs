@@ -1,0 +1,11 @@
+//! autoscaling HorizontalPodAutoscaler: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "autoscaling",
+    plural: "horizontalpodautoscalers",
+    storage: "v2",
+    rules: || Box::new(FactsOnly { status: true, ..FactsOnly::new() }),
+};

@@ -1,0 +1,11 @@
+//! certificates.k8s.io CertificateSigningRequest: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "certificates.k8s.io",
+    plural: "certificatesigningrequests",
+    storage: "v1",
+    rules: || Box::new(FactsOnly { status: true, ..FactsOnly::new() }),
+};

@@ -1,0 +1,11 @@
+//! certificates.k8s.io PodCertificateRequest: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "certificates.k8s.io",
+    plural: "podcertificaterequests",
+    storage: "v1beta1",
+    rules: || Box::new(FactsOnly { status: true, unconditional_update: false, ..FactsOnly::new() }),
+};

@@ -1,0 +1,11 @@
+//! coordination.k8s.io Lease: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "coordination.k8s.io",
+    plural: "leases",
+    storage: "v1",
+    rules: || Box::new(FactsOnly { create_on_update: true, ..FactsOnly::new() }),
+};

@@ -1,0 +1,7 @@
+//! ConfigMap: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin =
+    Builtin { group: "", plural: "configmaps", storage: "v1", rules: || Box::new(FactsOnly::new()) };

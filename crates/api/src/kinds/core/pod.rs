@@ -1,0 +1,11 @@
+//! Pod: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "",
+    plural: "pods",
+    storage: "v1",
+    rules: || Box::new(FactsOnly { status: true, generation: true, ..FactsOnly::new() }),
+};

@@ -1,0 +1,11 @@
+//! PodTemplate: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "",
+    plural: "podtemplates",
+    storage: "v1",
+    rules: || Box::new(FactsOnly { generation: true, ..FactsOnly::new() }),
+};

@@ -1,0 +1,7 @@
+//! Secret: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin =
+    Builtin { group: "", plural: "secrets", storage: "v1", rules: || Box::new(FactsOnly::new()) };

@@ -1,0 +1,11 @@
+//! flowcontrol.apiserver.k8s.io FlowSchema: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "flowcontrol.apiserver.k8s.io",
+    plural: "flowschemas",
+    storage: "v1",
+    rules: || Box::new(FactsOnly { status: true, generation: true, ..FactsOnly::new() }),
+};

@@ -1,0 +1,11 @@
+//! resource.k8s.io ResourceClaimTemplate: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "resource.k8s.io",
+    plural: "resourceclaimtemplates",
+    storage: "v1",
+    rules: || Box::new(FactsOnly::new()),
+};

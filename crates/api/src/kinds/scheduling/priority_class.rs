@@ -1,0 +1,11 @@
+//! scheduling.k8s.io PriorityClass: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "scheduling.k8s.io",
+    plural: "priorityclasses",
+    storage: "v1",
+    rules: || Box::new(FactsOnly { generation: true, ..FactsOnly::new() }),
+};

@@ -1,0 +1,11 @@
+//! storagemigration.k8s.io StorageVersionMigration: facts only, no rules of its own yet.
+
+use crate::kind::FactsOnly;
+use crate::kinds::Builtin;
+
+pub const KIND: Builtin = Builtin {
+    group: "storagemigration.k8s.io",
+    plural: "storageversionmigrations",
+    storage: "v1beta1",
+    rules: || Box::new(FactsOnly { status: true, unconditional_update: false, ..FactsOnly::new() }),
+};
