@@ -3,12 +3,32 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Instant;
+
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 /// Tells a task to stop; children stop with their parent.
 pub use tokio_util::sync::CancellationToken as Token;
+
+/// Panics by the name of their task: how many, and when the last was. For `skiff status` (D16).
+static PANICS: Mutex<BTreeMap<&'static str, (u64, Instant)>> = Mutex::new(BTreeMap::new());
+
+/// Counts a panic that was caught in a task or under one of its keys.
+pub fn count_panic(name: &'static str) {
+    let mut panics = PANICS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let entry = panics.entry(name).or_insert((0, Instant::now()));
+    *entry = (entry.0 + 1, Instant::now());
+}
+
+/// The panics so far: name, count, time of the last.
+pub fn panics() -> Vec<(&'static str, u64, Instant)> {
+    let panics = PANICS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    panics.iter().map(|(name, (count, last))| (*name, *count, *last)).collect()
+}
 
 /// Spawns a task that is known by `name` in logs. A panic is logged and swallowed: the handle then yields `None`.
 pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<Option<F::Output>>
@@ -20,6 +40,7 @@ where
         match AssertUnwindSafe(future).catch_unwind().await {
             Ok(output) => Some(output),
             Err(panic) => {
+                count_panic(name);
                 tracing::error!(task = name, panic = panic_text(&*panic), "a task panicked");
                 None
             }
