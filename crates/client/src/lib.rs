@@ -2,8 +2,22 @@
 //! `kube::Client` makes the requests (D4).
 //!
 //! In the server's process `apiserver` fills the caches from the store and roles share them; elsewhere a reflector
-//! fills the same type over HTTPS. A reader cannot tell.
+//! fills the same type over HTTPS. A reader cannot tell. [`reconcile`] runs what acts on the caches, [`Writer`] writes.
 
 pub mod cache;
+pub mod caches;
+pub mod informer;
+pub mod queue;
+pub mod reconcile;
+pub mod recorder;
+pub mod reflector;
+pub mod wire;
+pub mod writer;
 
-pub use cache::{Cache, Caches, Event, Gone, Snapshot, Subscription};
+pub use cache::{About, Cache, Closed, Event, Gone, Limits, Snapshot, Subscription, Update};
+pub use caches::{Caches, resource};
+pub use informer::{Informer, Keys, Meta, OwnerReference, decode, meta};
+pub use queue::Queue;
+pub use reconcile::{Action, Reconciler, Watch};
+pub use recorder::Recorder;
+pub use writer::{Delete, Patch, Propagation, Writer};
