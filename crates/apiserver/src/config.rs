@@ -1,0 +1,106 @@
+//! What a server is told at its start. Plain data with upstream's defaults; nothing here is read from files.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::Identity;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Config {
+    /// Where ClusterIPs come from, the primary family first.
+    pub service_cidrs: Vec<IpNet>,
+    pub node_ports: RangeInclusive<u16>,
+    pub cluster_domain: String,
+    /// Where pods and other nodes reach this server: the endpoint of the `kubernetes` Service.
+    pub advertise: SocketAddr,
+    /// `iss` of the ServiceAccount tokens made here, and the only one believed.
+    pub issuer: String,
+    /// Audiences that a token for this API may carry; the first is the default of TokenRequest.
+    pub audiences: Vec<String>,
+    /// Signs and verifies ServiceAccount tokens.
+    pub service_account_key: Arc<pki::TokenKey>,
+    /// PEM of the CA of client certificates, published in `extension-apiserver-authentication`.
+    pub client_ca: Option<String>,
+    /// Bearer tokens with a fixed user.
+    pub static_tokens: Vec<StaticToken>,
+    /// Who shows nothing is `system:anonymous` (and is then judged by RBAC like anyone).
+    pub anonymous: bool,
+    /// `--runtime-config`: `group/version` (`v1` for core), `api/all`, `api/beta`, `api/alpha`, `group/version/resource`.
+    pub runtime_config: Vec<(String, bool)>,
+    pub limits: Limits,
+}
+
+/// See [`Config::static_tokens`].
+#[derive(Clone)]
+pub struct StaticToken {
+    pub token: String,
+    pub identity: Identity,
+}
+
+/// Bounds on what one client may ask.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub body: usize,
+    /// From the first byte to the last of a request's headers.
+    pub header_timeout: Duration,
+    /// Of a request that is neither a watch nor a stream.
+    pub request_timeout: Duration,
+    /// Requests other than watches and streams in flight; more are answered with 429.
+    pub in_flight: usize,
+    /// Open connections; more wait in the listener's queue.
+    pub connections: usize,
+    /// A watch without `timeoutSeconds` ends after this long to twice this long.
+    pub min_watch: Duration,
+    /// Seconds that an Event lives.
+    pub event_ttl: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            body: 3 * 1024 * 1024,
+            header_timeout: Duration::from_secs(32),
+            request_timeout: Duration::from_secs(60),
+            in_flight: 600,
+            connections: 4096,
+            min_watch: Duration::from_secs(1800),
+            event_ttl: 3600,
+        }
+    }
+}
+
+impl Config {
+    /// A configuration with upstream's and k3s' defaults.
+    pub fn new(advertise: SocketAddr, service_account_key: Arc<pki::TokenKey>) -> Config {
+        let issuer = "https://kubernetes.default.svc.cluster.local".to_string();
+        Config {
+            service_cidrs: vec!["10.43.0.0/16".parse().expect("because it is a network")],
+            node_ports: 30000..=32767,
+            cluster_domain: "cluster.local".into(),
+            advertise,
+            audiences: vec![issuer.clone()],
+            issuer,
+            service_account_key,
+            client_ca: None,
+            static_tokens: Vec::new(),
+            anonymous: true,
+            runtime_config: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The ClusterIP of the `kubernetes` Service: the first address of the first range.
+    pub fn kubernetes_ip(&self) -> std::net::IpAddr {
+        let first = &self.service_cidrs[0];
+        match first.network() {
+            std::net::IpAddr::V4(network) => std::net::Ipv4Addr::from(u32::from(network) + 1).into(),
+            std::net::IpAddr::V6(network) => std::net::Ipv6Addr::from(u128::from(network) + 1).into(),
+        }
+    }
+}
