@@ -112,6 +112,21 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
     }
     code.push_str("];\n");
 
+    // Types below which some field has a default: the others need no visit when defaults are filled in.
+    let mut defaults: Vec<bool> =
+        own.iter().map(|rows| rows.iter().any(|row| !fields.get(row, "default").is_empty())).collect();
+    loop {
+        let before = defaults.clone();
+        for (at, rows) in own.iter().enumerate() {
+            let reaches =
+                |row: &&Vec<String>| by_name.get(fields.get(row, "ref")).is_some_and(|&of| before[of]);
+            defaults[at] |= rows.iter().any(|row| reaches(&row));
+        }
+        if defaults == before {
+            break;
+        }
+    }
+
     let (mut index, mut rows_of_types) = (Vec::new(), String::new());
     for (at, name) in names.iter().enumerate() {
         let row = type_rows[name];
@@ -127,8 +142,9 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
             let owner = (0..=owner).rev().find(|&owner| !own[owner].is_empty()).expect("an owner");
             fields.get(own[owner][*field - first[owner]], "json")
         };
-        let mut sorted = json.clone();
-        sorted.sort_by_key(|field| json_name(field));
+        // Sorted by name: the places in `json`.
+        let mut sorted: Vec<usize> = (0..json.len()).collect();
+        sorted.sort_by_key(|&place| json_name(&json[place]));
         let mut tags: Vec<(u32, usize)> = own[at]
             .iter()
             .enumerate()
@@ -167,13 +183,14 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
         let _ = writeln!(
             rows_of_types,
             "Type {{ name: Text({}), proto: Text({}), gvks: Text({}), unions: Text({}), shape: TypeShape::{shape}, \
-             served: {}, atomic: {}, own: ({}, {}), json: {}, sorted: {}, tags: ({}, {}) }},",
+             served: {}, atomic: {}, defaults: {}, own: ({}, {}), json: {}, sorted: {}, tags: ({}, {}) }},",
             blob.pack(name),
             blob.pack(get("proto")),
             blob.pack(get("gvks")),
             blob.pack(get("unions")),
             get("served") == "1",
             get("map_type") == "atomic",
+            defaults[at],
             first[at],
             own[at].len(),
             json.0,

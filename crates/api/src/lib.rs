@@ -3,15 +3,20 @@
 //! Between decode and store an object is one [`Value`] (D3); at rest and on the wire to watchers it is one
 //! [`Object`]. What a kind is, is told by one [`Kind`] in one table (D1), for built-in kinds and CRDs alike.
 
+pub mod decode;
 pub mod discovery;
 pub mod field;
+pub mod json;
 pub mod key;
 pub mod kind;
 pub mod kinds;
 pub mod object;
+pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod structural;
+pub mod text;
+pub mod time;
 pub mod validation;
 pub mod value;
 

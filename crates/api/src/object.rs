@@ -3,6 +3,8 @@
 //! The buffer starts with `{"kind":…,"apiVersion":…` in the storage version and carries the revision. GET and WATCH send
 //! it as it is; a list of a built-in kind sends `{` and what follows [`Object::prefix`].
 
+mod build;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use bytes::Bytes;
 use smol_str::SmolStr;
 
 use crate::{Key, Revision, Uid};
+
+pub use build::{Error, stored};
 
 /// See the module. Shared as `Arc<Object>`; never changed after it is made.
 #[derive(Clone, Debug)]

@@ -36,6 +36,14 @@ impl Map {
     pub fn with_capacity(fields: usize) -> Map {
         Map(Vec::with_capacity(fields))
     }
+    /// The fields in this order; the caller knows that no key is there twice.
+    pub(crate) fn from_distinct(fields: Vec<(SmolStr, Value)>) -> Map {
+        Map(fields)
+    }
+    /// The fields as they lie, to be rebuilt by [`Map::from_distinct`].
+    pub(crate) fn take_fields(&mut self) -> Vec<(SmolStr, Value)> {
+        std::mem::take(&mut self.0)
+    }
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -99,6 +107,10 @@ impl Map {
     pub fn push_unchecked(&mut self, key: SmolStr, value: Value) {
         debug_assert!(!self.contains_key(&key), "{key} is there twice");
         self.0.push((key, value));
+    }
+    /// Orders the fields by name, as Go writes maps.
+    pub fn sort_by_name(&mut self) {
+        self.0.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
     }
     /// Reorders the fields; the sort is stable.
     pub fn sort_by_key<K: Ord>(&mut self, mut key: impl FnMut(&str) -> K) {
@@ -213,7 +225,7 @@ impl Value {
     }
     /// Compact JSON, in field order.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("because a Value holds only string keys and finite numbers")
+        crate::json::to_vec(self)
     }
 }
 

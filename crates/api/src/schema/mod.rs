@@ -98,6 +98,7 @@ pub struct Type {
     shape: TypeShape,
     served: bool,
     atomic: bool,
+    defaults: bool,
     own: (u16, u16),
     json: u16,
     sorted: u16,
@@ -200,11 +201,20 @@ impl Type {
     }
     /// The field of this JSON name.
     pub fn field(&self, json: &str) -> Option<&'static Field> {
+        self.field_at(self.place(json)?)
+    }
+    /// Where in [`Type::fields`] the field of this JSON name stands.
+    pub fn place(&self, json: &str) -> Option<usize> {
         let (start, len) = (usize::from(self.sorted), usize::from(self.fields));
         let sorted = &tables::INDEX[start..start + len];
-        let at =
-            sorted.binary_search_by(|&field| tables::FIELDS[usize::from(field)].json().cmp(json)).ok()?;
-        Some(&tables::FIELDS[usize::from(sorted[at])])
+        let name =
+            |place: u16| tables::FIELDS[usize::from(tables::INDEX[usize::from(self.json + place)])].json();
+        let at = sorted.binary_search_by(|&place| name(place).cmp(json)).ok()?;
+        Some(usize::from(sorted[at]))
+    }
+    /// Some field of the type, or of a type below it, has a default.
+    pub fn has_defaults(&self) -> bool {
+        self.defaults
     }
     /// The fields that protobuf has, by ascending tag; inlined structs are one field each.
     pub fn tagged(&self) -> impl ExactSizeIterator<Item = &'static Field> + Clone + use<> {

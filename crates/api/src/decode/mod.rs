@@ -1,0 +1,353 @@
+//! From a parsed tree to the tree that Go's decode and encode would leave: fields in the struct's order, zero values
+//! left out or filled in as Go does, quantities and times in canonical form, unknown fields taken away and named.
+//!
+//! Strict and type errors have upstream's texts. What Go knows and the facts do not is the name of a named scalar
+//! type: an error says `of type string` where Go says `of type v1.PodPhase`. At the first wrong type the walk ends.
+
+mod defaults;
+mod scalar;
+mod zero;
+
+use std::fmt;
+
+use smol_str::SmolStr;
+
+pub use defaults::default_facts;
+pub use zero::zero;
+
+use crate::schema::{Field, Kind, Omit, Presence, Type, TypeShape};
+use crate::{Map, Value};
+
+/// A value of the wrong type, or a text that is no time, quantity or base64. Display is upstream's text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("json: cannot unmarshal {found} into Go {place} of type {wanted}")]
+    Type { found: String, place: String, wanted: String },
+    #[error(transparent)]
+    Time(#[from] crate::time::Error),
+    #[error(transparent)]
+    Quantity(#[from] crate::quantity::Error),
+    #[error("illegal base64 data at input byte {0}")]
+    Base64(usize),
+    /// A type with a JSON form of its own got something else.
+    #[error("{0}")]
+    Form(&'static str),
+}
+
+/// Upstream stops counting strict errors here.
+const MAX_STRICT: usize = 100;
+
+/// Brings `value` into the form of `of`. Gives the strict errors: `unknown field "spec.foo"`, in the order of the text.
+/// Unknown fields are gone afterwards.
+pub fn normalize(of: &'static Type, value: &mut Value) -> Result<Vec<String>, Error> {
+    let mut walk = Walk { strict: Vec::new() };
+    match value {
+        Value::Object(map) if is_struct(of) => walk.fields(of, map, &At::Root)?,
+        _ => walk.message(of, value, &At::Root)?,
+    }
+    Ok(walk.strict)
+}
+
+/// The texts of doubled keys, for [`crate::json::duplicates`].
+pub fn duplicate_errors(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("duplicate field {}", crate::text::quote(path))).collect()
+}
+
+fn is_struct(of: &Type) -> bool {
+    matches!(of.shape(), TypeShape::Object | TypeShape::Envelope)
+}
+
+/// Where the walk is: a list on the stack, turned into text only for an error.
+enum At<'a> {
+    Root,
+    Field { parent: &'a At<'a>, of: &'static Type, name: &'static str },
+    Key { parent: &'a At<'a>, name: &'a str },
+    Index { parent: &'a At<'a>, at: usize },
+}
+
+impl At<'_> {
+    /// `spec.containers[0].foo`: how strict errors name a place.
+    fn path(&self, leaf: &str) -> String {
+        let mut text = self.to_string();
+        if !text.is_empty() {
+            text.push('.');
+        }
+        text.push_str(leaf);
+        text
+    }
+
+    /// `struct field PodSpec.spec.hostNetwork`: how Go's type errors name a place, lists and map keys left out.
+    fn go_place(&self) -> String {
+        let mut names = Vec::new();
+        let mut inner = None;
+        let mut here = self;
+        loop {
+            here = match here {
+                At::Root => break,
+                At::Field { parent, of, name } => {
+                    inner.get_or_insert(of.short_name());
+                    names.push(*name);
+                    parent
+                }
+                At::Key { parent, .. } | At::Index { parent, .. } => parent,
+            };
+        }
+        match inner {
+            None => "value".into(),
+            Some(inner) => {
+                names.reverse();
+                format!("struct field {inner}.{}", names.join("."))
+            }
+        }
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Root => Ok(()),
+            At::Field { parent, name, .. } => join(parent, name, out),
+            At::Key { parent, name } => join(parent, name, out),
+            At::Index { parent, at } => write!(out, "{parent}[{at}]"),
+        }
+    }
+}
+
+fn join(parent: &At<'_>, name: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match parent {
+        At::Root => out.write_str(name),
+        _ => write!(out, "{parent}.{name}"),
+    }
+}
+
+struct Walk {
+    strict: Vec<String>,
+}
+
+impl Walk {
+    /// The fields of a struct, in place.
+    fn fields(&mut self, of: &'static Type, map: &mut Map, at: &At<'_>) -> Result<(), Error> {
+        let fields = map.take_fields();
+        let mut known: Vec<(usize, SmolStr, Value)> = Vec::with_capacity(fields.len());
+        let mut ordered = true;
+        let mut next = 0;
+        for (key, mut value) in fields {
+            // What comes in order is found at the place after the last one.
+            let place = match of.field_at(next) {
+                Some(field) if field.json() == key => Some(next),
+                _ => of.place(&key),
+            };
+            let Some(place) = place else {
+                self.unknown(at, &key);
+                continue;
+            };
+            let field = of.field_at(place).expect("because the place was just found");
+            let here = At::Field { parent: at, of, name: field.json() };
+            self.field(field, &mut value, &here)?;
+            let key = if key.is_heap_allocated() { SmolStr::new_static(field.json()) } else { key };
+            ordered &= known.last().is_none_or(|(last, ..)| *last < place);
+            known.push((place, key, value));
+            next = place + 1;
+        }
+        if !ordered {
+            known.sort_unstable_by_key(|(place, ..)| *place);
+        }
+        let mut done: Vec<(SmolStr, Value)> = Vec::with_capacity(known.len());
+        let mut known = known.into_iter().peekable();
+        for (place, field) in of.fields().enumerate() {
+            if let Some((_, key, value)) = known.next_if(|(at, ..)| *at == place) {
+                if !omitted(field, &value) {
+                    done.push((key, value));
+                }
+            } else if zero::is_written(field) {
+                done.push((SmolStr::new_static(field.json()), zero::of_field(field)));
+            }
+        }
+        *map = Map::from_distinct(done);
+        Ok(())
+    }
+
+    #[cold]
+    fn unknown(&mut self, at: &At<'_>, key: &str) {
+        if self.strict.len() < MAX_STRICT {
+            let text = format!("unknown field {}", crate::text::quote(&at.path(key)));
+            if !self.strict.contains(&text) {
+                self.strict.push(text);
+            }
+        }
+    }
+
+    /// The whole value of a field: list, map or single value.
+    fn field(&mut self, field: &'static Field, value: &mut Value, at: &At<'_>) -> Result<(), Error> {
+        if value.is_null() {
+            // A null leaves Go's field as it was: nil, or the zero value.
+            if field.presence() == Presence::Value && !matches!(field.kind(), Kind::Time | Kind::MicroTime) {
+                *value = zero::of_field(field);
+            }
+            return Ok(());
+        }
+        if field.is_list() {
+            let Value::Array(items) = value else { return Err(wrong(value, at, || go_type(field))) };
+            for (index, item) in items.iter_mut().enumerate() {
+                self.element(field, item, &At::Index { parent: at, at: index })?;
+            }
+            return Ok(());
+        }
+        if field.is_map() {
+            let Value::Object(map) = value else { return Err(wrong(value, at, || go_type(field))) };
+            for (name, item) in map.iter_mut() {
+                self.element(field, item, &At::Key { parent: at, name })?;
+            }
+            // Go writes maps with sorted keys.
+            if !map.keys().is_sorted() {
+                map.sort_by_name();
+            }
+            return Ok(());
+        }
+        self.single(field, value, at)
+    }
+
+    fn element(&mut self, field: &'static Field, value: &mut Value, at: &At<'_>) -> Result<(), Error> {
+        if value.is_null() {
+            *value = zero::of_element(field);
+            return Ok(());
+        }
+        self.single(field, value, at)
+    }
+
+    fn single(&mut self, field: &'static Field, value: &mut Value, at: &At<'_>) -> Result<(), Error> {
+        match field.kind() {
+            Kind::Message => {
+                let of = field.of().expect("because a message names its type");
+                self.message(of, value, at)
+            }
+            Kind::RawExtension | Kind::Json | Kind::Any => Ok(()),
+            kind => scalar::normalize(kind, value, at),
+        }
+    }
+
+    fn message(&mut self, of: &'static Type, value: &mut Value, at: &At<'_>) -> Result<(), Error> {
+        match (of.shape(), &mut *value) {
+            (TypeShape::Object | TypeShape::Envelope, Value::Object(map)) => self.fields(of, map, at),
+            (TypeShape::Array, Value::Array(items)) => {
+                for item in items {
+                    match item {
+                        Value::String(_) => {}
+                        Value::Null => *item = "".into(),
+                        other => return Err(wrong(other, at, || "string".into())),
+                    }
+                }
+                Ok(())
+            }
+            (TypeShape::SchemaOrBool, Value::Bool(_)) => Ok(()),
+            (
+                TypeShape::SchemaOrBool | TypeShape::SchemaOrArray | TypeShape::SchemaOrStrings,
+                Value::Object(map),
+            ) => self.fields(schema_type(of), map, at),
+            (TypeShape::SchemaOrArray, Value::Array(items)) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.message(schema_type(of), item, &At::Index { parent: at, at: index })?;
+                }
+                Ok(())
+            }
+            (TypeShape::SchemaOrStrings, Value::Array(items)) => {
+                match items.iter().find(|item| item.as_str().is_none()) {
+                    None => Ok(()),
+                    Some(item) => Err(wrong(item, at, || "string".into())),
+                }
+            }
+            (TypeShape::SchemaOrBool, _) => Err(Error::Form("boolean or JSON schema expected")),
+            (TypeShape::RawExtension | TypeShape::Json, _) => Ok(()),
+            (TypeShape::Quantity, _) => scalar::normalize(Kind::Quantity, value, at),
+            (TypeShape::IntOrString, _) => scalar::normalize(Kind::IntOrString, value, at),
+            (TypeShape::Time, _) => scalar::normalize(Kind::Time, value, at),
+            (TypeShape::MicroTime, _) => scalar::normalize(Kind::MicroTime, value, at),
+            (TypeShape::Duration, _) => scalar::normalize(Kind::Duration, value, at),
+            (TypeShape::FieldsV1, _) => scalar::normalize(Kind::FieldsV1, value, at),
+            (TypeShape::Array, other) => {
+                Err(wrong(other, at, || format!("{}.{}", package(of), of.short_name())))
+            }
+            (_, other) => Err(wrong(other, at, || format!("{}.{}", package(of), of.short_name()))),
+        }
+    }
+}
+
+/// The JSONSchemaProps inside one of its unions.
+pub(crate) fn schema_type(of: &'static Type) -> &'static Type {
+    of.own().iter().find_map(Field::of).expect("because each of the unions holds a schema")
+}
+
+/// Go leaves the field out of what it writes.
+fn omitted(field: &Field, value: &Value) -> bool {
+    match field.omit() {
+        Omit::Never => false,
+        Omit::Zero => value.is_null(),
+        Omit::Empty => match field.presence() {
+            Presence::Pointer => value.is_null(),
+            Presence::Slice | Presence::Map => match value {
+                Value::Null => true,
+                Value::Array(items) => items.is_empty(),
+                Value::Object(map) => map.is_empty(),
+                Value::String(text) => text.is_empty(),
+                _ => false,
+            },
+            Presence::Value => match (field.kind(), value) {
+                (Kind::String | Kind::Bytes, Value::String(text)) => text.is_empty(),
+                (Kind::Bool, Value::Bool(flag)) => !flag,
+                (Kind::Int32 | Kind::Int64 | Kind::Double, Value::Int(number)) => *number == 0,
+                (Kind::Double, Value::Float(number)) => *number == 0.0,
+                _ => false,
+            },
+        },
+    }
+}
+
+#[cold]
+fn wrong(found: &Value, at: &At<'_>, wanted: impl FnOnce() -> String) -> Error {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::Float(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    Error::Type { found: found.into(), place: at.go_place(), wanted: wanted() }
+}
+
+/// The last part of the Go package: `v1` of `io.k8s.api.core.v1.Pod`.
+fn package(of: &Type) -> &'static str {
+    of.name().rsplit('.').nth(1).unwrap_or_default()
+}
+
+/// Go's name of a field's type.
+fn go_type(field: &Field) -> String {
+    let element = match field.kind() {
+        Kind::String => "string".into(),
+        Kind::Bool => "bool".into(),
+        Kind::Int32 => "int32".into(),
+        Kind::Int64 => "int64".into(),
+        Kind::Double => "float64".into(),
+        Kind::Bytes => "[]uint8".into(),
+        Kind::Message => {
+            field.of().map(|of| format!("{}.{}", package(of), of.short_name())).unwrap_or_default()
+        }
+        Kind::Quantity => "resource.Quantity".into(),
+        Kind::IntOrString => "intstr.IntOrString".into(),
+        Kind::Time => "v1.Time".into(),
+        Kind::MicroTime => "v1.MicroTime".into(),
+        Kind::Duration => "v1.Duration".into(),
+        Kind::RawExtension => "runtime.RawExtension".into(),
+        Kind::FieldsV1 => "v1.FieldsV1".into(),
+        Kind::Json => "v1.JSON".into(),
+        Kind::Any => "interface {}".into(),
+    };
+    match (field.is_list(), field.is_map()) {
+        (true, _) => format!("[]{element}"),
+        (_, true) => format!("map[string]{element}"),
+        _ => element,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Scalars and the types with a JSON form of their own, brought into the form in which Go writes them.
+
+use super::{At, Error, wrong};
+use crate::quantity::Quantity;
+use crate::schema::Kind;
+use crate::{Value, time};
+
+/// `value` is not null.
+pub(super) fn normalize(kind: Kind, value: &mut Value, at: &At<'_>) -> Result<(), Error> {
+    match (kind, &*value) {
+        (Kind::String, Value::String(_))
+        | (Kind::Bool, Value::Bool(_))
+        | (Kind::Int64, Value::Int(_))
+        | (Kind::Double, Value::Int(_) | Value::Float(_))
+        | (Kind::FieldsV1, Value::Object(_)) => Ok(()),
+        (Kind::Int32 | Kind::IntOrString, Value::Int(number)) if i32::try_from(*number).is_ok() => Ok(()),
+        (Kind::IntOrString, Value::String(_)) => Ok(()),
+        (Kind::Int32 | Kind::Int64 | Kind::IntOrString, Value::Int(_) | Value::Float(_)) => {
+            let wanted = if kind == Kind::Int64 { "int64" } else { "int32" };
+            Err(Error::Type { found: format!("number {value}"), place: at.go_place(), wanted: wanted.into() })
+        }
+        (Kind::Bytes, Value::String(text)) => {
+            if let Some(fixed) = base64(text)? {
+                *value = fixed.into();
+            }
+            Ok(())
+        }
+        (Kind::Quantity, Value::String(text)) => {
+            let trimmed = text.trim_matches([' ', '\t', '\n', '\r']);
+            let canonical = trimmed.parse::<Quantity>()?.to_string();
+            if canonical != *text {
+                *value = canonical.into();
+            }
+            Ok(())
+        }
+        (Kind::Quantity, Value::Int(_) | Value::Float(_)) => {
+            *value = value.to_string().parse::<Quantity>()?.to_string().into();
+            Ok(())
+        }
+        (Kind::Quantity, _) => Err(crate::quantity::Error::Format.into()),
+        (Kind::Time, Value::String(text)) => {
+            // The common form needs no calendar: it is checked and stays as it is.
+            let parsed = time::parse(text)?;
+            if text.len() != 20 || !text.ends_with('Z') {
+                *value = time::format(parsed.seconds).into();
+            }
+            Ok(())
+        }
+        (Kind::MicroTime, Value::String(text)) => {
+            let parsed = time::parse_micro(text)?;
+            if text.len() != 27 || !text.ends_with('Z') {
+                *value = time::format_micro(parsed).into();
+            }
+            Ok(())
+        }
+        (Kind::Duration, Value::String(_)) => Ok(()),
+        (kind, other) => Err(wrong(other, at, || {
+            match kind {
+                Kind::Bool => "bool",
+                Kind::Int32 | Kind::IntOrString => "int32",
+                Kind::Int64 => "int64",
+                Kind::Double => "float64",
+                Kind::Bytes => "[]uint8",
+                Kind::FieldsV1 => "v1.FieldsV1",
+                _ => "string",
+            }
+            .into()
+        })),
+    }
+}
+
+/// Checks padded base64; `Some` where Go would write another text (line breaks, trailing bits).
+fn base64(text: &str) -> Result<Option<String>, Error> {
+    use ::base64::Engine as _;
+    use ::base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+    // Go's StdEncoding takes trailing bits and skips line breaks.
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &::base64::alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_allow_trailing_bits(true)
+            .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
+    );
+    let clean;
+    let source = if text.contains(['\r', '\n']) {
+        clean = text.replace(['\r', '\n'], "");
+        clean.as_str()
+    } else {
+        text
+    };
+    let bytes = LENIENT.decode(source).map_err(|error| {
+        Error::Base64(match error {
+            ::base64::DecodeError::InvalidByte(at, _) | ::base64::DecodeError::InvalidLastSymbol(at, _) => at,
+            _ => source.len() / 4 * 4,
+        })
+    })?;
+    let written = LENIENT.encode(&bytes);
+    Ok((written != text).then_some(written))
+}

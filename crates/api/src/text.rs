@@ -1,0 +1,41 @@
+//! Go's way to quote a text in a message (`strconv.Quote`, `%q`).
+
+use std::fmt::Write as _;
+
+/// `strconv.Quote`.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x0b' => out.push_str("\\v"),
+            low if (low as u32) < 0x20 || low == '\x7f' => {
+                let _ = write!(out, "\\x{:02x}", low as u32);
+            }
+            // Not printable for Go: C1 controls, odd spaces, the byte order mark, private use.
+            odd if matches!(odd as u32, 0x80..=0xa0 | 0xad | 0x2000..=0x200f | 0x2028..=0x202f | 0xfeff | 0xe000..=0xf8ff) =>
+            {
+                let _ = write!(out, "\\u{:04x}", odd as u32);
+            }
+            plain => out.push(plain),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn quotes_as_go() {
+        assert_eq!(super::quote("a\"b\n\u{1}é\u{feff}"), "\"a\\\"b\\n\\x01é\\ufeff\"");
+    }
+}
