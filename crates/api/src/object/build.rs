@@ -9,7 +9,7 @@ use smol_str::{SmolStr, ToSmolStr};
 
 use super::{Object, Owner};
 use crate::json::scan::Scan;
-use crate::{Key, Kind, Revision, Uid, Value, json, schema};
+use crate::{Key, Kind, Revision, Uid, Value, json};
 
 /// A text that is no object of its kind.
 #[derive(Debug, thiserror::Error)]
@@ -82,10 +82,11 @@ impl Object {
     /// `metadata.resourceVersion`, which becomes `revision`.
     pub fn from_stored(kind: &Kind, stored: &[u8], key: Key, revision: Revision) -> Result<Object, Error> {
         let mut found = Found {
-            wanted: kind.fields.iter().map(|field| field.path.as_str()).collect(),
-            fields: vec![None; kind.fields.len()],
+            // A path may be two, `a|b`: the first that is not empty counts.
+            wanted: kind.fields.iter().flat_map(|field| field.path.split('|')).collect(),
             ..Found::default()
         };
+        found.fields.resize(found.wanted.len(), None);
         if found.top(stored).is_none() {
             return Err(Error { key, problem: "it ends or breaks off" });
         }
@@ -111,10 +112,14 @@ impl Object {
             moved(found.managed.start)..moved(found.managed.end)
         };
         found.owners.sort_by_key(|owner| !owner.controller);
-        let fields = found.fields.into_iter().zip(&kind.fields);
-        let fields = fields
-            .map(|(value, field)| value.unwrap_or_else(|| SmolStr::new_static(zero(kind, &field.path))))
-            .collect();
+        let mut values = found.fields.into_iter();
+        let fields = kind.fields.iter().map(|field| {
+            let alternatives = values.by_ref().take(field.path.split('|').count());
+            let first =
+                alternatives.fold(None, |first, value| first.or(value.filter(|text| !text.is_empty())));
+            first.unwrap_or_else(|| SmolStr::new_static(field.zero))
+        });
+        let fields = fields.collect();
         Ok(Object {
             key,
             uid: Uid(found.uid),
@@ -154,21 +159,6 @@ impl Object {
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// What Go reads from a field that is not there.
-fn zero(kind: &Kind, path: &str) -> &'static str {
-    let mut of = schema::lookup(kind.storage().type_name);
-    let mut last = None;
-    for part in path.split('.') {
-        last = of.and_then(|of| of.field(part));
-        of = last.and_then(schema::Field::of);
-    }
-    match last.map(schema::Field::kind) {
-        Some(schema::Kind::Bool) => "false",
-        Some(schema::Kind::Int32 | schema::Kind::Int64) => "0",
-        _ => "",
     }
 }
 
@@ -347,36 +337,10 @@ fn unescape(raw: &[u8]) -> SmolStr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Resource;
-    use crate::kind::{FactsOnly, Selectable, Version};
 
-    fn pods() -> Kind {
-        Kind {
-            resource: Resource::new("", "pods"),
-            kind: "Pod".into(),
-            list_kind: "PodList".into(),
-            singular: "pod".into(),
-            short_names: Vec::new(),
-            categories: Vec::new(),
-            namespaced: true,
-            versions: vec![Version {
-                name: "v1".into(),
-                served: true,
-                storage: true,
-                default: true,
-                deprecated: None,
-                verbs: Vec::new(),
-                subresources: Vec::new(),
-                columns: Vec::new(),
-                type_name: "io.k8s.api.core.v1.Pod",
-                schema: None,
-            }],
-            fields: ["spec.nodeName", "spec.hostNetwork", "status.phase"]
-                .map(|path| Selectable { label: path.into(), path: path.into() })
-                .into(),
-            rules: Box::new(FactsOnly { has_status: true }),
-            custom: false,
-        }
+    fn pods() -> std::sync::Arc<Kind> {
+        let kinds = crate::kinds::builtin();
+        kinds.resource("", "pods").expect("because pods are built in").clone()
     }
 
     fn check(stored: &str, json: &str) -> Object {
@@ -395,7 +359,14 @@ mod tests {
         assert_eq!(object.uid.0, "u-1");
         assert_eq!(object.label("a"), Some("\"b"));
         assert_eq!(object.owners[0], Owner { uid: Uid("2".into()), controller: true });
-        assert_eq!(&object.fields[..], ["n1", "false", "Running"]);
+        let kind = pods();
+        let field = |label: &str| {
+            let at = kind.fields.iter().position(|field| field.label == label).unwrap();
+            object.fields[at].as_str()
+        };
+        assert_eq!(field("spec.nodeName"), "n1");
+        assert_eq!(field("spec.hostNetwork"), "false");
+        assert_eq!(field("status.phase"), "Running");
         assert!(object.deleting);
         assert!(object.after_prefix().starts_with(b"\"metadata\":{"));
         let short = object.without_managed_fields().concat();
