@@ -1,3 +1,51 @@
-//! `cargo xtask`: the project's own commands.
+//! `cargo xtask`: the project's own commands. Each is one file; what needs the real binary is a program of `tests/e2e` that
+//! is built here and started.
 
-fn main() {}
+mod bench;
+mod check;
+mod conformance;
+mod demo;
+mod dist;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Cli {
+    #[command(flatten)]
+    Command(Command),
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Test(test::Args),
+    Check(check::Args),
+    Bench(bench::Args),
+    Conformance(conformance::Args),
+    Dist(dist::Args),
+}
+
+fn main() -> ExitCode {
+    let Cli::Command(command) = Cli::parse();
+    let done = match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
+        Command::Dist(args) => dist::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `cargo xtask test`: installs what the tests need and runs all of them; what CI runs.
+
+use anyhow::Result;
+
+use crate::{check, run};
+
+/// Install what the tests need, check the house rules and run all tests
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only the tests, without format, lints and house rules
+    #[arg(long)]
+    no_check: bool,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    run::packages(&[
+        ("nft", "nftables"),
+        ("git", "git"),
+        ("ip", "iproute2"),
+        ("cc", "gcc"),
+        ("sshd", "openssh-server"),
+    ]);
+    if !args.no_check {
+        check::fast()?;
+    }
+    run::step("building the tests", &mut run::cargo(&["build", "-p", "skiff"]))?;
+    run::step(
+        "tests",
+        run::cargo(&["test", "--workspace", "--no-fail-fast"])
+            .env("SKIFF_BINARY", run::target().join("debug/skiff")),
+    )
+}
