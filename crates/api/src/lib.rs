@@ -11,6 +11,7 @@ pub mod key;
 pub mod kind;
 pub mod kinds;
 pub mod object;
+pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;

@@ -144,6 +144,74 @@ pub fn format_micro(time: Time) -> String {
     format!("{}.{:06}Z", text.trim_end_matches('Z'), time.nanos / 1000)
 }
 
+/// Nanoseconds of a Go duration such as `1h30m0.5s`; `None`: it is none.
+pub fn parse_duration(text: &str) -> Option<i64> {
+    let (negative, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut nanos = 0f64;
+    let mut exact = 0i64;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+        let (number, after) = rest.split_at(digits);
+        let units: usize = after.bytes().take_while(|byte| !byte.is_ascii_digit() && *byte != b'.').count();
+        let (unit, after) = after.split_at(units);
+        let scale: i64 = match unit {
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        match number.parse::<i64>() {
+            Ok(whole) => exact = exact.checked_add(whole.checked_mul(scale)?)?,
+            Err(_) => nanos += number.parse::<f64>().ok()? * scale as f64,
+        }
+        rest = after;
+    }
+    let total = exact.checked_add(nanos.round() as i64)?;
+    Some(if negative { -total } else { total })
+}
+
+/// A Go duration: `1h0m0s`, `1.5s`, `100ms`.
+pub fn format_duration(nanos: i64) -> String {
+    if nanos == 0 {
+        return "0s".into();
+    }
+    let sign = if nanos < 0 { "-" } else { "" };
+    let size = nanos.unsigned_abs();
+    let decimal = |number: u64, unit: u64| {
+        let (whole, part) = (number / unit, number % unit);
+        let places = unit.ilog10() as usize;
+        let fraction = format!("{part:0places$}");
+        let fraction = fraction.trim_end_matches('0');
+        if part == 0 { whole.to_string() } else { format!("{whole}.{fraction}") }
+    };
+    match size {
+        0..1_000 => format!("{sign}{size}ns"),
+        1_000..1_000_000 => format!("{sign}{}µs", decimal(size, 1_000)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", decimal(size, 1_000_000)),
+        _ => {
+            let (minutes, rest) = (size / 60_000_000_000, size % 60_000_000_000);
+            let seconds = decimal(rest, 1_000_000_000);
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{sign}{seconds}s"),
+                (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
 /// Year, month, day, hour, minute, second in UTC.
 pub fn civil(seconds: i64) -> (i64, i64, i64, i64, i64, i64) {
     let (days, rest) = (seconds.div_euclid(86400), seconds.rem_euclid(86400));
@@ -193,6 +261,16 @@ mod tests {
         let micro = parse_micro("2024-02-29T23:59:59.987654Z").unwrap();
         assert_eq!(format_micro(micro), "2024-02-29T23:59:59.987654Z");
         assert_eq!(parse("1970-01-01T00:00:01Z").unwrap().seconds, 1);
+    }
+
+    #[test]
+    fn durations_go_both_ways() {
+        for text in ["0s", "1h0m0s", "1.5s", "100ms", "1.5µs", "7ns", "-2m30s", "25h1m0.000000001s"] {
+            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+        assert_eq!(parse_duration("1.5h"), Some(5_400_000_000_000));
+        assert_eq!(parse_duration("1x"), None);
+        assert_eq!(parse_duration(""), None);
     }
 
     #[test]

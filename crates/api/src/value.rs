@@ -100,7 +100,7 @@ impl Map {
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&SmolStr, &mut Value)> {
         self.0.iter_mut().map(|(key, value)| (&*key, value))
     }
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = &SmolStr> {
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &SmolStr> + DoubleEndedIterator {
         self.0.iter().map(|(key, _)| key)
     }
     /// Adds a field that is known not to be there; the caller keeps the invariant.
