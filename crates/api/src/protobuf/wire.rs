@@ -74,10 +74,8 @@ impl<'a> Reader<'a> {
                     continue;
                 }
                 5 => {
-                    let bytes = self.take(4)?;
-                    Field::Fixed32(u32::from_le_bytes(
-                        bytes.try_into().expect("because four bytes were taken"),
-                    ))
+                    self.take(4)?;
+                    Field::Fixed32
                 }
                 _ => return Err(Error::Wire("a field has an unknown wire type")),
             };
