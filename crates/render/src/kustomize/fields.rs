@@ -1,0 +1,118 @@
+//! Where transformers write: upstream's default field specs (`facts/fields.tsv`) and the walk along one.
+
+use std::sync::LazyLock;
+
+use api::{Map, Value};
+
+use super::file::FieldSpec;
+use super::resource::group_version;
+
+static TABLE: LazyLock<Vec<(&'static str, FieldSpec)>> = LazyLock::new(|| {
+    let rows = include_str!("../../facts/fields.tsv").lines().skip(1);
+    rows.filter_map(|row| {
+        let mut cells = row.split('\t');
+        let mut cell = || cells.next();
+        let (name, group, version, kind, create, path) =
+            (cell()?, cell()?, cell()?, cell()?, cell()?, cell()?);
+        let create = create == "1";
+        let spec = FieldSpec {
+            group: group.into(),
+            version: version.into(),
+            kind: kind.into(),
+            path: path.into(),
+            create,
+        };
+        Some((name, spec))
+    })
+    .collect()
+});
+
+/// The default specs of a transformer: `commonLabels`, `templateLabels`, `commonAnnotations`, `images`, `replicas`,
+/// `namespace`.
+pub(super) fn defaults(transformer: &str) -> impl Iterator<Item = &'static FieldSpec> {
+    TABLE.iter().filter(move |(name, _)| *name == transformer).map(|(_, spec)| spec)
+}
+
+/// What to make of the last field of a path if it is missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Create {
+    Never,
+    Scalar,
+    Map,
+}
+
+impl FieldSpec {
+    pub fn matches(&self, object: &Value) -> bool {
+        let (group, version) = group_version(object.str_at(&["apiVersion"]));
+        (self.kind.is_empty() || self.kind == object.str_at(&["kind"]))
+            && (self.group.is_empty() || self.group == group)
+            && (self.version.is_empty() || self.version == version)
+    }
+
+    /// Calls `set` on each value that the spec's path leads to in `object`, if the spec is for its kind.
+    pub fn apply(
+        &self,
+        object: &mut Value,
+        create: Create,
+        set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if !self.matches(object) {
+            return Ok(());
+        }
+        let path = split(&self.path);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let create = if self.create { create } else { Create::Never };
+        walk(object, &path, create, set).map_err(|text| format!("{}: {text}", self.path))
+    }
+}
+
+/// Names between `/`; `\/` is a slash in a name.
+fn split(path: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for part in path.split('/') {
+        match parts.last_mut() {
+            Some(last) if last.ends_with('\\') => {
+                last.pop();
+                last.push('/');
+                last.push_str(part);
+            }
+            _ => parts.push(part.into()),
+        }
+    }
+    parts
+}
+
+fn walk(
+    value: &mut Value,
+    path: &[&str],
+    create: Create,
+    set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
+) -> Result<(), String> {
+    let Some((first, rest)) = path.split_first() else { return set(value) };
+    match value {
+        Value::Null => Ok(()),
+        Value::Array(items) => items.iter_mut().try_for_each(|item| walk(item, path, create, set)),
+        Value::Object(map) => {
+            let (name, list) = match first.strip_suffix("[]") {
+                Some(name) => (name, true),
+                None => (*first, false),
+            };
+            let made = match create {
+                _ if list => None,
+                Create::Never => None,
+                Create::Scalar if rest.is_empty() => Some(Value::Null),
+                _ => Some(Value::Object(Map::new())),
+            };
+            if let Some(made) = made
+                && map.get(name).is_none_or(Value::is_null)
+            {
+                map.insert(name, made);
+            }
+            match map.get_mut(name) {
+                Some(field) => walk(field, rest, create, set),
+                None => Ok(()),
+            }
+        }
+        _ => Err("expected sequence or mapping node".into()),
+    }
+}

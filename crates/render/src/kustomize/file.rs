@@ -1,0 +1,452 @@
+//! A kustomization file, decoded: known fields only, deprecated spellings folded into today's.
+
+use std::collections::BTreeMap;
+
+use api::{Map, Value};
+use serde::Deserialize;
+
+use crate::tree::Tree;
+use crate::{Error, yaml};
+
+type Texts = BTreeMap<String, String>;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Fields {
+    api_version: String,
+    kind: String,
+    metadata: Option<serde_json::Value>,
+    name_prefix: Option<String>,
+    name_suffix: Option<String>,
+    namespace: Option<String>,
+    common_labels: Option<Texts>,
+    labels: Option<Vec<Label>>,
+    common_annotations: Option<Texts>,
+    patches_strategic_merge: Option<Vec<String>>,
+    #[serde(rename = "patchesJson6902")]
+    patches_json6902: Option<Vec<Patch>>,
+    patches: Option<Vec<Patch>>,
+    images: Option<Vec<Image>>,
+    image_tags: Option<Vec<Image>>,
+    replacements: Option<Vec<ReplacementEntry>>,
+    replicas: Option<Vec<Replica>>,
+    sort_options: Option<SortOptions>,
+    resources: Option<Vec<String>>,
+    components: Option<Vec<String>>,
+    bases: Option<Vec<String>>,
+    config_map_generator: Option<Vec<Generator>>,
+    secret_generator: Option<Vec<Generator>>,
+    generator_options: Option<GeneratorOptions>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Label {
+    pub pairs: Texts,
+    pub include_selectors: bool,
+    pub include_templates: bool,
+    pub fields: Vec<FieldSpec>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct FieldSpec {
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+    pub path: String,
+    pub create: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Patch {
+    pub path: String,
+    pub patch: String,
+    pub target: Option<Selector>,
+    pub options: PatchOptions,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct PatchOptions {
+    pub allow_name_change: bool,
+    pub allow_kind_change: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Selector {
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+    pub name: String,
+    pub namespace: String,
+    pub annotation_selector: String,
+    pub label_selector: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Image {
+    pub name: String,
+    pub new_name: String,
+    pub tag_suffix: String,
+    pub new_tag: String,
+    pub digest: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Replica {
+    pub name: String,
+    pub count: i64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct SortOptions {
+    pub order: String,
+    pub legacy_sort_options: Option<LegacySortOptions>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct LegacySortOptions {
+    pub order_first: Vec<String>,
+    pub order_last: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Generator {
+    pub name: String,
+    pub namespace: String,
+    pub behavior: String,
+    pub files: Vec<String>,
+    pub literals: Vec<String>,
+    pub envs: Vec<String>,
+    pub env: String,
+    pub r#type: String,
+    pub options: Option<GeneratorOptions>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct GeneratorOptions {
+    pub labels: Texts,
+    pub annotations: Texts,
+    pub disable_name_suffix_hash: bool,
+    pub immutable: bool,
+}
+
+/// Inline, or the path of a file that holds one replacement or a list of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct ReplacementEntry {
+    pub path: String,
+    pub source: Option<Source>,
+    pub source_value: Option<String>,
+    pub targets: Vec<Target>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Source {
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+    pub name: String,
+    pub namespace: String,
+    pub field_path: String,
+    pub options: FieldOptions,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Target {
+    pub select: Selector,
+    pub reject: Vec<Selector>,
+    pub field_paths: Vec<String>,
+    pub options: FieldOptions,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct FieldOptions {
+    pub delimiter: String,
+    pub index: i64,
+    pub encoding: String,
+    pub create: bool,
+}
+
+/// A kustomization file and where it lies.
+#[derive(Debug, Default)]
+pub(super) struct Kustomization {
+    /// The directory.
+    pub at: String,
+    /// The file, for messages.
+    pub file: String,
+    pub is_component: bool,
+    pub name_prefix: String,
+    pub name_suffix: String,
+    pub namespace: String,
+    pub common_labels: Texts,
+    pub labels: Vec<Label>,
+    pub common_annotations: Texts,
+    pub patches_strategic_merge: Vec<String>,
+    pub patches_json6902: Vec<Patch>,
+    pub patches: Vec<Patch>,
+    pub images: Vec<Image>,
+    pub replacements: Vec<ReplacementEntry>,
+    pub replicas: Vec<Replica>,
+    pub sort: Option<SortOptions>,
+    pub resources: Vec<String>,
+    pub components: Vec<String>,
+    pub config_maps: Vec<Generator>,
+    pub secrets: Vec<Generator>,
+    pub generator_options: GeneratorOptions,
+}
+
+/// Fields that mean code, the network or what is not done yet, and what to do instead.
+const REFUSED: [(&str, &str); 11] = [
+    ("vars", "use `replacements`"),
+    ("crds", "list the CRDs under `resources`"),
+    ("configurations", "use `labels.fields` or `replacements`"),
+    ("generators", "use configMapGenerator or secretGenerator"),
+    ("transformers", "use the built-in fields"),
+    ("validators", "validate before committing"),
+    ("helmCharts", "commit the chart's rendered manifests"),
+    ("helmGlobals", "commit the chart's rendered manifests"),
+    ("helmChartInflationGenerator", "commit the chart's rendered manifests"),
+    ("openapi", "lists of custom resources are replaced whole"),
+    ("buildMetadata", "take it out"),
+];
+
+impl Kustomization {
+    pub(super) fn parse(at: &str, file: &str, text: &str) -> Result<Kustomization, Error> {
+        let mut documents = yaml::parse(text, yaml::Dialect::V2).map_err(Error::yaml(file))?;
+        let document = if documents.is_empty() { Value::Null } else { documents.swap_remove(0) };
+        let map = match document {
+            Value::Null => Map::new(),
+            Value::Object(map) => map,
+            _ => return Err(Error::field(file, ".", "must be a map of fields")),
+        };
+        for (field, instead) in REFUSED {
+            if map.get(field).is_some_and(|value| !is_empty(value)) {
+                return Err(Error::field(file, field, format!("is not supported; {instead}")));
+            }
+        }
+        if map.iter().all(|(key, value)| key == "apiVersion" || key == "kind" || value.is_null()) {
+            return Err(Error::field(file, ".", "kustomization.yaml is empty"));
+        }
+        let mut map = map;
+        map.retain(|key, _| !REFUSED.iter().any(|(field, _)| field == key));
+        let fields: Fields = serde_json::from_slice(&Value::Object(map).to_json()).map_err(|error| {
+            Error::field(file, ".", format!("invalid Kustomization: {}", without_place(&error)))
+        })?;
+        Kustomization::check(at, file, fields)
+    }
+
+    fn check(at: &str, file: &str, fields: Fields) -> Result<Kustomization, Error> {
+        let is_component = match fields.kind.as_str() {
+            "" | "Kustomization" => false,
+            "Component" => true,
+            _ => return Err(Error::field(file, "kind", "kind should be Kustomization or Component")),
+        };
+        let version =
+            if is_component { "kustomize.config.k8s.io/v1alpha1" } else { "kustomize.config.k8s.io/v1beta1" };
+        if !fields.api_version.is_empty() && fields.api_version != version {
+            let kind = if is_component { "Component" } else { "Kustomization" };
+            return Err(Error::field(
+                file,
+                "apiVersion",
+                format!("apiVersion for {kind} should be {version}"),
+            ));
+        }
+        let mut resources = fields.resources.unwrap_or_default();
+        resources.extend(fields.bases.unwrap_or_default());
+        let mut images = fields.images.unwrap_or_default();
+        images.extend(fields.image_tags.unwrap_or_default());
+        let generators = |list: Option<Vec<Generator>>| {
+            let mut list = list.unwrap_or_default();
+            for generator in &mut list {
+                let env = std::mem::take(&mut generator.env);
+                if !env.is_empty() {
+                    generator.envs.push(env);
+                }
+            }
+            list
+        };
+        Ok(Kustomization {
+            at: at.into(),
+            file: file.into(),
+            is_component,
+            name_prefix: fields.name_prefix.unwrap_or_default(),
+            name_suffix: fields.name_suffix.unwrap_or_default(),
+            namespace: fields.namespace.unwrap_or_default(),
+            common_labels: fields.common_labels.unwrap_or_default(),
+            labels: fields.labels.unwrap_or_default(),
+            common_annotations: fields.common_annotations.unwrap_or_default(),
+            patches_strategic_merge: fields.patches_strategic_merge.unwrap_or_default(),
+            patches_json6902: fields.patches_json6902.unwrap_or_default(),
+            patches: fields.patches.unwrap_or_default(),
+            images,
+            replacements: fields.replacements.unwrap_or_default(),
+            replicas: fields.replicas.unwrap_or_default(),
+            sort: fields.sort_options,
+            resources,
+            components: fields.components.unwrap_or_default(),
+            config_maps: generators(fields.config_map_generator),
+            secrets: generators(fields.secret_generator),
+            generator_options: fields.generator_options.unwrap_or_default(),
+        })
+    }
+
+    /// A file that this kustomization names. As upstream, it must lie in or below the kustomization's directory.
+    pub(super) fn load(&self, tree: &Tree, path: &str, field: &str) -> Result<String, Error> {
+        let bytes = self.load_bytes(tree, path, field)?;
+        String::from_utf8(bytes)
+            .map_err(|_| Error::field(&self.file, field, format!("{path} is not UTF-8 text")))
+    }
+
+    pub(super) fn load_bytes(&self, tree: &Tree, path: &str, field: &str) -> Result<Vec<u8>, Error> {
+        let clean = tree.resolve(&self.at, path)?;
+        let inside = self.at.is_empty() || clean.starts_with(&format!("{}/", self.at));
+        if !inside {
+            let text = format!(
+                "{path} is not in or below {}; move the file there, or make its directory a base",
+                self.at
+            );
+            return Err(Error::field(&self.file, field, text));
+        }
+        match tree.entry("", &clean)? {
+            None => Err(Error::field(&self.file, field, format!("{path}: no such file in the source"))),
+            Some(_) => Ok(tree.read("", &clean)?),
+        }
+    }
+
+    /// See [`Edits`].
+    pub(super) fn edit(&mut self, edits: &Edits) {
+        if !edits.name_prefix.is_empty() {
+            self.name_prefix = edits.name_prefix.clone();
+        }
+        if !edits.name_suffix.is_empty() {
+            self.name_suffix = edits.name_suffix.clone();
+        }
+        if !edits.namespace.is_empty() {
+            self.namespace = edits.namespace.clone();
+        }
+        for edit in &edits.images {
+            self.images.retain(|image| image.name != edit.name);
+            self.images.push(Image {
+                name: edit.name.clone(),
+                new_name: edit.new_name.clone(),
+                new_tag: edit.new_tag.clone(),
+                digest: edit.digest.clone(),
+                ..Image::default()
+            });
+        }
+        for (name, count) in &edits.replicas {
+            self.replicas.retain(|replica| replica.name != *name);
+            self.replicas.push(Replica { name: name.clone(), count: *count });
+        }
+        if edits.labels_without_selector {
+            if !edits.common_labels.is_empty() {
+                self.labels.push(Label {
+                    pairs: edits.common_labels.clone(),
+                    include_templates: edits.label_include_templates,
+                    ..Label::default()
+                });
+            }
+        } else {
+            self.common_labels.extend(edits.common_labels.clone());
+        }
+        self.common_annotations.extend(edits.common_annotations.clone());
+        self.components.extend(edits.components.iter().cloned());
+        for (patch, target) in &edits.patches {
+            let target = target.as_ref().map(|target| Selector {
+                group: target.str_at(&["group"]).into(),
+                version: target.str_at(&["version"]).into(),
+                kind: target.str_at(&["kind"]).into(),
+                name: target.str_at(&["name"]).into(),
+                namespace: target.str_at(&["namespace"]).into(),
+                annotation_selector: target.str_at(&["annotationSelector"]).into(),
+                label_selector: target.str_at(&["labelSelector"]).into(),
+            });
+            self.patches.push(Patch { patch: patch.clone(), target, ..Patch::default() });
+        }
+    }
+}
+
+/// Changes to the top kustomization, as `kustomize edit` makes them on behalf of Argo CD's or Flux' objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Edits {
+    pub name_prefix: String,
+    pub name_suffix: String,
+    pub namespace: String,
+    pub images: Vec<ImageEdit>,
+    pub replicas: Vec<(String, i64)>,
+    pub common_labels: Texts,
+    /// Labels go to metadata only, not to selectors.
+    pub labels_without_selector: bool,
+    pub label_include_templates: bool,
+    pub common_annotations: Texts,
+    pub components: Vec<String>,
+    /// An inline patch and, if it has one, its target.
+    pub patches: Vec<(String, Option<PatchTarget>)>,
+}
+
+/// A patch's target: the fields of a selector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PatchTarget(BTreeMap<String, String>);
+
+impl PatchTarget {
+    pub fn new(fields: BTreeMap<String, String>) -> PatchTarget {
+        PatchTarget(fields)
+    }
+    fn str_at(&self, path: &[&str]) -> &str {
+        self.0.get(path[0]).map(String::as_str).unwrap_or_default()
+    }
+}
+
+/// `kustomize edit set image`: `name=newName:newTag@digest`, `name:newTag` or `name@digest`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ImageEdit {
+    pub name: String,
+    pub new_name: String,
+    pub new_tag: String,
+    pub digest: String,
+}
+
+impl ImageEdit {
+    /// Reads the form of the command line; `None` if it says nothing to change.
+    pub fn parse(text: &str) -> Option<ImageEdit> {
+        let (name, image) = match text.split_once('=') {
+            Some((name, image)) => (Some(name), image),
+            None => (None, text),
+        };
+        let (found, tag, digest) = super::images::split(image);
+        let name = name.map_or_else(|| found.to_string(), Into::into);
+        let new_name = if found == name { String::new() } else { found.to_string() };
+        let edit = ImageEdit { name, new_name, new_tag: tag.into(), digest: digest.into() };
+        let says = !(edit.new_name.is_empty() && edit.new_tag.is_empty() && edit.digest.is_empty());
+        (!edit.name.is_empty() && says).then_some(edit)
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// serde's text without the line and column of the intermediate JSON, which would mislead.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(text, _)| text.to_string())
+}

@@ -1,0 +1,73 @@
+//! The order of the output: upstream's "legacy" order, which its command line uses by default, or as accumulated.
+
+use std::cmp::Ordering;
+
+use super::file::Kustomization;
+use super::resource::{Id, Resource};
+use crate::Error;
+
+const FIRST: [&str; 22] = [
+    "Namespace",
+    "ResourceQuota",
+    "StorageClass",
+    "CustomResourceDefinition",
+    "ServiceAccount",
+    "PodSecurityPolicy",
+    "Role",
+    "ClusterRole",
+    "RoleBinding",
+    "ClusterRoleBinding",
+    "ConfigMap",
+    "Secret",
+    "Endpoints",
+    "Service",
+    "LimitRange",
+    "PriorityClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "Deployment",
+    "StatefulSet",
+    "CronJob",
+    "PodDisruptionBudget",
+];
+const LAST: [&str; 2] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
+
+/// Sorts as the top kustomization says.
+pub(super) fn sort(all: &mut [Resource], top: &Kustomization) -> Result<(), Error> {
+    let custom = top.sort.as_ref().and_then(|options| options.legacy_sort_options.as_ref());
+    match (top.sort.as_ref().map_or("legacy", |options| options.order.as_str()), custom) {
+        ("fifo", None) => return Ok(()),
+        ("legacy", _) => {}
+        ("fifo", Some(_)) => {
+            let text = "the field is set but the selected sort order is 'fifo', not 'legacy'";
+            return Err(Error::field(&top.file, "sortOptions.legacySortOptions", text));
+        }
+        _ => {
+            let text = "the field 'sortOptions.order' must be one of [fifo, legacy]";
+            return Err(Error::field(&top.file, "sortOptions.order", text));
+        }
+    }
+    let first: Vec<&str> =
+        custom.map_or(FIRST.to_vec(), |own| own.order_first.iter().map(String::as_str).collect());
+    let last: Vec<&str> =
+        custom.map_or(LAST.to_vec(), |own| own.order_last.iter().map(String::as_str).collect());
+    let rank = |kind: &str| -> i64 {
+        if let Some(at) = last.iter().position(|name| *name == kind) {
+            return 1 + at as i64;
+        }
+        first.iter().position(|name| *name == kind).map_or(0, |at| at as i64 - first.len() as i64)
+    };
+    let or = |text: &str, none: &str| if text.is_empty() { none.to_string() } else { text.to_string() };
+    all.sort_by(|a, b| {
+        // Unlike in identities, a namespace that is not set counts as none here.
+        let (left, right) = (a.namespace(), b.namespace());
+        let (a, b) = (a.id(), b.id());
+        let kind = |id: &Id| format!("{}_{}_{}", or(&id.group, "~G"), or(&id.version, "~V"), id.kind);
+        let name = |id: &Id, namespace: &str| format!("{}|{}", or(namespace, "~X"), or(&id.name, "~N"));
+        match rank(&a.kind).cmp(&rank(&b.kind)) {
+            Ordering::Equal => kind(&a).cmp(&kind(&b)).then(name(&a, left).cmp(&name(&b, right))),
+            other => other,
+        }
+    });
+    Ok(())
+}

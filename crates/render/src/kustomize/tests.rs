@@ -1,0 +1,79 @@
+//! Errors and edits; what is printed is compared with upstream in `tests/kustomize.rs`.
+
+use super::*;
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    Tree::memory(files.iter().map(|(path, text)| (*path, *text)))
+}
+
+fn fails(files: &[(&str, &str)], expected: &str) {
+    let error = build(&tree(files), "top").unwrap_err().to_string();
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn errors_name_file_and_field() {
+    fails(&[("top/x", "")], "top: no kustomization.yaml");
+    fails(&[("top/kustomization.yaml", "{}")], "top/kustomization.yaml: .: kustomization.yaml is empty");
+    fails(&[("top/kustomization.yaml", "resource: [a]")], "unknown field `resource`");
+    fails(
+        &[("top/kustomization.yaml", "resources: [a.yaml]")],
+        "top/kustomization.yaml: resources[0]: a.yaml: no such file",
+    );
+    fails(&[("top/kustomization.yaml", "resources: [../../x]")], "leads out of the source");
+    fails(&[("top/kustomization.yaml", "resources: ['https://x/y']")], "is in another repository");
+    fails(&[("top/kustomization.yaml", "resources: [../o.yaml]"), ("o.yaml", "a: b")], "is not in or below");
+    fails(
+        &[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", "a: [\n")],
+        "top/a.yaml: line 2",
+    );
+    fails(
+        &[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", "kind: Pod\n")],
+        "top/a.yaml: metadata.name: missing",
+    );
+    fails(&[("top/kustomization.yaml", "vars: [{name: A}]")], "vars: is not supported; use `replacements`");
+    fails(
+        &[("top/kustomization.yaml", "resources: [../b]"), ("b/kustomization.yaml", "resources: [../top]")],
+        "includes itself: top -> b -> top",
+    );
+    fails(
+        &[(
+            "top/kustomization.yaml",
+            "patches: [{patch: '{apiVersion: v1, kind: Pod, metadata: {name: a}}'}]",
+        )],
+        "patches[0]: no resource matches",
+    );
+    fails(
+        &[("top/kustomization.yaml", "replicas: [{name: web, count: 2}]")],
+        "replicas: resource with name web",
+    );
+}
+
+#[test]
+fn explicit_empty_resources_are_no_error() {
+    assert!(build(&tree(&[("top/kustomization.yaml", "resources: []")]), "top").unwrap().is_empty());
+}
+
+#[test]
+fn edits_change_the_top() {
+    let files = tree(&[
+        ("top/kustomization.yaml", "resources: [a.yaml]\nimages: [{name: nginx, newTag: old}]"),
+        (
+            "top/a.yaml",
+            "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: c, image: nginx}]}}",
+        ),
+    ]);
+    let edits = Edits {
+        name_prefix: "x-".into(),
+        images: vec![ImageEdit::parse("nginx=mirror/nginx:1.27").unwrap()],
+        common_labels: [("a".to_string(), "b".to_string())].into(),
+        ..Edits::default()
+    };
+    let documents = build_with(&files, "top", &edits, Limits::default()).unwrap();
+    let text = documents[0].to_string();
+    assert!(
+        text.contains(r#""name":"x-p""#) && text.contains("mirror/nginx:1.27") && text.contains(r#""a":"b""#),
+        "{text}"
+    );
+    assert_eq!(ImageEdit::parse("nginx"), None);
+}

@@ -1,0 +1,200 @@
+//! What a plain scalar is, by the rules of Go's yaml.v3 (reading) and yaml.v2 (does it need quotes when printed).
+
+use api::Value;
+
+use super::Dialect;
+
+/// A plain scalar as Go reads it into an untyped value.
+pub(super) fn resolve(text: &str, dialect: Dialect) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" if dialect == Dialect::V2 => {
+            return Value::Bool(true);
+        }
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" if dialect == Dialect::V2 => {
+            return Value::Bool(false);
+        }
+        _ => {}
+    }
+    if let Some(number) = number(text) {
+        return number;
+    }
+    let time = if dialect == Dialect::V3 && timestamp(text) { as_time(text) } else { None };
+    Value::String(time.unwrap_or_else(|| text.to_string()).into())
+}
+
+/// A timestamp as Go prints the time that it stands for.
+fn as_time(text: &str) -> Option<String> {
+    let (date, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
+    let mut parts = date.split('-');
+    let (year, month, day) =
+        (parts.next()?, parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?);
+    let time = match time.chars().next() {
+        None => "00:00:00Z".to_string(),
+        Some(' ') => format!("{}Z", &time[1..]),
+        Some(_) => time[1..].to_string(),
+    };
+    Some(format!("{year}-{month:02}-{day:02}T{time}"))
+}
+
+/// yaml.v2 and v3 read the same numbers; a timestamp stays a text in untyped values.
+fn number(text: &str) -> Option<Value> {
+    let first = text.bytes().next()?;
+    if !matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.') || timestamp(text) {
+        return None;
+    }
+    let plain: String = text.chars().filter(|char| *char != '_').collect();
+    if let Some(int) = integer(&plain) {
+        return Some(int);
+    }
+    if float_shape(&plain) {
+        return plain.parse::<f64>().ok().filter(|float| float.is_finite()).map(Value::Float);
+    }
+    None
+}
+
+/// `strconv.ParseInt(text, 0, 64)`: a base prefix, or a leading zero for octal.
+fn integer(text: &str) -> Option<Value> {
+    let (negative, digits) = match text.strip_prefix(['-', '+']) {
+        Some(digits) => (text.starts_with('-'), digits),
+        None => (false, text),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (digits, base) = match lower.as_bytes() {
+        [b'0', b'x', ..] => (&lower[2..], 16),
+        [b'0', b'o', ..] => (&lower[2..], 8),
+        [b'0', b'b', ..] => (&lower[2..], 2),
+        [b'0', _, ..] => (&lower[1..], 8),
+        _ => (&lower[..], 10),
+    };
+    if digits.is_empty() || digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let wide = i128::from_str_radix(digits, base).ok()?;
+    let wide = if negative { -wide } else { wide };
+    match i64::try_from(wide) {
+        Ok(int) => Some(Value::Int(int)),
+        // Go falls back to uint64; a tree of ours keeps what is beyond int64 as a float.
+        Err(_) if u64::try_from(wide).is_ok() => Some(Value::Float(wide as f64)),
+        Err(_) => None,
+    }
+}
+
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+fn float_shape(text: &str) -> bool {
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mantissa = match mantissa.split_once('.') {
+        Some(("", fraction)) => digits(fraction),
+        Some((whole, fraction)) => digits(whole) && (fraction.is_empty() || digits(fraction)),
+        None => digits(mantissa),
+    };
+    mantissa && exponent.is_none_or(|text| digits(text.strip_prefix(['-', '+']).unwrap_or(text)))
+}
+
+/// Go's allowed timestamp formats: `2006-1-2`, with an optional time after `T`, `t` or a space.
+fn timestamp(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.len() < 8 || !bytes[..4].iter().all(u8::is_ascii_digit) || bytes[4] != b'-' {
+        return false;
+    }
+    let mut rest = &text[5..];
+    let mut take = |most: usize| -> Option<u32> {
+        let length = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
+        let number = rest.get(..length)?.parse().ok()?;
+        rest = &rest[length..];
+        Some(number)
+    };
+    let Some(month) = take(2) else { return false };
+    if !(1..=12).contains(&month) || !rest.starts_with('-') {
+        return false;
+    }
+    rest = &rest[1..];
+    let length = rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
+    let Ok(day) = rest[..length].parse::<u32>() else { return false };
+    rest = &rest[length..];
+    if !(1..=31).contains(&day) {
+        return false;
+    }
+    if rest.is_empty() {
+        return true;
+    }
+    let Some(time) = rest.strip_prefix(['T', 't', ' ']) else { return false };
+    let mut parts = time.splitn(3, ':');
+    let hour = parts
+        .next()
+        .is_some_and(|text| (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()));
+    let minute = parts
+        .next()
+        .is_some_and(|text| (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()));
+    hour && minute && parts.next().is_some_and(|text| text.starts_with(|char: char| char.is_ascii_digit()))
+}
+
+/// Whether yaml.v2 would read the plain text back as a text: if not, it is printed in double quotes.
+pub(super) fn plain_is_text(text: &str) -> bool {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" | "<<" | ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF"
+        | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" => return false,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" | "n" | "N"
+        | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return false,
+        _ => {}
+    }
+    let first = text.as_bytes()[0];
+    if !matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.') {
+        return true;
+    }
+    !(timestamp(text) || number(text).is_some() || dotted_float(text) || sexagesimal(text))
+}
+
+/// A text that starts with a dot is tried with `strconv.ParseFloat`, which takes more forms than the pattern.
+fn dotted_float(text: &str) -> bool {
+    text.starts_with('.') && text.parse::<f64>().is_ok()
+}
+
+/// Numbers to base 60, which YAML 1.1 readers take for numbers: `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`.
+fn sexagesimal(text: &str) -> bool {
+    if !text.contains(':') {
+        return false;
+    }
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let mut parts = text.split(':');
+    let first = parts.next().unwrap_or_default();
+    if !first.starts_with(|char: char| char.is_ascii_digit())
+        || !first.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_')
+    {
+        return false;
+    }
+    let rest: Vec<&str> = parts.collect();
+    let last = rest.len().saturating_sub(1);
+    rest.iter().enumerate().all(|(at, part)| {
+        let part = if at == last { part.split('.').next().unwrap_or_default() } else { part };
+        match part.as_bytes() {
+            [digit] => digit.is_ascii_digit(),
+            [ten, digit] => (b'0'..=b'5').contains(ten) && digit.is_ascii_digit(),
+            _ => false,
+        }
+    })
+}
+
+/// `strconv.FormatFloat(number, 'g', -1, 64)`.
+pub(super) fn format_float(number: f64) -> String {
+    if number == 0.0 {
+        return if number.is_sign_negative() { "-0".into() } else { "0".into() };
+    }
+    let text = format!("{number:e}");
+    let (mantissa, exponent) = text.split_once('e').expect("because {:e} always writes an exponent");
+    let exponent: i32 = exponent.parse().expect("because {:e} writes a number there");
+    // Go's shortest form turns to an exponent from six digits before the point on.
+    if exponent < -4 || exponent >= 6 {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        format!("{mantissa}e{sign}{:02}", exponent.abs())
+    } else {
+        format!("{number}")
+    }
+}

@@ -1,0 +1,61 @@
+use super::{Dialect, emit};
+
+fn parse(text: &str) -> Result<Vec<api::Value>, super::Error> {
+    super::parse(text, Dialect::V3)
+}
+
+fn check(input: &str, expected: &str) {
+    let documents = parse(input).unwrap_or_else(|error| panic!("{input}: {error}"));
+    let mut out = String::new();
+    emit(&documents[0], &mut out);
+    assert_eq!(out, expected, "{input}");
+}
+
+#[test]
+fn scalars_come_out_as_go_prints_them() {
+    check(
+        "a: 0777\nb: 0x1f\nc: 1_000\nd: 1e3\ne: 1.5\nf: 1234567.5\n",
+        "a: 511\nb: 31\nc: 1000\nd: 1000\ne: 1.5\nf: 1.2345675e+06\n",
+    );
+    check(
+        "a: yes\nb: on\nc: true\nd: 'true'\ne: ~\nf:\n",
+        "a: \"yes\"\nb: \"on\"\nc: true\nd: \"true\"\ne: null\nf: null\n",
+    );
+    check(
+        "a: '2001-01-01'\nb: '1'\nc: 1:20\nd: ''\ne: 12:30:45\n",
+        "a: \"2001-01-01\"\nb: \"1\"\nc: \"1:20\"\nd: \"\"\ne: \"12:30:45\"\n",
+    );
+    check(
+        "a: '#x'\nb: 'x: y'\nc: it''s\nd: '- x'\ne: \"tab\\there\"\nf: '*'\n",
+        "a: '#x'\nb: 'x: y'\nc: it''s\nd: '- x'\ne: \"tab\\there\"\nf: '*'\n",
+    );
+    check(
+        "a: |\n  one\n  two\nb: |-\n  one\n  two\nc: |+\n  one\n\n",
+        "a: |\n  one\n  two\nb: |-\n  one\n  two\nc: |+\n  one\n\n",
+    );
+    check("a: \"one \\ntwo\"\n", "a: \"one \\ntwo\"\n");
+    check("a: 12e03\nb: 0o17\nc: 089\nd: .5\ne: -0x10\n", "a: 12000\nb: 15\nc: 89\nd: 0.5\ne: -16\n");
+}
+
+#[test]
+fn structure() {
+    check(
+        "b: [1, [2, 3], {x: 1, a: 2}]\na: {}\nc: []\n",
+        "a: {}\nb:\n- 1\n- - 2\n  - 3\n- a: 2\n  x: 1\nc: []\n",
+    );
+    check("a10: 1\na2: 2\nA: 3\n_b: 4\n", "_b: 4\nA: 3\na2: 2\na10: 1\n");
+    check("x: &x {a: 1, b: 2}\nz: {<<: *x, b: 3}\n", "x:\n  a: 1\n  b: 2\nz:\n  a: 1\n  b: 3\n");
+}
+
+#[test]
+fn bombs_and_faults_are_told() {
+    let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..9 {
+        let below = level - 1;
+        bomb += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{below}"); 10].join(","));
+    }
+    assert!(parse(&bomb).unwrap_err().text.contains("aliases"));
+    assert!(parse("a: 1\na: 2\n").unwrap_err().text.contains("twice"));
+    assert!(parse("a: b\nc: [\n").unwrap_err().line >= 2);
+    assert_eq!(parse("a: 1\n---\n---\nb: 2\n").unwrap().len(), 3);
+}
