@@ -114,18 +114,20 @@ impl Keys {
 /// Decodes an object for reading, without its managedFields. What does not fit the type is logged and skipped: one bad
 /// object must not stop a role.
 pub fn decode<K: DeserializeOwned>(object: &Arc<Object>) -> Option<K> {
-    let (start, end) = (object.managed_fields.start as usize, object.managed_fields.end as usize);
-    let decoded = if start == end {
-        serde_json::from_slice(&object.json)
-    } else {
-        let mut json = Vec::with_capacity(object.json.len() - (end - start));
-        json.extend_from_slice(&object.json[..start]);
-        json.extend_from_slice(&object.json[end..]);
-        serde_json::from_slice(&json)
-    };
-    decoded
+    decoded(object)
         .map_err(|error| tracing::error!(key = %object.key, %error, "an object does not fit its type"))
         .ok()
+}
+
+pub(crate) fn decoded<K: DeserializeOwned>(object: &Object) -> Result<K, serde_json::Error> {
+    let (start, end) = (object.managed_fields.start as usize, object.managed_fields.end as usize);
+    if start == end {
+        return serde_json::from_slice(&object.json);
+    }
+    let mut json = Vec::with_capacity(object.json.len() - (end - start));
+    json.extend_from_slice(&object.json[..start]);
+    json.extend_from_slice(&object.json[end..]);
+    serde_json::from_slice(&json)
 }
 
 /// What every object has, decoded without the rest of it.

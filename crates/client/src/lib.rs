@@ -6,7 +6,9 @@
 
 pub mod cache;
 pub mod caches;
+pub mod diff;
 pub mod informer;
+pub mod labels;
 pub mod queue;
 pub mod reconcile;
 pub mod recorder;

@@ -3,15 +3,16 @@
 //! Invariant: once a write is answered, the writer's next read of the cache sees it. So a reconciler never acts on a
 //! state older than its own last write, and needs no table of expectations. Answers are not decoded beyond metadata.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Key, Resource, Revision};
+use api::{Key, Object, Resource, Revision};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Caches;
 use crate::cache::About;
-use crate::informer::Meta;
+use crate::informer::{Meta, decoded};
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
@@ -133,6 +134,29 @@ impl Writer {
         };
         let target = key.to_string();
         self.send("patch", target, http::Method::PATCH, &path, kind, Some(body), Some(&resource)).await
+    }
+
+    /// Replaces an object, or a subresource of it, by itself with `change` merged in (RFC 7386), unless it changed
+    /// meanwhile. Fields that no type of ours knows survive; upstream's roles often grant `update` and not `patch`.
+    pub async fn update(
+        &self,
+        object: &Arc<Object>,
+        subresource: &str,
+        change: &serde_json::Value,
+    ) -> Result<Meta, Error> {
+        let encode = |source| Error::Encode { verb: "update", target: object.key.to_string(), source };
+        let mut body: serde_json::Value = decoded(object).map_err(encode)?;
+        crate::diff::apply(&mut body, change);
+        self.put(&object.key, subresource, &body).await
+    }
+
+    /// Brings `status` from `old` to `new` if they differ, unless the object changed meanwhile. Gives whether anything
+    /// was written.
+    pub async fn status<T: Serialize>(&self, object: &Arc<Object>, old: &T, new: &T) -> Result<bool, Error> {
+        let encode = |source| Error::Encode { verb: "update", target: object.key.to_string(), source };
+        let Some(status) = crate::diff::typed(old, new).map_err(encode)? else { return Ok(false) };
+        self.update(object, "status", &json!({ "status": status })).await?;
+        Ok(true)
     }
 
     /// Replaces a subresource: `finalize` of a namespace.
