@@ -1,0 +1,80 @@
+//! `skiff`: the command line. It parses, starts one command, and tells errors with their whole chain.
+
+mod command;
+mod config;
+mod log;
+mod roles;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Unix seconds of the build (or of `SOURCE_DATE_EPOCH`): no trustworthy clock is behind it.
+pub const BUILT: i64 = parse_seconds(env!("SKIFF_BUILT"));
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const fn parse_seconds(text: &str) -> i64 {
+    let (bytes, mut at, mut number) = (text.as_bytes(), 0, 0);
+    while at < bytes.len() {
+        number = number * 10 + (bytes[at] - b'0') as i64;
+        at += 1;
+    }
+    number
+}
+
+/// Kubernetes for the edge in one small binary, kept in step with Git
+#[derive(Parser, Debug)]
+#[command(
+    name = "skiff",
+    version,
+    after_help = "Start with:\n  skiff check\n  skiff server\n  export KUBECONFIG=/etc/skiff/skiff.yaml; kubectl get nodes"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Sub,
+}
+
+#[derive(Subcommand, Debug)]
+enum Sub {
+    Status(command::status::Args),
+    Check(command::check::Args),
+    Uninstall(command::uninstall::Args),
+    /// Print a shell's completion script
+    #[command(after_help = "Example:\n  skiff completion bash > /etc/bash_completion.d/skiff")]
+    Completion {
+        shell: clap_complete::Shell,
+    },
+}
+
+fn cli() -> clap::Command {
+    Cli::command().subcommand(config::command()).subcommand_required(true)
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("skiff: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let matches = cli().get_matches();
+    if let Some(("server", matches)) = matches.subcommand() {
+        let config = config::resolve(matches)?;
+        log::start(&config.log)?;
+        return server::run(config);
+    }
+    match Cli::from_arg_matches(&matches)?.command {
+        Sub::Status(args) => command::status::run(&args),
+        Sub::Check(args) => command::check::run(&args),
+        Sub::Uninstall(args) => command::uninstall::run(&args),
+        Sub::Completion { shell } => {
+            clap_complete::generate(shell, &mut cli(), "skiff", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
