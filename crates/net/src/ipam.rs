@@ -41,6 +41,9 @@ impl Pool {
     pub(crate) fn allocate(&mut self) -> Option<Ipv4Addr> {
         let first = u32::from(self.range.network()) + 2;
         let end = u32::from(self.range.broadcast());
+        if first >= end {
+            return None;
+        }
         let start = (self.last + 1).clamp(first, end);
         let free = (start..end).chain(first..start).find(|address| !self.taken.contains(address))?;
         self.taken.insert(free);

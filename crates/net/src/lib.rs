@@ -5,7 +5,7 @@
 //! tables of its own, and goes with [`Network::uninstall`]; nothing of the host's own rules is read or touched (D8).
 //!
 //! Pods get their address as a /32 and reach everything, their neighbours too, through the node's IP stack. So the
-//! node sees both directions of every connection, NAT works without `br_netfilter`, and bridge ports are isolated.
+//! node sees both directions of every connection, and NAT works with `br_netfilter` and without.
 //!
 //! Not here: Services (`proxy`), names (`dns`), pods as such (`kubelet`), links between nodes.
 

@@ -9,7 +9,7 @@ use crate::netlink::{Error, Protocol, Socket, Writer, attribute, u32_ne};
 /// Marks routes as ours (`rtproto` in `ip route`); the numbers below 192 have owners.
 const ROUTE_OWNER: u8 = 0xc5;
 const VETH_PEER: u16 = 1;
-const BRIDGE_PORT_ISOLATED: u16 = 33;
+const BRIDGE_PORT_HAIRPIN: u16 = 4;
 const INFO_SLAVE_KIND: u16 = 4;
 const INFO_SLAVE_DATA: u16 = 5;
 
@@ -103,7 +103,8 @@ impl Links {
                 message.nest(libc::IFLA_LINKINFO, |info| {
                     info.text(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, |data| {
                         data.nest(VETH_PEER, |peer| {
-                            header(peer, 0, libc::IFF_UP, libc::IFF_UP);
+                            // Not up: its other end does not exist yet, and the kernel says ENOTCONN.
+                            header(peer, 0, 0, 0);
                             peer.text(libc::IFLA_IFNAME, "eth0").attribute(libc::IFLA_ADDRESS, &mac);
                             peer.u32(libc::IFLA_MTU, mtu)
                                 .attribute(libc::IFLA_NET_NS_FD, &netns.to_ne_bytes());
@@ -113,17 +114,17 @@ impl Links {
             },
         );
         present(added)?;
-        // Pods reach one another through the node's IP stack only; a port that cannot talk to other ports makes sure
-        // that none answers for a neighbour's address.
+        // On a node with br_netfilter, a packet whose destination is translated to the pod that sent it is not routed
+        // but bridged, back out of the port it came from.
         self.0.request(
-            || format!("isolate bridge port {name}"),
+            || format!("let bridge port {name} hairpin"),
             libc::RTM_NEWLINK,
             0,
             |message| {
                 header(message, 0, 0, 0);
                 message.text(libc::IFLA_IFNAME, name).nest(libc::IFLA_LINKINFO, |info| {
                     info.text(INFO_SLAVE_KIND, "bridge").nest(INFO_SLAVE_DATA, |data| {
-                        data.u8(BRIDGE_PORT_ISOLATED, 1);
+                        data.u8(BRIDGE_PORT_HAIRPIN, 1);
                     });
                 });
             },

@@ -13,6 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::lease::HostPort;
 use crate::{lease, netlink, netns, sysctl};
 
+#[cfg(test)]
+mod tests;
 mod worker;
 
 /// What a node's network is made of.

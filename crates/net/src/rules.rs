@@ -73,7 +73,7 @@ pub(crate) fn base(config: &Config) -> Fragment {
                     ],
                 ],
             ),
-            // Pods hang on one bridge but must not be told to reach each other over it: see `link::add_pair`.
+            // Pods hang on one bridge but must not be told to reach each other over it, past NAT.
             Chain::base(
                 "redirects",
                 "filter",

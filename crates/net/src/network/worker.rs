@@ -157,6 +157,7 @@ impl Worker {
             .get("eth0")?
             .ok_or_else(|| Error::LostLink { pod: format!("{}/{}", lease.namespace, lease.name) })?;
         let gateway = self.pool.gateway();
+        inside.up(eth0.index)?;
         inside.add_address(eth0.index, host(lease.address))?;
         inside.add_route(host(gateway), None, eth0.index, None)?;
         Ok(inside.add_route(Ipv4Net::default(), Some(gateway), eth0.index, None)?)
@@ -165,7 +166,8 @@ impl Worker {
     pub(super) fn detach(&mut self, uid: &str) -> Result<(), Error> {
         let Some(lease) = self.pods.get(uid).cloned() else { return Ok(()) };
         self.table.update(vec![(uid.to_owned(), None)])?;
-        self.links.remove(&link_name(uid))?;
+        // The kernel removes the link with the namespace, on its own time; asking for it would hold up other pods for
+        // tens of milliseconds. If a process still lives in there, `make` or `sweep` removes the link.
         netns::remove(&self.netns(uid))?;
         self.leases.remove(uid)?;
         self.pool.release(lease.address);
@@ -231,9 +233,11 @@ fn bridge(config: &Config, links: &mut Links, gateway: Ipv4Addr) -> Result<Link,
 /// What a pod's namespace starts with. Must run inside it, before its link exists.
 fn settings() {
     for scope in ["all", "default"] {
-        // A redirect would tell the pod to reach its neighbour without the node, past NAT and isolation.
+        // A redirect would tell the pod to reach its neighbour without the node, past NAT.
         sysctl::set_if_known(&format!("ipv4/conf/{scope}/accept_redirects"), "0");
         sysctl::set_if_known(&format!("ipv6/conf/{scope}/accept_ra"), "0");
+        // A hairpin port sends the pod's own search for duplicates back to it.
+        sysctl::set_if_known(&format!("ipv6/conf/{scope}/accept_dad"), "0");
     }
     // As containerd does for Kubernetes: without NET_BIND_SERVICE and NET_RAW a pod may serve port 80, and ping.
     sysctl::set_if_known("ipv4/ip_unprivileged_port_start", "0");

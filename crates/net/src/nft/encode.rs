@@ -156,7 +156,8 @@ impl Batch<'_> {
         self.send(NEW_SET, libc::NLM_F_CREATE, |message| {
             message.text(1, table).text(2, &set.name()).u32_be(3, ANONYMOUS | CONSTANT | MAP);
             write_types(message, key, kind);
-            message.u32_be(10, set.0);
+            // For `nft` alone: the key is a number in the machine's byte order.
+            message.u32_be(10, set.0).attribute(13, &[0, 4, 1, 0, 0, 0]);
         });
         self.add_elements(&set.name(), Some(set.0), elements);
         set
