@@ -18,6 +18,7 @@ pub mod selector;
 pub mod structural;
 pub mod text;
 pub mod time;
+pub mod table;
 pub mod validation;
 pub mod value;
 

@@ -1,7 +1,7 @@
 //! The built-in kinds: a folder a group, a file a kind, one line each in the group's `ALL`.
 //!
 //! Names, versions, subresources, columns and field labels come from the facts; a kind's file adds what they cannot say:
-//! its storage version and its [`Rules`]. Invariant: the tables here and `kinds.tsv` name the same resources.
+//! its storage version and its [`Rules`]. Invariant: the tables here and the facts name the same resources.
 
 use std::sync::Arc;
 
@@ -77,9 +77,8 @@ pub fn builtin() -> Kinds {
 
 /// [`builtin`], with `serve(group, version, on by default)` deciding which versions are served (`--runtime-config`).
 pub fn builtin_serving(serve: impl Fn(&str, &str, bool) -> bool) -> Kinds {
-    let facts = facts::Facts::read();
     let rows = ALL.iter().flat_map(|group| group.iter());
-    Kinds::new(rows.map(|builtin| Arc::new(facts.kind(builtin, &serve))).collect::<Vec<Arc<Kind>>>())
+    Kinds::new(rows.map(|builtin| Arc::new(facts::kind(builtin, &serve))).collect::<Vec<Arc<Kind>>>())
 }
 
 #[cfg(test)]
@@ -92,7 +91,8 @@ mod tests {
     fn the_tables_and_the_facts_name_the_same_resources() {
         let here: BTreeSet<(&str, &str)> =
             ALL.iter().flat_map(|group| group.iter()).map(|row| (row.group, row.plural)).collect();
-        let facts: BTreeSet<(&str, &str)> = facts::resources().collect();
+        let facts: BTreeSet<(&str, &str)> =
+            crate::schema::kinds().iter().map(|row| (row.group(), row.plural())).collect();
         assert_eq!(here, facts);
         for kind in builtin().iter() {
             assert_eq!(
