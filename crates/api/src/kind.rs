@@ -124,22 +124,9 @@ pub trait Rules: Send + Sync {
             keep(new, old, "status");
         }
     }
-    /// Before an update through `status`: keep everything but `status`.
+    /// Before an update through `status`: keep everything but `status` and, as most of upstream's kinds do, metadata.
     fn prepare_status(&self, context: &Context<'_>, new: &mut Value, old: &Value) {
-        let status = new.remove(&["status"]);
-        let resource_version = new.remove(&["metadata", "resourceVersion"]);
-        let managed = new.remove(&["metadata", "managedFields"]);
-        *new = old.clone();
-        match status {
-            Some(status) => new.set(&["status"], status),
-            None => drop(new.remove(&["status"])),
-        }
-        for (field, value) in [("resourceVersion", resource_version), ("managedFields", managed)] {
-            match value {
-                Some(value) => new.set(&["metadata", field], value),
-                None => drop(new.remove(&["metadata", field])),
-            }
-        }
+        keep_all_but(new, old, &["metadata", "status"]);
     }
     fn validate_create(&self, context: &Context<'_>, new: &Value, errors: &mut Vec<field::Error>) {}
     fn validate_update(
@@ -158,6 +145,31 @@ pub trait Rules: Send + Sync {
         old: &Value,
         errors: &mut Vec<field::Error>,
     ) {
+    }
+    /// Before an update through a subresource that shows the whole object: `status`, `finalize`, `ephemeralcontainers`,
+    /// `resize`.
+    fn prepare_subresource(&self, name: &str, context: &Context<'_>, new: &mut Value, old: &Value) {
+        match name {
+            "status" => self.prepare_status(context, new, old),
+            _ => self.prepare_update(context, new, old),
+        }
+    }
+    fn validate_subresource(
+        &self,
+        name: &str,
+        context: &Context<'_>,
+        new: &Value,
+        old: &Value,
+        errors: &mut Vec<field::Error>,
+    ) {
+        match name {
+            "status" => self.validate_status(context, new, old, errors),
+            _ => self.validate_update(context, new, old, errors),
+        }
+    }
+    /// The update grows `metadata.generation` (asked only if [`Rules::has_generation`]).
+    fn generation_changes(&self, new: &Value, old: &Value) -> bool {
+        spec_differs(new, old)
     }
     /// Warnings for the `Warning` header of a create or update.
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
@@ -204,12 +216,14 @@ pub struct FactsOnly {
     pub generation: bool,
     pub create_on_update: bool,
     pub unconditional_update: bool,
+    /// An update of `status` leaves metadata alone (upstream's ResetObjectMetaForStatus).
+    pub status_keeps_metadata: bool,
 }
 
 impl FactsOnly {
     /// What most kinds have: no status, no generation, unconditional updates.
     pub const fn new() -> FactsOnly {
-        FactsOnly { status: false, generation: false, create_on_update: false, unconditional_update: true }
+        FactsOnly { status: false, generation: false, create_on_update: false, unconditional_update: true, status_keeps_metadata: false }
     }
 }
 
@@ -232,8 +246,54 @@ impl Rules for FactsOnly {
     fn unconditional_update(&self) -> bool {
         self.unconditional_update
     }
+    fn prepare_status(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
+        if self.status_keeps_metadata {
+            only_status(new, old);
+        } else {
+            keep_all_but(new, old, &["metadata", "status"]);
+        }
+    }
     fn complete(&self) -> bool {
         false
+    }
+}
+
+/// Something outside metadata and status differs.
+pub fn spec_differs(new: &Value, old: &Value) -> bool {
+    let fields = |value: &Value| -> Vec<(SmolStr, Value)> {
+        let map = value.as_map().into_iter().flat_map(|map| map.iter());
+        let skip = ["metadata", "status", "kind", "apiVersion"];
+        let mut fields: Vec<_> = map
+            .filter(|(key, value)| !skip.contains(&key.as_str()) && !value.is_null())
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        fields
+    };
+    fields(new) != fields(old)
+}
+
+/// Takes every top-level field from `old`, save those named.
+pub fn keep_all_but(new: &mut Value, old: &Value, fields: &[&str]) {
+    let mut kept = old.clone();
+    for field in fields {
+        match new.remove(&[field]) {
+            Some(value) => kept.set(&[field], value),
+            None => drop(kept.remove(&[field])),
+        }
+    }
+    *new = kept;
+}
+
+/// Takes everything from `old`, save `status` and what is written with each update: resourceVersion and managedFields.
+pub fn only_status(new: &mut Value, old: &Value) {
+    let metadata = new.remove(&["metadata"]).unwrap_or_default();
+    keep_all_but(new, old, &["status"]);
+    for field in ["resourceVersion", "managedFields"] {
+        match metadata.get(field) {
+            Some(value) => new.set(&["metadata", field], value.clone()),
+            None => drop(new.remove(&["metadata", field])),
+        }
     }
 }
 
