@@ -223,7 +223,13 @@ pub struct FactsOnly {
 impl FactsOnly {
     /// What most kinds have: no status, no generation, unconditional updates.
     pub const fn new() -> FactsOnly {
-        FactsOnly { status: false, generation: false, create_on_update: false, unconditional_update: true, status_keeps_metadata: false }
+        FactsOnly {
+            status: false,
+            generation: false,
+            create_on_update: false,
+            unconditional_update: true,
+            status_keeps_metadata: false,
+        }
     }
 }
 

@@ -11,14 +11,15 @@ pub mod key;
 pub mod kind;
 pub mod kinds;
 pub mod object;
+pub mod pod;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod structural;
+pub mod table;
 pub mod text;
 pub mod time;
-pub mod table;
 pub mod validation;
 pub mod value;
 

@@ -100,9 +100,9 @@ fn custom_cell(column: &Column, value: &Value, now: i64) -> Value {
         ("number", Value::Float(number)) => Value::Float(*number),
         ("boolean", Value::Bool(flag)) => Value::Bool(*flag),
         ("string", first) => jsonpath::text(first).into(),
-        ("date", Value::String(text)) => match duration::parse_time(text) {
-            Some(time) => duration::human(now - time).into(),
-            None => "<invalid>".into(),
+        ("date", Value::String(text)) => match crate::time::parse(text) {
+            Ok(time) => duration::human(now - time.seconds).into(),
+            Err(_) => "<invalid>".into(),
         },
         ("date", _) => "<invalid>".into(),
         _ => Value::Null,
@@ -116,8 +116,8 @@ pub fn age(value: &Value, now: i64) -> Value {
 
 /// The time since an RFC 3339 text, short and human.
 pub fn since(time: Option<&Value>, now: i64) -> String {
-    match time.and_then(Value::as_str).and_then(duration::parse_time) {
-        Some(time) => duration::human(now - time),
-        None => "<unknown>".into(),
+    match time.and_then(Value::as_str).map(crate::time::parse) {
+        Some(Ok(time)) => duration::human(now - time.seconds),
+        _ => "<unknown>".into(),
     }
 }

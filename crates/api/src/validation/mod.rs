@@ -1,5 +1,6 @@
 //! Validation that many kinds share: formats of names and texts, and `metadata`. Texts are upstream's.
 
+pub mod check;
 pub mod meta;
 pub mod names;
 

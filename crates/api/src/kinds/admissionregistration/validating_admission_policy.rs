@@ -10,6 +10,7 @@ pub const KIND: Builtin = Builtin {
     rules: || {
         Box::new(FactsOnly {
             status: true,
+            status_keeps_metadata: true,
             generation: true,
             unconditional_update: false,
             ..FactsOnly::new()

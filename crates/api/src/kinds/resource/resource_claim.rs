@@ -7,5 +7,5 @@ pub const KIND: Builtin = Builtin {
     group: "resource.k8s.io",
     plural: "resourceclaims",
     storage: "v1",
-    rules: || Box::new(FactsOnly { status: true, ..FactsOnly::new() }),
+    rules: || Box::new(FactsOnly { status: true, status_keeps_metadata: true, ..FactsOnly::new() }),
 };

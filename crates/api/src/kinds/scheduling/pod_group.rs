@@ -7,5 +7,5 @@ pub const KIND: Builtin = Builtin {
     group: "scheduling.k8s.io",
     plural: "podgroups",
     storage: "v1alpha2",
-    rules: || Box::new(FactsOnly { status: true, ..FactsOnly::new() }),
+    rules: || Box::new(FactsOnly { status: true, status_keeps_metadata: true, ..FactsOnly::new() }),
 };

@@ -7,5 +7,12 @@ pub const KIND: Builtin = Builtin {
     group: "storage.k8s.io",
     plural: "volumeattachments",
     storage: "v1",
-    rules: || Box::new(FactsOnly { status: true, unconditional_update: false, ..FactsOnly::new() }),
+    rules: || {
+        Box::new(FactsOnly {
+            status: true,
+            status_keeps_metadata: true,
+            unconditional_update: false,
+            ..FactsOnly::new()
+        })
+    },
 };

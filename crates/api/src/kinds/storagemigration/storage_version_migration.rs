@@ -7,5 +7,12 @@ pub const KIND: Builtin = Builtin {
     group: "storagemigration.k8s.io",
     plural: "storageversionmigrations",
     storage: "v1beta1",
-    rules: || Box::new(FactsOnly { status: true, unconditional_update: false, ..FactsOnly::new() }),
+    rules: || {
+        Box::new(FactsOnly {
+            status: true,
+            status_keeps_metadata: true,
+            unconditional_update: false,
+            ..FactsOnly::new()
+        })
+    },
 };
