@@ -53,7 +53,117 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(report) = roles::ask(&args.run_dir)? {
         step("stopping the server", stop(Pid::from_raw(report.pid as i32)))?;
     }
+    step("ending the pods' processes", end_pods())?;
+    step("removing links, network namespaces and nftables tables", network(args))?;
+    step("taking mounts off", unmount(&[&args.data_dir, &args.run_dir]))?;
+    step("removing cgroups", cgroups())?;
+    for path in [&args.data_dir, &args.run_dir, &args.kubeconfig] {
+        step(&format!("removing {}", path.display()), remove(path))?;
+    }
+    // Ours if it is empty; a configuration in it is its owner's.
+    if let Some(folder) = args.kubeconfig.parent().filter(|folder| folder.ends_with("skiff")) {
+        let _kept = fs::remove_dir(folder);
+    }
+    println!("Nothing of skiff is left but its binary and what you wrote yourself.");
     Ok(ExitCode::SUCCESS)
+}
+
+fn network(args: &Args) -> Result<()> {
+    let (state, run) = crate::server::network_folders(&args.data_dir, &args.run_dir);
+    Ok(net::Network::uninstall(&state, &run)?)
+}
+
+/// Every shim runs from the sealed memory file that carries skiff's name; containers are below their shim.
+fn end_pods() -> Result<()> {
+    for _ in 0..200 {
+        let processes = processes();
+        let mut doomed: Vec<i32> = processes.iter().filter(|one| one.shim).map(|one| one.pid).collect();
+        let mut at = 0;
+        while at < doomed.len() {
+            let parent = doomed[at];
+            doomed.extend(
+                processes
+                    .iter()
+                    .filter(|one| one.parent == parent && !doomed.contains(&one.pid))
+                    .map(|one| one.pid)
+                    .collect::<Vec<_>>(),
+            );
+            at += 1;
+        }
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        // Containers before their shims, so that none is orphaned half-way.
+        for pid in doomed.into_iter().rev() {
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    bail!("some processes of pods do not end; look at them with ps, and run this again")
+}
+
+struct Process {
+    pid: i32,
+    parent: i32,
+    shim: bool,
+}
+
+fn processes() -> Vec<Process> {
+    let read = |entry: fs::DirEntry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let mut fields = rest.split(' ');
+        let state = fields.next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let exe = fs::read_link(entry.path().join("exe")).unwrap_or_default();
+        let shim = state != "Z" && exe.to_string_lossy().starts_with("/memfd:skiff");
+        Some(Process { pid, parent, shim })
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(read).collect()
+}
+
+/// Takes off everything mounted at or below the folders, the deepest first.
+fn unmount(folders: &[&Path]) -> Result<()> {
+    let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?;
+    let mut points: Vec<PathBuf> = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|point| PathBuf::from(point.replace("\\040", " ")))
+        .filter(|point| folders.iter().any(|folder| point.starts_with(folder)))
+        .collect();
+    points.sort_by_key(|point| std::cmp::Reverse(point.components().count()));
+    for point in points {
+        nix::mount::umount2(&point, nix::mount::MntFlags::MNT_DETACH)
+            .or_else(|error| if error == nix::errno::Errno::EINVAL { Ok(()) } else { Err(error) })
+            .with_context(|| format!("cannot unmount {}", point.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes the cgroups named skiff, in every hierarchy.
+fn cgroups() -> Result<()> {
+    let root = Path::new("/sys/fs/cgroup");
+    let mut tops = vec![root.join("skiff")];
+    tops.extend(fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path().join("skiff")));
+    for top in tops.into_iter().filter(|top| top.is_dir()) {
+        remove_cgroup(&top)?;
+    }
+    Ok(())
+}
+
+fn remove_cgroup(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove the cgroup {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn step(what: &str, done: Result<()>) -> Result<()> {

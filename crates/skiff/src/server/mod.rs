@@ -44,6 +44,11 @@ pub fn run(config: Server) -> Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
+/// Where `net` keeps its leases and its network namespaces.
+pub fn network_folders(data: &Path, run: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    (data.join("node/network"), run.join("netns"))
+}
+
 /// One server a data directory: the lock is the process' as long as the file is open.
 fn lock(data: &Path) -> Result<File> {
     make_private(data)?;
