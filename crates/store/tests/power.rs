@@ -58,8 +58,8 @@ async fn a_cut_loses_no_acknowledged_write() {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| tokio::spawn(write(store.clone(), known.clone(), writer, random.random())))
             .collect();
-        let until = disk.state().flushes + random.random_range(1..60);
-        while disk.state().flushes < until {
+        let until = known.lock().unwrap().count + random.random_range(1..120);
+        while known.lock().unwrap().count < until {
             tokio::task::yield_now().await;
         }
         let after = disk.cut(&mut random);

@@ -82,7 +82,6 @@ pub struct Disk(Arc<Mutex<State>>);
 pub struct State {
     pub files: HashMap<String, File>,
     pub dead: bool,
-    pub flushes: u64,
 }
 
 impl Disk {

@@ -180,7 +180,6 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c
 unsafe extern "C" fn sync(file: *mut sqlite3_file, _flags: c_int) -> c_int {
     // SAFETY: SQLite gives an open file.
     let inner = unsafe { inner(file) };
-    inner.disk.state().flushes += 1;
     inner.with(|file, dead| {
         if dead {
             return ffi::SQLITE_IOERR_FSYNC;
