@@ -294,7 +294,7 @@ fn field(
         code,
         "Field {{ owner: {owner}, json: Text({}), proto_name: Text({}), tag: {}, kind: Kind::{kind}, map: {map}, \
          repeated: {}, inline: {}, of: {of}, presence: Presence::{presence}, omit: Omit::{omit}, required: {}, \
-         default: Text({}), list: ListType::{list}, list_stated: {}, map_keys: Text({}), atomic: {}, strategy: Text({}), merge_key: Text({}), \
+         default: Text({}), list: ListType::{list}, list_stated: {}, map_keys: Text({}), atomic: {}, granular: {}, strategy: Text({}), merge_key: Text({}), \
          values: Text({}), format: Text({}) }},",
         blob.pack(get("json")),
         blob.pack(proto_name),
@@ -306,6 +306,7 @@ fn field(
         !get("list_type").is_empty(),
         blob.pack(get("list_map_keys")),
         get("map_type") == "atomic",
+        get("map_type") == "granular",
         blob.pack(get("patch_strategy")),
         blob.pack(get("patch_merge_key")),
         blob.pack(get("enum")),

@@ -3,6 +3,7 @@
 //! Between decode and store an object is one [`Value`] (D3); at rest and on the wire to watchers it is one
 //! [`Object`]. What a kind is, is told by one [`Kind`] in one table (D1), for built-in kinds and CRDs alike.
 
+pub mod apply;
 pub mod decode;
 pub mod discovery;
 pub mod field;
@@ -12,6 +13,7 @@ pub mod kind;
 pub mod kinds;
 pub mod object;
 pub mod pod;
+pub mod patch;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::Value;
+
 /// `strconv.Quote`.
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -30,6 +32,22 @@ pub fn quote(text: &str) -> String {
     }
     out.push('"');
     out
+}
+
+/// Go's `%v` of a decoded value: `map[a:1 b:[x y]]`, keys sorted.
+pub fn show(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::String(text) => text.to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let mut fields: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key}:{}", show(value))).collect();
+            fields.sort();
+            format!("map[{}]", fields.join(" "))
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

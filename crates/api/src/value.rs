@@ -53,6 +53,13 @@ impl Map {
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
+    /// Like [`Map::get`], but looks at a place first: where a map of the same form has this key.
+    pub(crate) fn get_near(&self, place: usize, key: &str) -> Option<&Value> {
+        match self.0.get(place) {
+            Some((name, value)) if name == key => Some(value),
+            _ => self.get(key),
+        }
+    }
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         self.0.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
     }
@@ -107,6 +114,12 @@ impl Map {
     pub fn push_unchecked(&mut self, key: SmolStr, value: Value) {
         debug_assert!(!self.contains_key(&key), "{key} is there twice");
         self.0.push((key, value));
+    }
+    /// Moves the last field to a place further ahead.
+    pub(crate) fn move_last_to(&mut self, place: usize) {
+        if let Some(tail) = self.0.get_mut(place..) {
+            tail.rotate_right(1);
+        }
     }
     /// Orders the fields by name, as Go writes maps.
     pub fn sort_by_name(&mut self) {

@@ -125,6 +125,7 @@ pub struct Field {
     list_stated: bool,
     map_keys: Text,
     atomic: bool,
+    granular: bool,
     strategy: Text,
     merge_key: Text,
     values: Text,
@@ -293,9 +294,10 @@ impl Field {
     pub fn map_keys(&self) -> impl Iterator<Item = &'static str> + Clone {
         self.map_keys.list()
     }
-    /// `x-kubernetes-map-type: atomic` on the field or on its type.
+    /// `x-kubernetes-map-type: atomic` on the field or on its type; a field may take its type's back by `granular`.
     pub fn atomic_map(&self) -> bool {
-        self.atomic || (!self.map && !self.repeated && self.of().is_some_and(Type::atomic))
+        let of = || !self.map && !self.repeated && self.of().is_some_and(Type::atomic);
+        self.atomic || (!self.granular && of())
     }
     /// `x-kubernetes-patch-strategy` holds `strategy` (`merge`, `replace`, `retainKeys`).
     pub fn patches_by(&self, strategy: &str) -> bool {

@@ -6,6 +6,8 @@
 use super::{Field, Kind, ListType, Type, TypeShape};
 use crate::{Value, structural};
 
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
 /// What may stand at a place.
 #[derive(Clone, Copy, Debug)]
 pub enum Schema<'a> {
@@ -15,6 +17,8 @@ pub enum Schema<'a> {
     Field(&'static Field),
     /// An element of the list or map of a field.
     Item(&'static Field),
+    /// The root of a CRD's schema: `apiVersion`, `kind` and `metadata` are the facts'.
+    Resource(&'a structural::Schema),
     /// A node of a CRD's schema.
     Custom(&'a structural::Schema),
     /// Anything, field by field (`x-kubernetes-preserve-unknown-fields`).
@@ -46,10 +50,10 @@ impl<'a> Schema<'a> {
             Schema::Field(field) if field.is_list() => Shape::List(field.list_type()),
             Schema::Field(field) if field.is_map() => Shape::Object { atomic: field.atomic_map() },
             Schema::Field(field) => match value_shape(field) {
-                Shape::Object { atomic } => Shape::Object { atomic: atomic || field.atomic_map() },
-                // A field may make a bare list type (ExtraValue) more than atomic; none does today.
+                Shape::Object { .. } => Shape::Object { atomic: field.atomic_map() },
                 shape => shape,
             },
+            Schema::Resource(_) => Shape::Object { atomic: false },
             Schema::Item(field) => value_shape(field),
             Schema::Custom(node) => node.shape(),
             Schema::Free => Shape::Free,
@@ -63,10 +67,37 @@ impl<'a> Schema<'a> {
             Schema::Type(of) => of.field(key).map(Schema::Field),
             Schema::Field(field) if field.is_map() => Some(Schema::Item(field)),
             Schema::Field(field) if field.is_list() => None,
-            Schema::Field(field) | Schema::Item(field) => field.of()?.field(key).map(Schema::Field),
+            Schema::Field(field) | Schema::Item(field) => match field.of() {
+                Some(of) if type_shape(of) != Shape::Free => of.field(key).map(Schema::Field),
+                _ => (value_shape(field) == Shape::Free).then_some(Schema::Free),
+            },
+            Schema::Resource(node) => match key {
+                "apiVersion" | "kind" => Some(Schema::Opaque),
+                "metadata" => Some(super::lookup(OBJECT_META).map_or(Schema::Free, Schema::Type)),
+                _ => node.child(key),
+            },
             Schema::Custom(node) => node.child(key),
             Schema::Free => Some(Schema::Free),
             Schema::Opaque => None,
+        }
+    }
+
+    /// The key is a field that the schema names, not a free key of a map.
+    pub fn names(self, key: &str) -> bool {
+        match self {
+            Schema::Type(of) => of.place(key).is_some(),
+            Schema::Field(field) if field.is_map() || field.is_list() => false,
+            Schema::Field(field) | Schema::Item(field) => {
+                field.of().is_some_and(|of| of.place(key).is_some())
+            }
+            Schema::Resource(node) => {
+                matches!(key, "apiVersion" | "kind" | "metadata") || node.property(key).is_some()
+            }
+            Schema::Custom(node) => {
+                node.property(key).is_some()
+                    || node.embedded && matches!(key, "apiVersion" | "kind" | "metadata")
+            }
+            Schema::Free | Schema::Opaque => false,
         }
     }
 
@@ -120,6 +151,8 @@ impl<'a> Schema<'a> {
 fn value_shape(field: &'static Field) -> Shape {
     match field.kind() {
         Kind::Message => field.of().map_or(Shape::Leaf, type_shape),
+        // Upstream's OpenAPI gives these no properties, which makes them free-form.
+        Kind::Json | Kind::FieldsV1 | Kind::Any => Shape::Free,
         _ => Shape::Leaf,
     }
 }
@@ -128,6 +161,11 @@ fn type_shape(of: &'static Type) -> Shape {
     match of.shape() {
         TypeShape::Object | TypeShape::Envelope => Shape::Object { atomic: of.atomic() },
         TypeShape::Array => Shape::List(ListType::Atomic),
+        TypeShape::SchemaOrArray
+        | TypeShape::SchemaOrBool
+        | TypeShape::SchemaOrStrings
+        | TypeShape::Json
+        | TypeShape::FieldsV1 => Shape::Free,
         _ => Shape::Leaf,
     }
 }

@@ -1,0 +1,189 @@
+//! What a value owns by its schema, and whether it fits the schema.
+
+use std::collections::{HashMap, HashSet};
+
+use smol_str::SmolStr;
+
+use super::element::Element;
+use super::set::{Node, Set};
+use crate::schema::{ListType, Schema, Shape};
+use crate::{Map, Value, json};
+
+/// The set of all fields that a value states.
+pub(super) fn fields(value: &Value, schema: Schema<'_>) -> Set {
+    owned(value, schema).1
+}
+
+/// Whether the place itself is a member, and what below it is.
+fn owned(value: &Value, schema: Schema<'_>) -> (bool, Set) {
+    match (schema.shape(), value) {
+        (Shape::Leaf | Shape::List(ListType::Atomic) | Shape::Object { atomic: true }, _) => {
+            (true, Set::new())
+        }
+        (Shape::Object { .. } | Shape::Free, Value::Object(map)) => (false, object(map, schema)),
+        (Shape::Free, Value::Null) => (false, Set::new()),
+        (Shape::Free, _) => (true, Set::new()),
+        (Shape::List(_), Value::Array(items)) => (false, list(items, schema)),
+        (Shape::Object { .. } | Shape::List(_), _) => (false, Set::new()),
+    }
+}
+
+fn object(map: &Map, schema: Schema<'_>) -> Set {
+    let nodes = map.iter().map(|(key, value)| {
+        let (own, children) = owned(value, schema.child(key).unwrap_or(Schema::Free));
+        let bare = value.is_null() || value.as_map().is_some_and(Map::is_empty);
+        Node { element: Element::Field(key.clone()), member: own || bare || !schema.names(key), children }
+    });
+    Set::from_nodes(nodes.collect())
+}
+
+fn list(items: &[Value], schema: Schema<'_>) -> Set {
+    let index = index(items, schema);
+    let nodes = index.elements.into_iter().map(|(element, places)| match places[..] {
+        [at] => {
+            let (_, children) = owned(&items[at], schema.item());
+            Node { element, member: true, children }
+        }
+        // Doubled elements are owned as one, without their parts.
+        _ => Node { element, member: true, children: Set::new() },
+    });
+    Set::from_nodes(nodes.collect())
+}
+
+/// The elements of an associative list in order of their first appearance, with their places.
+pub(super) struct Index {
+    pub(super) elements: Vec<(Element, Vec<usize>)>,
+    by_text: HashMap<String, usize>,
+}
+
+impl Index {
+    pub(super) fn places(&self, element: &Element) -> &[usize] {
+        let at = if self.by_text.is_empty() {
+            self.elements.iter().position(|(other, _)| other == element)
+        } else {
+            self.by_text.get(element.key().as_str()).copied()
+        };
+        at.map_or(&[], |at| &self.elements[at].1)
+    }
+}
+
+/// Lists longer than this are indexed by hash.
+const MANY: usize = 32;
+
+/// Elements that are none (a map without keys, a null in a set) are left out: validation has named them.
+pub(super) fn index(items: &[Value], schema: Schema<'_>) -> Index {
+    let keys = schema.keys();
+    let mut index = Index { elements: Vec::with_capacity(items.len()), by_text: HashMap::new() };
+    for (at, item) in items.iter().enumerate() {
+        let Ok(element) = element(item, &keys, schema) else { continue };
+        let known = if items.len() <= MANY {
+            index.elements.iter().position(|(other, _)| *other == element)
+        } else {
+            let next = index.elements.len();
+            let place = *index.by_text.entry(element.key().into()).or_insert(next);
+            (place < next).then_some(place)
+        };
+        match known {
+            Some(known) => index.elements[known].1.push(at),
+            None => index.elements.push((element, vec![at])),
+        }
+    }
+    index
+}
+
+/// The path element of an item of a list of type set or map.
+fn element(item: &Value, keys: &[&str], schema: Schema<'_>) -> Result<Element, String> {
+    if !matches!(schema.shape(), Shape::List(ListType::Map)) {
+        return match item {
+            Value::Object(_) => Err("associative list without keys has an element that's a map type".into()),
+            Value::Array(_) => Err("not supported: associative list with lists as elements".into()),
+            Value::Null => Err("associative list without keys has an element that's an explicit null".into()),
+            scalar => Ok(Element::Value(scalar.clone())),
+        };
+    }
+    let map = match item {
+        Value::Object(map) => map,
+        Value::Null => return Err("associative list with keys may not have a null element".into()),
+        _ => return Err("associative list with keys may not have non-map elements".into()),
+    };
+    let mut found: Vec<(SmolStr, Value)> = Vec::with_capacity(keys.len());
+    for key in keys {
+        let value = map.get(key).cloned().or_else(|| schema.item().child(key).and_then(Schema::default));
+        if let Some(value) = value {
+            found.push(((*key).into(), value));
+        }
+    }
+    if found.is_empty() && !keys.is_empty() {
+        let names: Vec<String> = keys.iter().map(|key| crate::text::quote(key)).collect();
+        return Err(format!(
+            "associative list with keys has an element that omits all key fields [{}] (and doesn't have default \
+             values for any key fields)",
+            names.join(" ")
+        ));
+    }
+    found.sort_by(|(left, _), (right, _)| left.cmp(right));
+    Ok(Element::Key(found.into()))
+}
+
+/// What in a configuration does not fit the schema: `.spec.foo: field not declared in schema`.
+pub(super) fn validate(value: &Value, schema: Schema<'_>) -> Vec<String> {
+    let mut errors = Vec::new();
+    check(value, schema, "", &mut errors);
+    errors
+}
+
+/// Upstream's text of several errors.
+pub(super) fn join(errors: &[String]) -> String {
+    match errors {
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    }
+}
+
+fn check(value: &Value, schema: Schema<'_>, path: &str, errors: &mut Vec<String>) {
+    let mut wrong = |text: String| {
+        errors.push(if path.is_empty() { text } else { format!("{path}: {text}") });
+    };
+    match (schema.shape(), value) {
+        (_, Value::Null) => {}
+        (Shape::Object { .. } | Shape::Free, Value::Object(map)) => {
+            for (key, value) in map.iter() {
+                let path = format!("{path}.{key}");
+                match schema.child(key) {
+                    Some(schema) => check(value, schema, &path, errors),
+                    None => {
+                        errors.push(format!("{path}: field not declared in schema"));
+                        return;
+                    }
+                }
+            }
+        }
+        (Shape::List(kind), Value::Array(items)) => {
+            let keys = schema.keys();
+            let mut seen = HashSet::new();
+            for (at, item) in items.iter().enumerate() {
+                let here = if kind == ListType::Atomic {
+                    Element::Index(at as i64)
+                } else {
+                    match element(item, &keys, schema) {
+                        Ok(element) => element,
+                        Err(text) => {
+                            let text = format!("element {at}: {text}");
+                            errors.push(if path.is_empty() { text } else { format!("{path}: {text}") });
+                            return;
+                        }
+                    }
+                };
+                if kind != ListType::Atomic && !seen.insert(json::to_string(&Value::String(here.key()))) {
+                    errors.push(format!("{path}: duplicate entries for key {here}"));
+                }
+                check(item, schema.item(), &format!("{path}{here}"), errors);
+            }
+        }
+        (Shape::Object { .. }, other) => {
+            wrong(format!("expected map, got &{{{}}}", crate::text::show(other)))
+        }
+        (Shape::List(_), other) => wrong(format!("expected list, got &{{{}}}", crate::text::show(other))),
+        (Shape::Leaf | Shape::Free, _) => {}
+    }
+}
