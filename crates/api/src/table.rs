@@ -6,6 +6,7 @@
 use crate::kind::Column;
 use crate::{Kind, Map, Value};
 
+pub mod cells;
 pub mod duration;
 pub mod jsonpath;
 

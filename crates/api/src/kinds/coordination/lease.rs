@@ -1,11 +1,43 @@
-//! coordination.k8s.io Lease: facts only, no rules of its own yet.
+//! Lease: a node's heartbeat, a leader's claim.
 
-use crate::kind::FactsOnly;
+use crate::Value;
+use crate::field::{Error, Path};
+use crate::kind::{Context, Rules};
 use crate::kinds::Builtin;
+use crate::kinds::edit::int;
+use crate::table::{age, cells};
+use crate::validation::check::{self, Errors};
 
-pub const KIND: Builtin = Builtin {
-    group: "coordination.k8s.io",
-    plural: "leases",
-    storage: "v1",
-    rules: || Box::new(FactsOnly { create_on_update: true, ..FactsOnly::new() }),
-};
+pub const KIND: Builtin =
+    Builtin { group: "coordination.k8s.io", plural: "leases", storage: "v1", rules: || Box::new(Lease) };
+
+struct Lease;
+
+impl Rules for Lease {
+    fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
+        let (path, empty) = (Path::new("spec"), Value::object());
+        let spec = new.get("spec").unwrap_or(&empty);
+        if spec.get("leaseDurationSeconds").and_then(Value::as_int).is_some_and(|seconds| seconds <= 0) {
+            let seconds = int(spec, &["leaseDurationSeconds"]);
+            errors.push(Error::invalid(
+                path.child("leaseDurationSeconds"),
+                seconds,
+                "must be greater than 0",
+            ));
+        }
+        check::nonnegative(spec, &path, "leaseTransitions", errors);
+        if !spec.str_at(&["preferredHolder"]).is_empty() && spec.str_at(&["strategy"]).is_empty() {
+            let text = "may only be specified if `strategy` is defined";
+            errors.push(Error::forbidden(path.child("preferredHolder"), text));
+        }
+    }
+    fn create_on_update(&self) -> bool {
+        true
+    }
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+    fn cells(&self, value: &Value, now: i64) -> Option<Vec<Value>> {
+        Some(vec![cells::name(value), value.str_at(&["spec", "holderIdentity"]).into(), age(value, now)])
+    }
+}

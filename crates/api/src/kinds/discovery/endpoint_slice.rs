@@ -1,11 +1,165 @@
-//! discovery.k8s.io EndpointSlice: facts only, no rules of its own yet.
+//! EndpointSlice: addresses of one family, ports by name; its labels move the generation too.
 
-use crate::kind::FactsOnly;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::Value;
+use crate::field::{Error, Path};
+use crate::kind::{Context, Rules, spec_differs};
 use crate::kinds::Builtin;
+use crate::kinds::edit::{default_pointer, each, int, list, same};
+use crate::table::{age, cells};
+use crate::validation::check::{self, Errors};
+use crate::validation::{meta, names};
 
 pub const KIND: Builtin = Builtin {
     group: "discovery.k8s.io",
     plural: "endpointslices",
     storage: "v1",
-    rules: || Box::new(FactsOnly { generation: true, ..FactsOnly::new() }),
+    rules: || Box::new(EndpointSlice),
 };
+
+struct EndpointSlice;
+
+fn ports(ports: &[Value], errors: &mut Errors) {
+    let path = Path::new("ports");
+    if ports.len() > 20000 {
+        return errors.push(Error::too_many(path, ports.len(), 20000));
+    }
+    let mut seen = BTreeSet::new();
+    for (at, port) in ports.iter().enumerate() {
+        let path = path.index(at);
+        let name = port.str_at(&["name"]);
+        if !name.is_empty() {
+            check::format(name, &path.child("name"), names::dns_label, errors);
+        }
+        if !seen.insert(name) {
+            errors.push(Error::duplicate(path.child("name"), name));
+        }
+        let protocol = port.str_at(&["protocol"]);
+        check::required_one_of(protocol, path.child("protocol"), &["SCTP", "TCP", "UDP"], errors);
+        let app = port.str_at(&["appProtocol"]);
+        if !app.is_empty() {
+            check::format(app, &path.child("appProtocol"), names::qualified_name, errors);
+        }
+    }
+}
+
+fn endpoints(endpoints: &[Value], family: &str, errors: &mut Errors) {
+    let path = Path::new("endpoints");
+    if endpoints.len() > 1000 {
+        return errors.push(Error::too_many(path, endpoints.len(), 1000));
+    }
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        let path = path.index(at);
+        let addresses = list(endpoint, &["addresses"]);
+        let inner = path.child("addresses");
+        if addresses.is_empty() {
+            errors.push(Error::required(inner.clone(), "must contain at least 1 address"));
+        } else if addresses.len() > 100 {
+            errors.push(Error::too_many(inner.clone(), addresses.len(), 100));
+        }
+        for (at, text) in addresses.iter().enumerate() {
+            address(text.as_str().unwrap_or_default(), family, &inner, at, errors);
+        }
+        let node = endpoint.str_at(&["nodeName"]);
+        if !node.is_empty() {
+            check::format(node, &path.child("nodeName"), names::dns_subdomain, errors);
+        }
+        if let Some(host) = endpoint.get("hostname").and_then(Value::as_str) {
+            check::format(host, &path.child("hostname"), names::dns_label, errors);
+        }
+    }
+}
+
+fn address(text: &str, family: &str, path: &Path, at: usize, errors: &mut Errors) {
+    let path_at = path.index(at);
+    match (family, text.parse::<IpAddr>()) {
+        ("IPv4" | "IPv6", Err(_)) => check::format(text, &path_at, names::ip, errors),
+        ("IPv4", Ok(ip)) if !ip.is_ipv4() => {
+            errors.push(Error::invalid(path.clone(), text, "must be an IPv4 address"));
+        }
+        ("IPv6", Ok(ip)) if !ip.is_ipv6() => {
+            errors.push(Error::invalid(path.clone(), text, "must be an IPv6 address"));
+        }
+        ("IPv4" | "IPv6", Ok(ip)) => not_special(ip, text, &path_at, errors),
+        ("FQDN", _) => check::format(text.trim_end_matches('.'), &path_at, names::dns_subdomain, errors),
+        _ => {}
+    }
+}
+
+/// An address that endpoints and external IPs may have (upstream's ValidateEndpointIP).
+pub fn not_special(ip: IpAddr, text: &str, path: &Path, errors: &mut Errors) {
+    let (link_local, link_multicast) = match ip {
+        IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(ip) => (ip.segments()[0] & 0xffc0 == 0xfe80, ip.segments()[0] & 0xff0f == 0xff02),
+    };
+    let range4 = |ip4: &str, ip6: &str| format!("({ip4}, {ip6})");
+    let wrong = if ip.is_unspecified() {
+        format!("may not be unspecified ({text})")
+    } else if ip.is_loopback() {
+        "may not be in the loopback range (127.0.0.0/8, ::1/128)".into()
+    } else if link_local {
+        format!("may not be in the link-local range {}", range4("169.254.0.0/16", "fe80::/10"))
+    } else if link_multicast {
+        format!("may not be in the link-local multicast range {}", range4("224.0.0.0/24", "ff02::/10"))
+    } else {
+        return;
+    };
+    errors.push(Error::invalid(path.clone(), text, wrong));
+}
+
+impl Rules for EndpointSlice {
+    fn default(&self, _: &str, value: &mut Value) {
+        each(value, &["ports"], |port| {
+            default_pointer(port, "name", "");
+            default_pointer(port, "protocol", "TCP");
+        });
+    }
+    fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
+        let family = new.str_at(&["addressType"]);
+        check::required_one_of(family, Path::new("addressType"), &["FQDN", "IPv4", "IPv6"], errors);
+        ports(list(new, &["ports"]), errors);
+        endpoints(list(new, &["endpoints"]), family, errors);
+    }
+    fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        self.validate_create(context, new, errors);
+        let path = Path::new("addressType");
+        meta::immutable(new.get("addressType"), old.get("addressType"), path, errors);
+    }
+    fn has_generation(&self) -> bool {
+        true
+    }
+    fn generation_changes(&self, new: &Value, old: &Value) -> bool {
+        let labels = ["metadata", "labels"];
+        spec_differs(new, old) || !same(new.at(&labels), old.at(&labels))
+    }
+    fn cells(&self, value: &Value, now: i64) -> Option<Vec<Value>> {
+        let more = |mut texts: Vec<String>, total: usize, most: usize| {
+            if total > most {
+                texts.truncate(most);
+                return format!("{} + {} more...", texts.join(","), total - most);
+            }
+            texts.join(",")
+        };
+        let ports = list(value, &["ports"]);
+        let shown: Vec<String> = ports
+            .iter()
+            .map(|port| match int(port, &["port"]) {
+                0 => "*".into(),
+                number => number.to_string(),
+            })
+            .collect();
+        let total = shown.len();
+        let shown_ports = if total == 0 { "<unset>".into() } else { more(shown, total, 3) };
+        let addresses: Vec<String> = list(value, &["endpoints"])
+            .iter()
+            .flat_map(|endpoint| list(endpoint, &["addresses"]))
+            .filter_map(|text| text.as_str().map(String::from))
+            .collect();
+        let total = addresses.len();
+        let shown = if total == 0 { "<unset>".into() } else { more(addresses, total, 3) };
+        let family = value.str_at(&["addressType"]).into();
+        Some(vec![cells::name(value), family, shown_ports.into(), shown.into(), age(value, now)])
+    }
+}

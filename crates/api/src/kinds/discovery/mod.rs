@@ -2,6 +2,6 @@
 
 use crate::kinds::Builtin;
 
-mod endpoint_slice;
+pub mod endpoint_slice;
 
 pub const ALL: &[Builtin] = &[endpoint_slice::KIND];

@@ -6,5 +6,6 @@ mod cluster_role;
 mod cluster_role_binding;
 mod role;
 mod role_binding;
+mod rules;
 
 pub const ALL: &[Builtin] = &[cluster_role_binding::KIND, cluster_role::KIND, role_binding::KIND, role::KIND];
