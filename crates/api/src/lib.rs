@@ -3,6 +3,7 @@
 //! Between decode and store an object is one [`Value`] (D3); at rest and on the wire to watchers it is one
 //! [`Object`]. What a kind is, is told by one [`Kind`] in one table (D1), for built-in kinds and CRDs alike.
 
+pub mod allocator;
 pub mod apply;
 pub mod decode;
 pub mod discovery;
@@ -18,6 +19,7 @@ pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
+pub mod service;
 pub mod structural;
 pub mod table;
 pub mod text;
