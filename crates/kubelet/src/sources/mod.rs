@@ -3,10 +3,14 @@
 //! Invariant: everything here is answered from memory, at once; waiting is done on [`Sources::changes`] only. How the
 //! caches behind it are filled is `client`'s business.
 
+mod cached;
+
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Secret, Service};
 use tokio::sync::broadcast;
+
+pub use cached::Cached;
 
 /// What changed; read the sources to know how.
 #[derive(Clone, Debug, PartialEq, Eq)]

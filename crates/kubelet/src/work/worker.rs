@@ -1,0 +1,547 @@
+//! One pod's worker: reads, plans, acts, waits. Everything that it does for the pod runs inside its own task.
+//!
+//! Invariant: nothing is remembered that would be missed. After a crash a new worker finds the same pod running.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base::{Tasks, Token};
+use client::recorder::Severity::{Normal, Warning};
+use futures_util::future::{AbortHandle, Abortable, BoxFuture};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use runtime::{ContainerId, SandboxStatus, State};
+use tokio::sync::{Notify, mpsc};
+
+use super::start::Failure;
+use super::{Shared, blocking, close, sandbox, start, stop};
+use crate::pod::memory::{Probes, Stage};
+use crate::pod::{Action, Memory, Op, Plan, View, diff, plan, spec};
+use crate::probe::{self, Outcome as Probed};
+use crate::volumes::{self, Places};
+use crate::{logs, pod};
+
+/// How long a failed pull is shown as `ErrImagePull` before it becomes `ImagePullBackOff`.
+const PULL_SHOWN: Duration = Duration::from_secs(5);
+
+/// What the kubelet holds of a worker.
+pub(crate) struct Handle {
+    pub namespace: String,
+    pub name: String,
+    notify: Arc<Notify>,
+    dirty: Arc<AtomicBool>,
+    references: Vec<(&'static str, String)>,
+}
+
+impl Handle {
+    /// Something happened; look again.
+    pub fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// An object that the pod may refer to changed.
+    pub fn changed(&self, kind: &'static str, namespace: &str, name: &str) {
+        if self.namespace == namespace
+            && self.references.iter().any(|(one, other)| *one == kind && other == name)
+        {
+            self.dirty.store(true, Ordering::Release);
+            self.wake();
+        }
+    }
+}
+
+/// Starts the worker of a pod. `done` gets its uid when nothing of the pod is left.
+pub(crate) fn spawn(shared: Arc<Shared>, pod: Arc<Pod>, done: mpsc::Sender<String>, tasks: &Tasks) -> Handle {
+    let handle = Handle {
+        namespace: spec::namespace(&pod).to_owned(),
+        name: spec::name(&pod).to_owned(),
+        notify: Arc::new(Notify::new()),
+        dirty: Arc::new(AtomicBool::new(false)),
+        references: volumes::references(&pod),
+    };
+    let (notify, dirty) = (handle.notify.clone(), handle.dirty.clone());
+    tasks.spawn("pod", async move {
+        let uid = spec::uid(&pod).to_owned();
+        let mut wait = Duration::from_secs(1);
+        loop {
+            let worker = Worker::new(shared.clone(), pod.clone(), notify.clone(), dirty.clone());
+            match AssertUnwindSafe(worker.run()).catch_unwind().await {
+                Ok(()) => break,
+                Err(panic) => {
+                    let text = base::task::panic_text(&*panic);
+                    tracing::error!(pod = spec::title(&pod), panic = text, "a pod's worker panicked");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(60));
+                }
+            }
+        }
+        // The kubelet itself is going down if nobody listens.
+        let _closed = done.send(uid).await;
+    });
+    handle
+}
+
+enum Outcome {
+    Volumes(Result<Option<Timestamp>, String>),
+    Sandbox(Result<Vec<std::net::IpAddr>, String>),
+    Started(String, Result<ContainerId, Failure>),
+    Stopped(ContainerId),
+    Removed(ContainerId, Result<(), String>),
+    Closed(Result<(), String>),
+    Forgotten(Result<(), String>),
+    Reported(Box<PodStatus>, Box<Result<Pod, kube::Error>>),
+    Deleted(Result<(), kube::Error>),
+    Probed { name: String, id: ContainerId, kind: probe::Kind, outcome: Probed },
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    pod: Arc<Pod>,
+    gone: bool,
+    memory: Memory,
+    ops: FuturesUnordered<BoxFuture<'static, Option<Outcome>>>,
+    stops: HashMap<ContainerId, AbortHandle>,
+    /// Cancelled once the pod ends: cuts pulls and postStart hooks short.
+    ending: Token,
+    notify: Arc<Notify>,
+    dirty: Arc<AtomicBool>,
+    told: HashSet<String>,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>, pod: Arc<Pod>, notify: Arc<Notify>, dirty: Arc<AtomicBool>) -> Worker {
+        Worker {
+            shared,
+            pod,
+            gone: false,
+            memory: Memory::default(),
+            ops: FuturesUnordered::new(),
+            stops: HashMap::new(),
+            ending: Token::new(),
+            notify,
+            dirty,
+            told: HashSet::new(),
+        }
+    }
+
+    async fn run(mut self) {
+        if !spec::host_network(&self.pod)
+            && let Ok(Some(link)) = self.shared.seams.network.get(spec::uid(&self.pod)).await
+        {
+            self.memory.ips = link.ips;
+        }
+        loop {
+            let sandbox = self.read().await;
+            let now = self.shared.clock.now();
+            self.last_words(sandbox.as_ref()).await;
+            self.memory.notice(&self.pod, self.gone, now);
+            if self.memory.ending.is_some() {
+                self.ending.cancel();
+            }
+            let plan = plan(&View {
+                pod: &self.pod,
+                gone: self.gone,
+                sandbox: sandbox.as_ref(),
+                memory: &self.memory,
+                host_ips: &self.shared.config.node_ips,
+                now,
+                backoff_limit: self.shared.config.settings.max_restart_backoff,
+            });
+            self.tell(&plan);
+            let wake = plan.wake;
+            for action in plan.actions.clone() {
+                self.act(action, &plan, sandbox.as_ref(), now);
+            }
+            if self.wait(wake).await {
+                return;
+            }
+        }
+    }
+
+    /// The newest state of the pod, and what the runtime has of it.
+    async fn read(&mut self) -> Option<SandboxStatus> {
+        let uid = spec::uid(&self.pod).to_owned();
+        let found = self.shared.seams.sources.pod(spec::namespace(&self.pod), spec::name(&self.pod));
+        match found.filter(|found| spec::uid(found) == uid) {
+            // Our own write may be ahead of the cache.
+            Some(found) if version(&found) >= version(&self.pod) => {
+                let told = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+                if told(&found) != told(&self.pod) {
+                    self.refresh();
+                }
+                self.pod = found;
+            }
+            Some(_) => {}
+            None => self.gone = true,
+        }
+        if self.dirty.swap(false, Ordering::AcqRel) {
+            self.refresh();
+            for container in self.memory.containers.values_mut() {
+                if container
+                    .waiting
+                    .as_ref()
+                    .is_some_and(|waiting| waiting.reason == "CreateContainerConfigError")
+                {
+                    container.retry = None;
+                }
+            }
+        }
+        match self.shared.seams.runtime.sandbox(&uid).await {
+            Ok(sandbox) => Some(sandbox),
+            Err(runtime::Error::NotFound { .. }) => None,
+            Err(error) => {
+                tracing::warn!(pod = spec::title(&self.pod), error = %base::chain(&error), "the runtime cannot tell of a pod");
+                None
+            }
+        }
+    }
+
+    fn refresh(&mut self) {
+        match self.memory.volumes {
+            Stage::Done => self.memory.refresh = Some(self.shared.clock.now()),
+            _ => self.memory.volumes = Stage::NotYet,
+        }
+    }
+
+    /// Reads the termination messages of containers that ended since the last look.
+    async fn last_words(&mut self, sandbox: Option<&SandboxStatus>) {
+        let Some(sandbox) = sandbox else { return };
+        let places = Places::new(&self.shared.config.paths, &sandbox.spec.uid);
+        for ended in sandbox.containers.iter().filter(|one| one.state == State::Exited) {
+            if self.memory.messages.contains_key(&ended.id) {
+                continue;
+            }
+            let entry = spec::container(&self.pod, &ended.name);
+            let policy = entry.and_then(|entry| entry.container.termination_message_policy.clone());
+            let fallback = policy.as_deref() == Some("FallbackToLogsOnError") && ended.exit_code != Some(0);
+            let file = places.termination_log(&ended.name, ended.attempt);
+            let log = places.logs().join(&ended.log_path);
+            let read = move || {
+                let bytes = std::fs::read(file).unwrap_or_default();
+                let cut = &bytes[..bytes.len().min(4096)];
+                match String::from_utf8_lossy(cut).into_owned() {
+                    text if text.is_empty() && fallback => logs::last_words(&log).unwrap_or_else(|error| {
+                        format!("Error on reading termination message from logs: {error}")
+                    }),
+                    text => text,
+                }
+            };
+            let message = blocking(read).await.unwrap_or_default();
+            self.memory.messages.insert(ended.id.clone(), message);
+        }
+        self.memory.messages.retain(|id, _| sandbox.containers.iter().any(|one| one.id == *id));
+    }
+
+    fn tell(&mut self, plan: &Plan) {
+        for note in &plan.notes {
+            if self.told.insert(note.key.clone()) {
+                let severity = if note.warning { Warning } else { Normal };
+                self.shared.tell(&self.pod, note.field_path.clone(), severity, note.reason, &note.message);
+            }
+        }
+        if self.told.len() > 256 {
+            self.told = plan.notes.iter().map(|note| note.key.clone()).collect();
+        }
+    }
+
+    /// Begins an action; it runs until [`Worker::wait`] takes its outcome.
+    fn act(&mut self, action: Action, plan: &Plan, sandbox: Option<&SandboxStatus>, now: Timestamp) {
+        self.memory.busy.insert(action.op());
+        let (shared, pod, ips) = (self.shared.clone(), self.pod.clone(), self.memory.ips.clone());
+        let uid = spec::uid(&pod).to_owned();
+        let run: BoxFuture<'static, Outcome> = match action {
+            Action::SetUpVolumes => sandbox::volumes(shared, pod, ips).map(Outcome::Volumes).boxed(),
+            Action::RunSandbox { attempt } => {
+                sandbox::run(shared, pod, attempt).map(Outcome::Sandbox).boxed()
+            }
+            Action::Start { name, attempt } => {
+                let limit = shared.config.settings.max_restart_backoff;
+                let newest = sandbox.iter().flat_map(|one| &one.containers).filter(|one| one.name == name);
+                let ended =
+                    newest.max_by_key(|one| one.attempt).map(|one| one.finished.unwrap_or(one.created));
+                let container = self.memory.container(&name);
+                if let Some(ended) = ended {
+                    container.restarts.next(ended, now, limit);
+                }
+                container.retry = None;
+                start::start(shared, pod, name.clone(), attempt, ips, self.ending.clone())
+                    .map(|done| Outcome::Started(name, done))
+                    .boxed()
+            }
+            Action::Stop { name, id, why, grace, again } => {
+                self.memory.stops.insert(id.clone(), now + grace);
+                let run = stop::stop(shared, pod, name, id.clone(), why, grace, again, ips);
+                let (abort, registration) = AbortHandle::new_pair();
+                if let Some(before) = self.stops.insert(id.clone(), abort) {
+                    before.abort();
+                }
+                let run = Abortable::new(run, registration);
+                self.ops.push(run.map(move |done| done.ok().map(|()| Outcome::Stopped(id))).boxed());
+                return;
+            }
+            Action::Remove { id } => async move {
+                let done = shared.seams.runtime.remove_container(&id).await;
+                let done = done.map_err(|error| base::chain(&error).to_string());
+                Outcome::Removed(id, done)
+            }
+            .boxed(),
+            Action::Close => close::close(shared, pod).map(Outcome::Closed).boxed(),
+            Action::Forget => close::forget(shared, uid).map(Outcome::Forgotten).boxed(),
+            Action::Report => {
+                let status = plan.status.clone();
+                async move {
+                    let done = report(&shared, &pod, &status).await;
+                    Outcome::Reported(Box::new(status), Box::new(done))
+                }
+                .boxed()
+            }
+            Action::Delete => async move { Outcome::Deleted(delete(&shared, &pod).await) }.boxed(),
+            Action::Probe { name, id, kind } => async move {
+                let outcome = make_probe(&shared, &pod, &name, &id, kind, &ips).await;
+                Outcome::Probed { name, id, kind, outcome }
+            }
+            .boxed(),
+        };
+        self.ops.push(run.map(Some).boxed());
+    }
+
+    /// Waits for the first thing worth planning again; true once the pod is forgotten.
+    async fn wait(&mut self, wake: Option<Timestamp>) -> bool {
+        let clock = self.shared.clock.clone();
+        let sleep = async {
+            match wake {
+                Some(at) => {
+                    let left = Duration::try_from(at.duration_since(clock.now())).unwrap_or_default();
+                    // A clock that is set back must not hold a pod for long.
+                    tokio::time::sleep(left.min(Duration::from_secs(600))).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(outcome) = self.ops.next(), if !self.ops.is_empty() => match outcome {
+                Some(outcome) => self.apply(outcome),
+                None => false,
+            },
+            () = self.notify.notified() => false,
+            () = sleep => false,
+        }
+    }
+
+    /// Takes in how an action went; true once the pod is forgotten.
+    fn apply(&mut self, outcome: Outcome) -> bool {
+        let now = self.shared.clock.now();
+        let limit = self.shared.config.settings.max_restart_backoff;
+        let memory = &mut self.memory;
+        match outcome {
+            Outcome::Volumes(done) => {
+                memory.busy.remove(&Op::Volumes);
+                match done {
+                    Ok(again) => {
+                        memory.volumes = Stage::Done;
+                        memory.refresh = again;
+                    }
+                    // What is mounted stays as it was; the next change, or a minute, brings another try.
+                    Err(_) if memory.volumes == Stage::Done => {
+                        memory.refresh = Some(now + Duration::from_secs(60))
+                    }
+                    Err(message) => memory.volumes.fail(message, now, Duration::from_secs(122)),
+                }
+            }
+            Outcome::Sandbox(done) => {
+                memory.busy.remove(&Op::Sandbox);
+                match done {
+                    Ok(ips) => {
+                        memory.ips = ips;
+                        // Should it die at once, the next is a second away.
+                        memory.sandbox = Stage::NotYet;
+                        memory.sandbox.fail(String::new(), now, Duration::from_secs(1));
+                    }
+                    Err(message) => memory.sandbox.fail(message, now, Duration::from_secs(30)),
+                }
+            }
+            Outcome::Started(name, done) => {
+                memory.busy.remove(&Op::Start);
+                let container = memory.container(&name);
+                match done {
+                    Ok(id) => {
+                        container.waiting = None;
+                        container.retry = None;
+                        container.pull_shown_until = None;
+                        container.pulls = Default::default();
+                        container.probes = Some(Probes::new(&id));
+                    }
+                    Err(failure) if failure.cancelled => {}
+                    Err(failure) => {
+                        if failure.pull {
+                            container.pulls.next(now, now, limit);
+                            container.retry = container.pulls.until(now, limit);
+                            container.pull_shown_until = Some(now + PULL_SHOWN);
+                        } else {
+                            container.retry = Some(now + Duration::from_secs(10));
+                            container.pull_shown_until = None;
+                        }
+                        container.waiting = Some(failure.reason);
+                    }
+                }
+            }
+            Outcome::Stopped(id) => {
+                memory.busy.remove(&Op::Stop(id.clone()));
+                memory.stops.remove(&id);
+                self.stops.remove(&id);
+            }
+            Outcome::Removed(id, done) => {
+                memory.busy.remove(&Op::Remove(id.clone()));
+                if let Err(error) = done {
+                    tracing::warn!(
+                        pod = spec::title(&self.pod),
+                        container = id,
+                        error,
+                        "cannot remove a container"
+                    );
+                }
+            }
+            Outcome::Closed(done) => {
+                memory.busy.remove(&Op::Sandbox);
+                match done {
+                    Ok(()) => memory.closed = Stage::Done,
+                    Err(message) => {
+                        tracing::warn!(pod = spec::title(&self.pod), error = message, "cannot close a pod");
+                        memory.closed.fail(message, now, Duration::from_secs(30));
+                    }
+                }
+            }
+            Outcome::Forgotten(done) => {
+                memory.busy.remove(&Op::Sandbox);
+                match done {
+                    Ok(()) => return true,
+                    Err(message) => {
+                        tracing::warn!(pod = spec::title(&self.pod), error = message, "cannot forget a pod");
+                        memory.closed = Stage::NotYet;
+                        memory.closed.fail(message, now, Duration::from_secs(30));
+                    }
+                }
+            }
+            Outcome::Reported(status, done) => {
+                memory.busy.remove(&Op::Report);
+                match *done {
+                    Ok(pod) => {
+                        memory.report = Stage::NotYet;
+                        memory.sent =
+                            Some((pod.metadata.resource_version.clone().unwrap_or_default(), *status));
+                        if version(&pod) >= version(&self.pod) {
+                            self.pod = Arc::new(pod);
+                        }
+                    }
+                    Err(error) => {
+                        let message = base::chain(&error).to_string();
+                        if !is_code(&error, 404) {
+                            tracing::warn!(
+                                pod = spec::title(&self.pod),
+                                error = message,
+                                "cannot write a pod's status"
+                            );
+                        }
+                        memory.report.fail(message, now, Duration::from_secs(30));
+                    }
+                }
+            }
+            Outcome::Deleted(done) => {
+                memory.busy.remove(&Op::Delete);
+                match done {
+                    Ok(()) => memory.deleted = Stage::Done,
+                    Err(error) => {
+                        let message = base::chain(&error).to_string();
+                        tracing::warn!(
+                            pod = spec::title(&self.pod),
+                            error = message,
+                            "cannot delete a pod that ended"
+                        );
+                        memory.deleted.fail(message, now, Duration::from_secs(30));
+                    }
+                }
+            }
+            Outcome::Probed { name, id, kind, outcome } => {
+                memory.busy.remove(&Op::Probe(name.clone(), kind));
+                let entry = spec::container(&self.pod, &name);
+                let Some((entry, probe)) =
+                    entry.as_ref().and_then(|entry| Some((entry, kind.of(&entry.container)?)))
+                else {
+                    return false;
+                };
+                let container = memory.container(&name);
+                let probes = container.probes.get_or_insert_with(|| Probes::new(&id));
+                if probes.id != id {
+                    *probes = Probes::new(&id);
+                }
+                probes.of_mut(kind).count(probe, &outcome, now);
+                let told = match outcome {
+                    Probed::Success => None,
+                    Probed::Failure(output) => Some(format!("{} probe failed: {output}", kind.title())),
+                    Probed::Error(error) => {
+                        Some(format!("{} probe errored and resulted in unknown state: {error}", kind.title()))
+                    }
+                };
+                if let Some(message) = told {
+                    self.shared.tell(&self.pod, Some(entry.field_path()), Warning, "Unhealthy", message);
+                }
+            }
+        }
+        false
+    }
+}
+
+fn version(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+fn is_code(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
+}
+
+fn api(shared: &Shared, pod: &Pod) -> kube::Api<Pod> {
+    kube::Api::namespaced(shared.seams.client.clone(), spec::namespace(pod))
+}
+
+async fn report(shared: &Shared, pod: &Pod, status: &PodStatus) -> Result<Pod, kube::Error> {
+    let Some(patch) = diff::patch(pod, status) else { return Ok(pod.clone()) };
+    let params = PatchParams { field_manager: Some("kubelet".into()), ..PatchParams::default() };
+    api(shared, pod).patch_status(spec::name(pod), &params, &Patch::Strategic(patch)).await
+}
+
+async fn delete(shared: &Shared, pod: &Pod) -> Result<(), kube::Error> {
+    let params = DeleteParams {
+        grace_period_seconds: Some(0),
+        preconditions: Some(Preconditions { uid: pod.metadata.uid.clone(), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    match api(shared, pod).delete(spec::name(pod), &params).await {
+        Ok(_) => Ok(()),
+        // Gone, or its name is another pod's by now.
+        Err(error) if is_code(&error, 404) || is_code(&error, 409) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn make_probe(
+    shared: &Arc<Shared>,
+    pod: &Pod,
+    name: &str,
+    id: &str,
+    kind: probe::Kind,
+    ips: &[std::net::IpAddr],
+) -> Probed {
+    let entry = pod::spec::container(pod, name);
+    let Some((entry, probe)) = entry.as_ref().and_then(|entry| Some((entry, kind.of(&entry.container)?)))
+    else {
+        return Probed::Error("the container has no such probe".into());
+    };
+    let ip = super::pod_ips(shared, pod, ips).first().copied();
+    probe::run(&*shared.seams.runtime, &probe::Target { id, container: &entry.container, ip }, probe).await
+}
