@@ -3,7 +3,6 @@
 //! TCP needs none of this, as its clients notice. A UDP client that keeps its port would be sent to a dead endpoint for
 //! as long as it goes on sending.
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use crate::netlink::{Error, Protocol, Socket, attribute, u16_be};
@@ -18,33 +17,21 @@ const ID: u16 = 12;
 const UDP: u8 = 17;
 
 /// One direction of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Tuple {
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+    source: (Ipv4Addr, u16),
+    destination: (Ipv4Addr, u16),
     protocol: u8,
-    source_port: u16,
-    destination_port: u16,
 }
 
-/// UDP flows to forget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stale {
-    /// To `service`, as the client sees it, that were sent to `endpoint`.
-    To { service: (Ipv4Addr, u16), endpoint: (Ipv4Addr, u16) },
-    /// To any address of the node at this port, that were sent to `endpoint`.
-    ToPort { port: u16, endpoint: (Ipv4Addr, u16) },
-    /// To `service`, that were sent nowhere else: they began before it had endpoints.
-    Untranslated { service: (Ipv4Addr, u16) },
-    /// To any address at this port of the node, that were sent nowhere else.
-    UntranslatedPort { port: u16 },
+/// A UDP flow: where its client sends, and who answers. Both are the same if nothing was translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    pub to: (Ipv4Addr, u16),
+    pub endpoint: (Ipv4Addr, u16),
 }
 
-/// Forgets all flows that match one of `stale`, and returns how many there were. One walk over the kernel's table.
-pub fn forget(stale: &HashSet<Stale>) -> Result<usize, Error> {
-    if stale.is_empty() {
-        return Ok(0);
-    }
+/// Forgets all UDP flows that are `stale`, and returns how many there were. One walk over the kernel's table.
+pub fn forget(stale: impl Fn(&Flow) -> bool) -> Result<usize, Error> {
     let mut socket = Socket::open(Protocol::Netfilter)?;
     let flows = socket.query(
         || "list connections".to_owned(),
@@ -62,7 +49,8 @@ pub fn forget(stale: &HashSet<Stale>) -> Result<usize, Error> {
             continue;
         };
         let Some((to, from)) = tuple(original).zip(tuple(reply)) else { continue };
-        if to.protocol != UDP || !matches(stale, to, from) {
+        let flow = Flow { to: to.destination, endpoint: from.source };
+        if to.protocol != UDP || !stale(&flow) {
             continue;
         }
         let deleted = socket.request(
@@ -87,17 +75,6 @@ pub fn forget(stale: &HashSet<Stale>) -> Result<usize, Error> {
     Ok(count)
 }
 
-fn matches(stale: &HashSet<Stale>, to: Tuple, from: Tuple) -> bool {
-    let service = (to.destination, to.destination_port);
-    let endpoint = (from.source, from.source_port);
-    if service == endpoint {
-        return stale.contains(&Stale::Untranslated { service })
-            || stale.contains(&Stale::UntranslatedPort { port: service.1 });
-    }
-    stale.contains(&Stale::To { service, endpoint })
-        || stale.contains(&Stale::ToPort { port: service.1, endpoint })
-}
-
 fn tuple(bytes: &[u8]) -> Option<Tuple> {
     let (ip, protocol) = (attribute(bytes, 1)?, attribute(bytes, 2)?);
     let address = |kind| -> Option<Ipv4Addr> {
@@ -105,10 +82,8 @@ fn tuple(bytes: &[u8]) -> Option<Tuple> {
         Some(octets.into())
     };
     Some(Tuple {
-        source: address(1)?,
-        destination: address(2)?,
+        source: (address(1)?, attribute(protocol, 2).and_then(u16_be)?),
+        destination: (address(2)?, attribute(protocol, 3).and_then(u16_be)?),
         protocol: *attribute(protocol, 1)?.first()?,
-        source_port: attribute(protocol, 2).and_then(u16_be)?,
-        destination_port: attribute(protocol, 3).and_then(u16_be)?,
     })
 }

@@ -73,14 +73,6 @@ pub(crate) fn base(config: &Config) -> Fragment {
                     ],
                 ],
             ),
-            // Pods hang on one bridge but must not be told to reach each other over it, past NAT.
-            Chain::base(
-                "redirects",
-                "filter",
-                HookPoint::Output,
-                0,
-                vec![vec![S::OutInterface(bridge.clone()), S::IcmpType(5), S::Verdict(Verdict::Drop)]],
-            ),
         ],
         elements: Vec::new(),
     }

@@ -225,6 +225,10 @@ fn bridge(config: &Config, links: &mut Links, gateway: Ipv4Addr) -> Result<Link,
     }
     // A host port is also reached at 127.0.0.1; the rules drop what pods would send there (see `rules`).
     sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+    // Pods hang on one bridge but must not be told to reach each other over it, past NAT; and redirects, of which pods
+    // take none, would use up the few ICMP errors a second that the kernel lets out, such as a Service's refusal. The
+    // kernel obeys the larger of "all" and the link's own setting, so other links keep theirs.
+    sysctl::set_if_known("ipv4/conf/all/send_redirects", "0");
     sysctl::set_if_known(&format!("ipv4/conf/{name}/send_redirects"), "0");
     sysctl::set_if_known(&format!("ipv6/conf/{name}/accept_ra"), "0");
     Ok(bridge)

@@ -190,18 +190,6 @@ impl Batch<'_> {
         let sets: Vec<Option<Anonymous>> = rule
             .iter()
             .map(|statement| match statement {
-                Statement::Balance(endpoints) if endpoints.len() > 1 => {
-                    let elements: Vec<_> = endpoints
-                        .iter()
-                        .enumerate()
-                        .map(|(at, (address, port))| {
-                            let to: Key = Box::new([Value::Address(*address), Value::Port(*port)]);
-                            (number(at), Datum::Values(to))
-                        })
-                        .collect();
-                    let kind = SetKind::Map(vec![Type::Address, Type::Port]);
-                    Some(self.anonymous(&[Type::Number], &kind, &elements))
-                }
                 Statement::BalanceChains(chains) if chains.len() > 1 => {
                     let elements: Vec<_> = chains
                         .iter()
@@ -243,7 +231,7 @@ fn type_number(types: &[Type]) -> u32 {
             Type::Address => 7,
             Type::Protocol => 12,
             Type::Port => 13,
-            Type::Number => 4,
+            Type::Number => 19,
         };
         number << 6 | field
     })

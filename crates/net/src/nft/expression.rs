@@ -40,12 +40,6 @@ pub(super) fn statement(list: &mut Writer, statement: &Statement, set: Option<An
             load(list, &[Select::Protocol]);
             compare(list, EQUAL, &[*number]);
         }
-        S::IcmpType(number) => {
-            load(list, &[Select::Protocol]);
-            compare(list, EQUAL, &[1]);
-            payload(list, R0, 2, 0, 1);
-            compare(list, EQUAL, &[*number]);
-        }
         S::InInterface(name) => interface(list, 6, name),
         S::OutInterface(name) => interface(list, 7, name),
         S::DestinationLocal => local(list, 2, EQUAL),
@@ -86,19 +80,22 @@ pub(super) fn statement(list: &mut Writer, statement: &Statement, set: Option<An
             translate(list);
         }
         S::TranslateTo(address, port) => to(list, *address, *port),
-        S::Balance(endpoints) => match (endpoints.as_slice(), set) {
-            ([(address, port)], _) => to(list, *address, *port),
-            (_, Some(set)) => {
-                numgen(list, endpoints.len());
-                lookup(list, &set.name(), Some(set), Some(R0), false);
-                translate(list);
+        S::Balance(key, count, map) => {
+            for (register, value) in (R0..).zip(key) {
+                immediate(list, register, *value);
             }
-            (_, None) => {}
-        },
+            let register = R0 + key.len() as u32;
+            match count {
+                1 => immediate(list, register, Value::Number(0)),
+                _ => numgen(list, register, *count),
+            }
+            lookup(list, map, None, Some(R0), false);
+            translate(list);
+        }
         S::BalanceChains(chains) => match (chains.as_slice(), set) {
             ([chain], _) => verdict(list, &Verdict::Goto(chain.clone())),
             (_, Some(set)) => {
-                numgen(list, chains.len());
+                numgen(list, R0, chains.len());
                 lookup(list, &set.name(), Some(set), Some(VERDICT), false);
             }
             (_, None) => {}
@@ -239,10 +236,10 @@ fn lookup(list: &mut Writer, name: &str, set: Option<Anonymous>, to: Option<u32>
     });
 }
 
-fn numgen(list: &mut Writer, modulus: usize) {
+fn numgen(list: &mut Writer, register: u32, modulus: usize) {
     const RANDOM: u32 = 1;
     expression(list, "numgen", |data| {
-        data.u32_be(1, R0).u32_be(2, modulus as u32).u32_be(3, RANDOM).u32_be(4, 0);
+        data.u32_be(1, register).u32_be(2, modulus as u32).u32_be(3, RANDOM).u32_be(4, 0);
     });
 }
 
@@ -256,17 +253,22 @@ fn translate(list: &mut Writer) {
 }
 
 fn to(list: &mut Writer, address: Ipv4Addr, port: u16) {
-    for (register, value) in [(R0, Value::Address(address)), (R0 + 1, Value::Port(port))] {
-        expression(list, "immediate", |data| {
-            data.u32_be(1, register);
-            let bytes = super::encode::bytes(&[value]);
-            let length = if matches!(value, Value::Port(_)) { 2 } else { 4 };
-            data.nest(2, |nest| {
-                nest.attribute(1, &bytes[..length]);
-            });
-        });
-    }
+    immediate(list, R0, Value::Address(address));
+    immediate(list, R0 + 1, Value::Port(port));
     translate(list);
+}
+
+fn immediate(list: &mut Writer, register: u32, value: Value) {
+    let length = match value {
+        Value::Protocol(_) => 1,
+        Value::Port(_) => 2,
+        Value::Address(_) | Value::Number(_) => 4,
+    };
+    expression(list, "immediate", |data| {
+        data.u32_be(1, register).nest(2, |nest| {
+            nest.attribute(1, &super::encode::bytes(&[value])[..length]);
+        });
+    });
 }
 
 fn verdict(list: &mut Writer, verdict: &Verdict) {

@@ -15,7 +15,7 @@ pub enum Type {
     Address,
     Protocol,
     Port,
-    /// A number in the machine's byte order.
+    /// A number in the machine's byte order; `nft` calls it a mark.
     Number,
 }
 
@@ -107,8 +107,6 @@ pub enum Statement {
     DestinationIn(Ipv4Net),
     DestinationNotIn(Ipv4Net),
     Protocol(u8),
-    /// ICMP type.
-    IcmpType(u8),
     InInterface(String),
     OutInterface(String),
     /// The destination is an address of this node.
@@ -129,8 +127,9 @@ pub enum Statement {
     /// Sends the connection to where the map says; goes on behind if it says nothing.
     TranslateBy(Vec<Select>, String),
     TranslateTo(Ipv4Addr, u16),
-    /// Sends the connection to one of these, each as likely as the others. Not empty.
-    Balance(Vec<(Ipv4Addr, u16)>),
+    /// Sends the connection to where the map says for the values and a random number below the count (not 0), and
+    /// goes on behind if it says nothing. One map for all who ask: the kernel finds sets by walking them all.
+    Balance(Key, usize, String),
     /// Goes to one of these chains, each as likely as the others. Not empty.
     BalanceChains(Vec<String>),
     /// Adds the fields to a dynamic set, or renews them.
@@ -185,7 +184,7 @@ impl fmt::Display for Type {
             Type::Address => "ipv4_addr",
             Type::Protocol => "inet_proto",
             Type::Port => "inet_service",
-            Type::Number => "integer",
+            Type::Number => "mark",
         })
     }
 }
@@ -251,7 +250,6 @@ impl fmt::Display for Statement {
             DestinationIn(net) => write!(out, "ip daddr {net}"),
             DestinationNotIn(net) => write!(out, "ip daddr != {net}"),
             Protocol(number) => write!(out, "meta l4proto {}", Value::Protocol(*number)),
-            IcmpType(number) => write!(out, "icmp type {number}"),
             InInterface(name) => write!(out, "iifname {name}"),
             OutInterface(name) => write!(out, "oifname {name}"),
             DestinationLocal => out.write_str("fib daddr type local"),
@@ -266,13 +264,8 @@ impl fmt::Display for Statement {
             Follow(fields, map) => write!(out, "{} vmap @{map}", Joined(fields)),
             TranslateBy(fields, map) => write!(out, "dnat to {} map @{map}", Joined(fields)),
             TranslateTo(address, port) => write!(out, "dnat to {address}:{port}"),
-            Balance(endpoints) => {
-                write!(out, "dnat to numgen random mod {} map {{", endpoints.len())?;
-                for (number, (address, port)) in endpoints.iter().enumerate() {
-                    let comma = if number > 0 { "," } else { "" };
-                    write!(out, "{comma} {number} : {address} . {port}")?;
-                }
-                out.write_str(" }")
+            Balance(key, count, map) => {
+                write!(out, "dnat to {} . numgen random mod {count} map @{map}", Joined(key))
             }
             BalanceChains(chains) => {
                 write!(out, "numgen random mod {} vmap {{", chains.len())?;

@@ -11,12 +11,19 @@ pub struct Table {
     name: String,
     socket: Socket,
     plan: Plan,
+    /// Emptied chains that the kernel would not let go yet.
+    stale: Vec<Operation>,
 }
 
 impl Table {
     /// Opens a socket; the kernel's table is touched by the first [`Table::replace`].
     pub fn new(name: &str) -> Result<Table, Error> {
-        Ok(Table { name: name.to_owned(), socket: Socket::open(Protocol::Netfilter)?, plan: Plan::default() })
+        Ok(Table {
+            name: name.to_owned(),
+            socket: Socket::open(Protocol::Netfilter)?,
+            plan: Plan::default(),
+            stale: Vec::new(),
+        })
     }
 
     /// Puts a whole new table in the place of whatever has its name. No packet sees a table in between.
@@ -32,10 +39,23 @@ impl Table {
         if steps.is_empty() {
             return Ok(());
         }
-        self.commit(&steps).or_else(|error| {
+        // Kernels before 6.2 hold a chain for a moment after the map element that led to it is gone (EBUSY), so
+        // chains, which are empty and unreachable by then, go in a second transaction that may fail.
+        let (chains, steps): (Vec<_>, Vec<_>) =
+            steps.into_iter().partition(|step| matches!(step, Operation::RemoveChain(_)));
+        self.stale.retain(|stale| {
+            let Operation::RemoveChain(name) = stale else { return false };
+            !steps.iter().any(|step| matches!(step, Operation::AddChain(added, _) if added == name))
+        });
+        if let Err(error) = self.commit(&steps) {
             tracing::warn!(table = self.name, error = %base::chain(&error), "a change failed, the table is rebuilt");
-            self.rebuild()
-        })
+            return self.rebuild();
+        }
+        self.stale.extend(chains);
+        if !self.stale.is_empty() && self.commit(&self.stale.clone()).is_ok() {
+            self.stale.clear();
+        }
+        Ok(())
     }
 
     /// What an owner brought last.
@@ -53,6 +73,7 @@ impl Table {
     fn rebuild(&mut self) -> Result<(), Error> {
         let mut steps = vec![Operation::AddTable, Operation::RemoveTable, Operation::AddTable];
         steps.extend(self.plan.build());
+        self.stale.clear();
         self.commit(&steps)
     }
 

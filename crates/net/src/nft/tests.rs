@@ -83,6 +83,11 @@ fn what_lands_is_what_was_said() {
                 },
                 Set { name: "verdicts".into(), key: types.clone(), kind: SetKind::Verdicts },
                 Set { name: "to".into(), key: types, kind: SetKind::Map(vec![Type::Address, Type::Port]) },
+                Set {
+                    name: "ends".into(),
+                    key: vec![Type::Address, Type::Port, Type::Number],
+                    kind: SetKind::Map(vec![Type::Address, Type::Port]),
+                },
                 Set { name: "seen".into(), key: vec![Type::Address], kind: SetKind::Dynamic(minute) },
             ],
             chains: vec![
@@ -124,7 +129,7 @@ fn what_lands_is_what_was_said() {
                     HookPoint::Forward,
                     0,
                     vec![
-                        vec![S::InInterface("skiff0".into()), S::IcmpType(5), S::Verdict(Verdict::Drop)],
+                        vec![S::InInterface("skiff0".into()), S::Verdict(Verdict::Drop)],
                         vec![
                             S::NotInSet(vec![Source, Destination], "members".into()),
                             S::Protocol(6),
@@ -138,7 +143,11 @@ fn what_lands_is_what_was_said() {
                     "a/b",
                     vec![vec![
                         S::Remember(vec![Source], "seen".into(), minute),
-                        S::Balance(vec![([10, 42, 0, 2].into(), 80), ([10, 42, 0, 3].into(), 8080)]),
+                        S::Balance(
+                            Box::new([Value::Address([10, 43, 0, 1].into()), Value::Port(80)]),
+                            2,
+                            "ends".into(),
+                        ),
                     ]],
                 ),
                 Chain::new("c", vec![vec![S::TranslateTo([10, 42, 0, 2].into(), 53)]]),
@@ -153,6 +162,11 @@ fn what_lands_is_what_was_said() {
                     "verdicts",
                     [Value::Address([10, 43, 0, 1].into()), Value::Protocol(6), Value::Port(443)],
                     Datum::Verdict(Verdict::Goto("a/b".into())),
+                ),
+                Element::new(
+                    "ends",
+                    [Value::Address([10, 43, 0, 1].into()), Value::Port(80), Value::Number(1)],
+                    Datum::Values(Box::new([Value::Address([10, 42, 0, 3].into()), Value::Port(8080)])),
                 ),
                 Element::new(
                     "to",
