@@ -3,6 +3,8 @@
 //! [`Runtime`] is the seam to `kubelet`. Restart policy, back-off, probes and order belong there; namespaces, cgroups, log
 //! writing and signals belong here. [`Runtime::list`] is the truth: after a restart of the daemon it tells what runs.
 
+pub mod linux;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;

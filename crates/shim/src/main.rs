@@ -1,0 +1,33 @@
+//! The shim's program. Descriptor 0 is the connection that it was born with; everything else comes over it.
+//!
+//! It is one thread for ever: that is what makes it small, and what makes `fork` safe.
+
+mod child;
+mod container;
+mod credentials;
+mod error;
+mod log;
+mod process;
+mod rootfs;
+mod sandbox;
+mod server;
+mod sys;
+mod user;
+mod verbs;
+
+fn main() {
+    // The daemon waits for this first process only; its child lives on as nobody's, in a session of its own.
+    // SAFETY: one thread, see the head of this file.
+    match unsafe { nix::unistd::fork() } {
+        Ok(nix::unistd::ForkResult::Parent { .. }) => std::process::exit(0),
+        Err(errno) => {
+            eprintln!("skiff-shim: cannot fork: {errno}");
+            std::process::exit(1);
+        }
+        Ok(nix::unistd::ForkResult::Child) => {}
+    }
+    if let Err(error) = server::Server::run() {
+        eprintln!("skiff-shim: {error}");
+        std::process::exit(1);
+    }
+}
