@@ -19,7 +19,8 @@ impl Terminal {
     pub(super) fn new(master: OwnedFd) -> io::Result<Terminal> {
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(Terminal(Arc::new(AsyncFd::register(master)?)))
+        // SAFETY: the descriptor is owned by the `AsyncFd` and never closed or replaced beneath it.
+        Ok(Terminal(Arc::new(unsafe { AsyncFd::register(master) }?)))
     }
 
     pub(super) fn resize(&self, columns: u16, rows: u16) {
