@@ -29,6 +29,9 @@ fn main() {
         cargo.env_remove(name);
     }
     let done = cargo.status().expect("because cargo runs this");
-    assert!(done.success(), "the toolbox does not build for {target}; is the target installed (rustup target add {target})?");
+    assert!(
+        done.success(),
+        "the toolbox does not build for {target}; is the target installed (rustup target add {target})?"
+    );
     println!("cargo::rustc-env=SKIFF_TOOLBOX={}", folder.join(&target).join("shim/toolbox").display());
 }

@@ -65,7 +65,9 @@ fn blob(media_type: &'static str, bytes: Vec<u8>) -> Blob {
 impl Image {
     /// One layer with `files` (path, content, mode).
     pub fn new(reference: &str, files: &[(&str, &[u8], u32)]) -> Image {
-        let entry = |(path, bytes, mode): &(&str, &[u8], u32)| ((*path).to_owned(), Entry::File(bytes.to_vec(), *mode));
+        let entry = |(path, bytes, mode): &(&str, &[u8], u32)| {
+            ((*path).to_owned(), Entry::File(bytes.to_vec(), *mode))
+        };
         Image {
             reference: reference.to_owned(),
             layers: vec![files.iter().map(entry).collect()],
@@ -84,7 +86,9 @@ impl Image {
             ("etc/group".to_owned(), Entry::File(GROUP.into(), 0o644)),
             ("tmp".to_owned(), Entry::Folder(0o1777)),
         ];
-        for name in ["true", "false", "echo", "sleep", "pause", "cat", "ls", "env", "hostname", "id", "run", "serve"] {
+        for name in
+            ["true", "false", "echo", "sleep", "pause", "cat", "ls", "env", "hostname", "id", "run", "serve"]
+        {
             layer.push((format!("bin/{name}"), Entry::Link("toolbox".into())));
         }
         Image {
@@ -200,7 +204,8 @@ pub fn tar_of(entries: &[(String, Entry)]) -> io::Result<Vec<u8>> {
                 tar.append_link(&mut header, path, target)?;
             }
             Entry::Gone => {
-                let (folder, name) = path.rsplit_once('/').map_or(("", path.as_str()), |(folder, name)| (folder, name));
+                let (folder, name) =
+                    path.rsplit_once('/').map_or(("", path.as_str()), |(folder, name)| (folder, name));
                 let marker = format!("{folder}/.wh.{name}");
                 tar.append_data(&mut header, marker.trim_start_matches('/'), io::empty())?;
             }

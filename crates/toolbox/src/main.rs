@@ -29,7 +29,9 @@ fn run(command: &str, args: &[String]) -> i32 {
         "false" => return 1,
         "echo" => say(&args.join(" ")),
         "sleep" => {
-            std::thread::sleep(Duration::from_secs_f64(args.first().and_then(|it| it.parse().ok()).unwrap_or(1e9)));
+            std::thread::sleep(Duration::from_secs_f64(
+                args.first().and_then(|it| it.parse().ok()).unwrap_or(1e9),
+            ));
             Ok(())
         }
         "pause" => loop {
@@ -37,7 +39,8 @@ fn run(command: &str, args: &[String]) -> i32 {
         },
         "cat" if args.is_empty() => std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).map(drop),
         "cat" => args.iter().try_for_each(|path| {
-            let text = std::fs::read(path).map_err(|error| std::io::Error::other(format!("{path}: {error}")))?;
+            let text =
+                std::fs::read(path).map_err(|error| std::io::Error::other(format!("{path}: {error}")))?;
             std::io::stdout().write_all(&text)
         }),
         "ls" => args.iter().try_for_each(|path| {

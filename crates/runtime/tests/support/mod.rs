@@ -162,7 +162,8 @@ impl Bench {
 
 impl Scratch {
     pub async fn reopen(self) -> Bench {
-        let runtime = Linux::open(self.config.clone()).await.unwrap_or_else(|error| panic!("{}", base::chain(&error)));
+        let runtime =
+            Linux::open(self.config.clone()).await.unwrap_or_else(|error| panic!("{}", base::chain(&error)));
         Bench { runtime, held: self }
     }
 
@@ -183,7 +184,9 @@ impl Drop for Scratch {
                 let runtime = Linux::open(config.clone()).await.unwrap();
                 for pod in runtime.list().await.unwrap() {
                     let removed = runtime.remove_sandbox(&pod.spec.uid).await;
-                    removed.unwrap_or_else(|error| eprintln!("a test leaves {}: {}", pod.spec.uid, base::chain(&error)));
+                    removed.unwrap_or_else(|error| {
+                        eprintln!("a test leaves {}: {}", pod.spec.uid, base::chain(&error))
+                    });
                 }
             });
             remove_cgroups(&config.cgroup);
@@ -216,6 +219,12 @@ fn remove_cgroups(name: &str) {
     for entry in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
         remove(&entry.path().join(name));
     }
+}
+
+/// Waits until a process is dead and buried, by whoever inherited it.
+pub async fn wait_gone(pid: i32) {
+    let path = format!("/proc/{pid}");
+    wait_for(|| !Path::new(&path).exists()).await;
 }
 
 async fn wait_for(condition: impl Fn() -> bool) {
