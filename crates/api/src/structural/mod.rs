@@ -1,12 +1,23 @@
 //! Structural schemas of CustomResourceDefinitions (KEP-1002): parsed once from the CRD's `openAPIV3Schema`, then used
 //! to prune, default and validate custom resources.
 //!
-//! A [`Schema`] is what a valid CRD states; whether a schema *is* structural is asked before, on the
+//! A [`Schema`] is what a valid CRD states; whether a schema *is* structural is asked with [`check`] before, on the
 //! tree that the client sent, so that its errors carry the client's paths.
 
+mod check;
+mod format;
 mod parse;
+mod prune;
+mod validate;
 
+use std::sync::OnceLock;
+
+use regex::Regex;
 use smol_str::SmolStr;
+
+pub use check::check;
+pub use prune::{default, prune};
+pub use validate::{validate, validate_update};
 
 use crate::Value;
 use crate::schema::{ListType, Shape};
@@ -67,7 +78,7 @@ pub struct Rules {
     pub exclusive_minimum: bool,
     pub max_length: Option<i64>,
     pub min_length: Option<i64>,
-    pub pattern: SmolStr,
+    pub pattern: Pattern,
     pub max_items: Option<i64>,
     pub min_items: Option<i64>,
     pub unique_items: bool,
@@ -82,6 +93,37 @@ pub struct Rules {
     pub not: Option<Box<Schema>>,
     /// `x-kubernetes-validations`, as the CRD has them.
     pub expressions: Vec<Value>,
+}
+
+/// `pattern`: compiled when it is first needed. One that this engine does not take, though Go's does, constrains
+/// nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Pattern {
+    text: SmolStr,
+    compiled: OnceLock<Option<Box<Regex>>>,
+}
+
+impl Pattern {
+    pub fn new(text: SmolStr) -> Pattern {
+        Pattern { text, compiled: OnceLock::new() }
+    }
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+    /// Nothing in `text` contradicts the pattern; an empty one is always satisfied.
+    pub fn is_match(&self, text: &str) -> bool {
+        if self.text.is_empty() {
+            return true;
+        }
+        let compiled = self.compiled.get_or_init(|| Regex::new(&self.text).ok().map(Box::new));
+        compiled.as_ref().is_none_or(|regex| regex.is_match(text))
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.text == other.text
+    }
 }
 
 impl Schema {
@@ -129,3 +171,6 @@ impl Schema {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

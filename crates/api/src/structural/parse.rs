@@ -3,7 +3,7 @@
 
 use smol_str::SmolStr;
 
-use super::{Additional, NodeType, Rules, Schema};
+use super::{Additional, NodeType, Pattern, Rules, Schema};
 use crate::Value;
 use crate::schema::ListType;
 
@@ -26,7 +26,7 @@ pub(super) fn node(from: &Value) -> Schema {
         exclusive_minimum: flag("exclusiveMinimum"),
         max_length: int(from, "maxLength"),
         min_length: int(from, "minLength"),
-        pattern: text(from, "pattern"),
+        pattern: Pattern::new(text(from, "pattern")),
         max_items: int(from, "maxItems"),
         min_items: int(from, "minItems"),
         unique_items: flag("uniqueItems"),
@@ -63,7 +63,7 @@ pub(super) fn node(from: &Value) -> Schema {
             _ => Additional::None,
         },
         items: from.get("items").filter(|items| !items.is_null()).map(|items| Box::new(node(items))),
-        default: from.get("default").cloned(),
+        default: from.get("default").filter(|default| !default.is_null() || flag("nullable")).cloned(),
         preserve: flag("x-kubernetes-preserve-unknown-fields"),
         embedded: flag("x-kubernetes-embedded-resource"),
         int_or_string: flag("x-kubernetes-int-or-string"),
