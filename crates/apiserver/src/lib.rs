@@ -1,14 +1,28 @@
 //! The API server: HTTP, authentication, authorization, admission, CRDs, discovery. The only user of `store`.
 //!
-//! One engine serves every kind (D1): a request is told apart, its user found and judged,
-//! and its verb runs over the kind's row in `api`'s table. Reads come from the watch caches as bytes (D3, D4),
-//! writes go through `store` and are answered once the server's own cache holds them.
+//! One engine serves every kind (D1). A request (`http::answer`) is told apart (`http::info`), its user found (`authn`) and
+//! judged (`authz`); then its verb (`engine`) runs over the kind's row in `api`'s table. Reads come from the watch caches as
+//! bytes (D3, D4), which `fill` keeps; writes pass `admit`, go to `store`, and are answered once the server's own cache holds them.
 
+mod admit;
+mod authn;
+mod authz;
+mod bootstrap;
+mod codec;
 pub mod config;
+mod custom;
+mod engine;
+mod fill;
 pub mod http;
 pub mod identity;
+mod internal;
+mod manage;
 pub mod node;
+mod nonresource;
+mod review;
 pub mod server;
+mod status;
+mod subresource;
 
 pub use config::Config;
 pub use identity::Identity;

@@ -2,13 +2,21 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
+use api::{Key, Kinds, Revision};
+use arc_swap::ArcSwap;
 use base::{Clock, Tasks};
-use http::{Request, Response, StatusCode};
+use client::{Cache, Caches};
 use store::Store;
 use tokio::net::TcpListener;
 
-use crate::http::{Body, Service, listen};
+use crate::authn::Tokens;
+use crate::authz::Rbac;
+use crate::engine::Target;
+use crate::fill::{self, Filler};
+use crate::http::{Service, listen};
+use crate::status::{Result as Answer, Status};
 use crate::{Config, Identity, NodeDialer};
 
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +42,19 @@ pub(crate) struct Inner {
     pub dialer: Arc<dyn NodeDialer>,
     pub clock: Clock,
     pub tasks: Tasks,
+    /// What is served: built-in kinds and those of CRDs. Swapped whole.
+    pub kinds: ArcSwap<Kinds>,
+    pub caches: Caches,
+    pub filler: Filler,
+    pub rbac: Arc<Rbac>,
+    pub verifier: pki::Verifier,
+    pub tokens: Tokens,
+    pub anonymous: Arc<Identity>,
+    pub in_flight: AtomicUsize,
 }
+
+/// How long a read waits for its cache before it gives up.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
 impl Server {
     /// Fills the caches from `store`, makes what every cluster has (namespaces, roles, the `kubernetes` Service), and is
@@ -46,8 +66,34 @@ impl Server {
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<Server, Error> {
-        let inner = Inner { config, store, dialer, clock, tasks: Tasks::under(tasks.token()) };
-        Ok(Server { inner: Arc::new(inner) })
+        let tasks = Tasks::under(tasks.token());
+        let kinds = api::kinds::builtin();
+        let stored: Vec<_> =
+            kinds.iter().filter(|kind| kind.is_stored() && kind.stored_as.is_none()).cloned().collect();
+        let caches = Caches::new();
+        let rbac = Arc::new(Rbac::default());
+        let observer: fill::Observer = {
+            let rbac = rbac.clone();
+            Arc::new(move |resource, update| rbac.observe(resource, update))
+        };
+        let filler = fill::start(store.clone(), &stored, caches.clone(), observer, &tasks).await?;
+        let inner = Arc::new(Inner {
+            verifier: config.service_account_key.verifier(),
+            tokens: Tokens::default(),
+            anonymous: Arc::new(Identity::anonymous()),
+            rbac,
+            config,
+            store,
+            dialer,
+            clock,
+            tasks,
+            kinds: ArcSwap::from_pointee(kinds),
+            caches,
+            filler,
+            in_flight: AtomicUsize::new(0),
+        });
+        crate::bootstrap::run(&inner).await?;
+        Ok(Server { inner })
     }
 
     /// The server for a role in this process. Requests of it are authorized and admitted like anyone's.
@@ -60,6 +106,16 @@ impl Server {
         kube::Client::new(self.service(identity), "default")
     }
 
+    /// The server's own caches, which roles in this process share.
+    pub fn caches(&self) -> Caches {
+        self.inner.caches.clone()
+    }
+
+    /// What is served now.
+    pub fn kinds(&self) -> Kinds {
+        Kinds::clone(&self.inner.kinds.load())
+    }
+
     /// Serves HTTP/1.1 and HTTP/2 on `listener` until the server's tasks are stopped. Client certificates that `tls` let
     /// through become identities.
     pub fn serve(
@@ -69,20 +125,62 @@ impl Server {
     ) -> impl Future<Output = ()> + use<> {
         listen::serve(self.inner.clone(), listener, tls)
     }
+
+    /// Ends connections, watches and the server's own tasks. The store is its owner's to close.
+    pub async fn stop(&self) {
+        self.inner.tasks.stop().await;
+    }
 }
 
 impl Inner {
-    /// Answers one request of a connection or of a role.
-    pub async fn answer<B>(
-        self: Arc<Self>,
-        _identity: Option<Arc<Identity>>,
-        request: Request<B>,
-    ) -> Response<Body> {
-        let mut response = Response::new(Body::Empty);
-        match request.uri().path() {
-            "/healthz" | "/livez" | "/readyz" => *response.body_mut() = Body::from("ok"),
-            _ => *response.status_mut() = StatusCode::NOT_FOUND,
-        }
-        response
+    /// The trusted time as objects carry it.
+    pub fn now(&self) -> String {
+        api::time::format(self.clock.now().as_second())
     }
+
+    /// Returns once `cache` holds every write that was answered before.
+    pub async fn catch_up(&self, cache: &Cache) -> Answer<()> {
+        let current =
+            self.store.current().await.map_err(|error| Status::store(cache.resource(), "", error))?;
+        if cache.revision() >= current {
+            return Ok(());
+        }
+        self.wait_for(cache, current).await
+    }
+
+    /// Returns once `cache` holds `revision`; 504 if that does not come soon.
+    pub async fn wait_for(&self, cache: &Cache, revision: Revision) -> Answer<()> {
+        if cache.revision() >= revision {
+            return Ok(());
+        }
+        tokio::time::timeout(PATIENCE, cache.wait_for(revision))
+            .await
+            .map_err(|_| Status::too_large_version(revision, cache.revision()))
+    }
+
+    /// What a group, version and plural lead to.
+    pub fn target(&self, group: &str, version: &str, plural: &str) -> Option<Target> {
+        let kinds = self.kinds.load();
+        let (kind, _) = kinds.served(group, version, plural)?;
+        let place = kind.versions.iter().position(|row| row.name == version)?;
+        let storage = kinds.storage_of(kind).clone();
+        let cache = self.caches.get(&storage.resource);
+        Some(Target { kind: kind.clone(), version: place, storage, cache })
+    }
+
+    /// How long an object of this kind lives by itself.
+    pub fn ttl(&self, target: &Target) -> Option<u32> {
+        let events = target.storage.resource.group.is_empty() && target.storage.resource.plural == "events";
+        events.then_some(self.config.limits.event_ttl)
+    }
+
+    /// The newest object under a key, as the server itself needs one.
+    pub fn peek(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<api::Object>> {
+        self.caches.named(group, plural)?.get(namespace, name)
+    }
+}
+
+/// The key of an object by its parts.
+pub(crate) fn key(group: &str, plural: &str, namespace: &str, name: &str) -> Key {
+    Key::new(&api::Resource::new(group, plural), namespace, name)
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use authority::{Authority, Issued, Purpose, Request};
-pub use jwt::{BadToken, Claims, TokenKey, Verifier};
+pub use jwt::{BadToken, Bound, Claims, Ref, TokenKey, Verifier};
 pub use tls::{Serving, client_config, server_config};
 
 use base::Clock;
@@ -59,4 +59,19 @@ impl Pki {
     pub fn server_config(&self, serving: Arc<Serving>) -> Result<Arc<rustls::ServerConfig>, Error> {
         server_config(serving, Some(&self.client.pem()), &self.clock)
     }
+}
+
+/// A kubeconfig with one cluster, one user, and the certificates inside.
+pub fn kubeconfig(server: &str, server_ca: &str, user: &Issued) -> String {
+    use base64::Engine;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: default\n  cluster:\n    certificate-authority-data: {}\n    \
+         server: {server}\ncontexts:\n- name: default\n  context:\n    cluster: default\n    user: default\n\
+         current-context: default\npreferences: {{}}\nusers:\n- name: default\n  user:\n    \
+         client-certificate-data: {}\n    client-key-data: {}\n",
+        encode(server_ca),
+        encode(&user.certificate),
+        encode(&user.key)
+    )
 }

@@ -1,6 +1,7 @@
 //! What an answer's body is made of: one buffer, a list of buffers (a spliced list, D3), or a stream (watch, proxy).
 
 use std::convert::Infallible;
+use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -28,18 +29,17 @@ pub enum Body {
     #[default]
     Empty,
     One(Bytes),
-    /// In order; `left` bytes in all are still to come.
-    Many {
-        parts: std::vec::IntoIter<Bytes>,
-        left: u64,
+    /// Made buffer by buffer as the connection takes them; `left` bytes are still to come, if that is known.
+    Lazy {
+        chunks: Box<dyn Iterator<Item = Bytes> + Send>,
+        left: Option<u64>,
     },
     Stream(Chunks),
 }
 
 impl Body {
-    pub fn many(parts: Vec<Bytes>) -> Body {
-        let left = parts.iter().map(|part| part.len() as u64).sum();
-        Body::Many { parts: parts.into_iter(), left }
+    pub fn lazy(chunks: impl Iterator<Item = Bytes> + Send + 'static, length: Option<u64>) -> Body {
+        Body::Lazy { chunks: Box::new(chunks), left: length }
     }
     pub fn stream(chunks: impl Stream<Item = Result<Bytes, Aborted>> + Send + 'static) -> Body {
         Body::Stream(Box::pin(chunks))
@@ -66,9 +66,9 @@ impl http_body::Body for Body {
                 Body::One(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 _ => Poll::Ready(None),
             },
-            Body::Many { parts, left } => Poll::Ready(parts.next().map(|part| {
-                *left -= part.len() as u64;
-                Ok(Frame::data(part))
+            Body::Lazy { chunks, left } => Poll::Ready(chunks.next().map(|chunk| {
+                *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
+                Ok(Frame::data(chunk))
             })),
             Body::Stream(chunks) => {
                 chunks.as_mut().poll_next(context).map(|chunk| chunk.map(|bytes| bytes.map(Frame::data)))
@@ -80,7 +80,7 @@ impl http_body::Body for Body {
         match self {
             Body::Empty => true,
             Body::One(bytes) => bytes.is_empty(),
-            Body::Many { left, .. } => *left == 0,
+            Body::Lazy { left, .. } => *left == Some(0),
             Body::Stream(_) => false,
         }
     }
@@ -89,8 +89,42 @@ impl http_body::Body for Body {
         match self {
             Body::Empty => SizeHint::with_exact(0),
             Body::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Body::Many { left, .. } => SizeHint::with_exact(*left),
+            Body::Lazy { left, .. } => left.map_or_else(SizeHint::default, SizeHint::with_exact),
             Body::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Compresses buffers on their way, quickly rather than well, as upstream does.
+pub struct Gzip<I> {
+    chunks: I,
+    encoder: Option<flate2::write::GzEncoder<Vec<u8>>>,
+}
+
+impl<I: Iterator<Item = Bytes>> Gzip<I> {
+    pub fn new(chunks: I) -> Gzip<I> {
+        let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        Gzip { chunks, encoder: Some(encoder) }
+    }
+}
+
+impl<I: Iterator<Item = Bytes>> Iterator for Gzip<I> {
+    type Item = Bytes;
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let encoder = self.encoder.as_mut()?;
+            match self.chunks.next() {
+                Some(chunk) => {
+                    encoder.write_all(&chunk).expect("because a Vec takes every byte");
+                    if !encoder.get_ref().is_empty() {
+                        return Some(std::mem::take(encoder.get_mut()).into());
+                    }
+                }
+                None => {
+                    let rest = self.encoder.take()?.finish().expect("because a Vec takes every byte");
+                    return Some(rest.into());
+                }
+            }
         }
     }
 }

@@ -1,8 +1,16 @@
-//! HTTP on both ends: bodies, the service that answers a request, and the connections it is served on.
+//! HTTP on both ends: connections, what a request asks, the form of its answer, bodies.
 
+pub mod accept;
+pub mod answer;
 pub mod body;
+pub mod info;
 pub mod listen;
+pub mod query;
+pub mod respond;
 pub mod service;
 
+pub use accept::Accept;
 pub use body::{Aborted, Body};
+pub use info::Info;
+pub use query::Query;
 pub use service::Service;

@@ -1,0 +1,145 @@
+//! What every cluster has: four namespaces, upstream's roles and bindings, two priority classes, the `kubernetes` Service with its
+//! endpoints. Made and put right at every start; nothing is written when nothing is missing.
+
+mod policy;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use api::Value;
+
+use crate::engine::update::Part;
+use crate::server::{Error, Inner};
+use crate::status::Status;
+
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+pub(crate) async fn run(inner: &Arc<Inner>) -> Result<(), Error> {
+    let attempt = async {
+        for name in NAMESPACES {
+            inner.ensure(("", "v1", "namespaces", "", name), Value::object()).await?;
+        }
+        policy::reconcile(inner).await?;
+        priority_classes(inner).await?;
+        authentication(inner).await?;
+        kubernetes(inner).await
+    };
+    attempt.await.map_err(|status: Status| Error::Bootstrap(status.message().into()))
+}
+
+fn json(value: serde_json::Value) -> Value {
+    serde_json::from_value(value).expect("because JSON is a Value")
+}
+
+/// k8s.io/kubernetes/pkg/apis/scheduling/helpers.go, `SystemPriorityClasses`.
+async fn priority_classes(inner: &Arc<Inner>) -> Result<(), Status> {
+    let classes = [
+        (
+            "system-node-critical",
+            2_000_001_000i64,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+    ];
+    for (name, value, description) in classes {
+        let class = json(serde_json::json!({"value": value, "description": description}));
+        inner.ensure(("scheduling.k8s.io", "v1", "priorityclasses", "", name), class).await?;
+    }
+    Ok(())
+}
+
+/// Where extension servers find the CA of client certificates.
+async fn authentication(inner: &Arc<Inner>) -> Result<(), Status> {
+    let Some(ca) = inner.config.client_ca.clone() else { return Ok(()) };
+    let place = ("", "v1", "configmaps", "kube-system", "extension-apiserver-authentication");
+    let data = json(serde_json::json!({"client-ca-file": ca}));
+    let map = json(serde_json::json!({"data": {"client-ca-file": ca}}));
+    let there = inner.ensure(place, map).await?;
+    if there.value().get("data") != Some(&data) {
+        let make = |old: &Value| {
+            let mut new = old.clone();
+            new.set(&["data"], data.clone());
+            Ok(new)
+        };
+        inner.change(place, Part::Main, &make).await?;
+    }
+    Ok(())
+}
+
+/// The Service by which pods reach this server, and where it leads.
+async fn kubernetes(inner: &Arc<Inner>) -> Result<(), Status> {
+    let ip = inner.config.kubernetes_ip();
+    let address = inner.config.advertise;
+    let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+    let labels = serde_json::json!({"component": "apiserver", "provider": "kubernetes"});
+    let service = json(serde_json::json!({
+        "metadata": {"labels": labels},
+        "spec": {
+            "clusterIP": ip.to_string(), "clusterIPs": [ip.to_string()], "type": "ClusterIP",
+            "ipFamilies": [family], "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": address.port()}],
+        }
+    }));
+    let place = ("", "v1", "services", "default", "kubernetes");
+    let wanted = i64::from(address.port());
+    let there = inner.ensure(place, service).await?.value();
+    let ports = there.at(&["spec", "ports"]).and_then(Value::as_array).unwrap_or_default();
+    if ports.first().and_then(|port| port.get("targetPort")).and_then(Value::as_int) != Some(wanted) {
+        let make = |old: &Value| {
+            let mut new = old.clone();
+            if let Some(port) =
+                new.at_mut(&["spec", "ports"]).and_then(Value::as_array_mut).and_then(|all| all.first_mut())
+            {
+                port.set(&["targetPort"], wanted);
+            }
+            Ok(new)
+        };
+        inner.change(place, Part::Main, &make).await?;
+    }
+    if address.ip().is_loopback() {
+        // No pod could follow such an endpoint, and validation refuses it.
+        tracing::warn!(%address, "the advertised address is a loopback address: the kubernetes Service gets no endpoints");
+        return Ok(());
+    }
+    let port = serde_json::json!({"name": "https", "protocol": "TCP", "port": address.port()});
+    let (endpoints, slice) = endpoints_of(address.ip(), &port);
+    for (place, value, fields) in [
+        (("", "v1", "endpoints", "default", "kubernetes"), endpoints, &["subsets"][..]),
+        (
+            ("discovery.k8s.io", "v1", "endpointslices", "default", "kubernetes"),
+            slice,
+            &["addressType", "endpoints", "ports"][..],
+        ),
+    ] {
+        let there = inner.ensure(place, value.clone()).await?.value();
+        if fields.iter().any(|field| there.get(field) != value.get(field)) {
+            let make = |old: &Value| {
+                let mut new = old.clone();
+                for field in fields {
+                    new.set(&[field], value.get(field).cloned().unwrap_or_default());
+                }
+                Ok(new)
+            };
+            inner.change(place, Part::Main, &make).await?;
+        }
+    }
+    Ok(())
+}
+
+fn endpoints_of(ip: IpAddr, port: &serde_json::Value) -> (Value, Value) {
+    let endpoints = json(serde_json::json!({
+        "metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": ip.to_string()}], "ports": [port]}],
+    }));
+    let slice = json(serde_json::json!({
+        "metadata": {"labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": if ip.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [ip.to_string()], "conditions": {"ready": true}}],
+        "ports": [port],
+    }));
+    (endpoints, slice)
+}

@@ -1,0 +1,263 @@
+//! From a request's bytes to a defaulted [`Value`] and back to the bytes of an answer: media types, field validation, versions.
+//!
+//! Texts of decoding errors are upstream's (k8s.io/apiserver/pkg/endpoints/handlers/rest.go, `transformDecodeError`).
+
+use api::kind::Version;
+use api::schema::{self, Type};
+use api::{Kind, Value, decode, json, protobuf};
+
+use crate::status::{Result, Status};
+
+/// What becomes of unknown and doubled fields (KEP-2885).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl Strictness {
+    pub fn of(text: &str) -> Result<Strictness> {
+        match text {
+            "" | "Warn" => Ok(Strictness::Warn),
+            "Ignore" => Ok(Strictness::Ignore),
+            "Strict" => Ok(Strictness::Strict),
+            other => Err(Status::invalid_kind(
+                "meta.k8s.io",
+                "CreateOptions",
+                "",
+                &[api::field::Error::not_supported(
+                    api::field::Path::new("fieldValidation"),
+                    other,
+                    &["Ignore", "Strict", "Warn"],
+                )],
+            )),
+        }
+    }
+}
+
+/// What a body is expected to hold.
+#[derive(Clone, Copy)]
+pub struct Expected<'a> {
+    pub group: &'a str,
+    pub version: &'a str,
+    pub kind: &'a str,
+    /// `None`: a custom resource.
+    pub of: Option<&'static Type>,
+}
+
+impl<'a> Expected<'a> {
+    pub fn kind(kind: &'a Kind, version: &'a Version) -> Expected<'a> {
+        let of = schema::lookup(version.type_name);
+        Expected { group: &kind.resource.group, version: &version.name, kind: &kind.kind, of }
+    }
+    /// A kind that is in the facts but may be no resource: `Scale`, `DeleteOptions`.
+    pub fn named(group: &'a str, version: &'a str, kind: &'a str) -> Expected<'a> {
+        Expected { group, version, kind, of: schema::of_kind(group, version, kind) }
+    }
+    pub fn api_version(&self) -> String {
+        match self.group {
+            "" => self.version.into(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+}
+
+/// The media type of a body, without parameters; JSON if none is given.
+pub fn media_of(content_type: &str) -> &str {
+    match content_type.split(';').next().unwrap_or_default().trim() {
+        "" => "application/json",
+        media => media,
+    }
+}
+
+/// Decodes a body: a value in the version of `expected`, normalized, not defaulted. Strict errors go to `warnings`
+/// or fail, as `strictness` says.
+pub fn decode(
+    expected: &Expected<'_>,
+    content_type: &str,
+    bytes: &[u8],
+    strictness: Strictness,
+    warnings: &mut Vec<String>,
+) -> Result<Value> {
+    let (value, doubled) = match media_of(content_type) {
+        "application/json" => {
+            let parsed = json::parse_all(bytes).map_err(|error| unrecognized(expected, &error, bytes))?;
+            let doubled = match parsed.doubled && strictness != Strictness::Ignore {
+                true => decode::duplicate_errors(&json::duplicates(bytes).unwrap_or_default()),
+                false => Vec::new(),
+            };
+            (parsed.value, doubled)
+        }
+        "application/yaml" | "application/x-yaml" | "text/yaml" => {
+            let text = std::str::from_utf8(bytes).map_err(|error| unrecognized(expected, &error, bytes))?;
+            let value = from_yaml(text).map_err(|error| unrecognized(expected, &error, bytes))?;
+            (value, Vec::new())
+        }
+        "application/vnd.kubernetes.protobuf" => (from_protobuf(expected, bytes)?, Vec::new()),
+        _ => return Err(Status::unsupported_media(crate::http::accept::MEDIA)),
+    };
+    finish(expected, value, doubled, strictness, warnings)
+}
+
+/// What follows parsing, also for the result of a patch.
+pub fn finish(
+    expected: &Expected<'_>,
+    mut value: Value,
+    doubled: Vec<String>,
+    strictness: Strictness,
+    warnings: &mut Vec<String>,
+) -> Result<Value> {
+    let api_version = expected.api_version();
+    {
+        let (kind, version) = (value.str_at(&["kind"]), value.str_at(&["apiVersion"]));
+        if !kind.is_empty() && kind != expected.kind {
+            let version = if version.is_empty() { &api_version } else { version };
+            return Err(Status::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {}: the kind in the data does not match the expected kind",
+                expected.kind
+            )));
+        }
+        if !version.is_empty() && version != api_version {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({version}) does not match the expected API version ({api_version})"
+            )));
+        }
+    }
+    if !matches!(value, Value::Object(_)) {
+        let error = "couldn't get version/kind; json parse error: json: cannot unmarshal into an object";
+        return Err(unrecognized(expected, &error, &value.to_json()));
+    }
+    let cannot = |error: &dyn std::fmt::Display| {
+        Status::bad_request(format!(
+            "{kind} in version {api_version:?} cannot be handled as a {kind}: {error}",
+            kind = expected.kind
+        ))
+    };
+    let mut strict = doubled;
+    if let Some(of) = expected.of {
+        strict.extend(decode::normalize(of, &mut value).map_err(|error| cannot(&error))?);
+    }
+    match strictness {
+        Strictness::Ignore => {}
+        Strictness::Warn => warnings.extend(strict),
+        Strictness::Strict if strict.is_empty() => {}
+        Strictness::Strict => return Err(cannot(&format!("strict decoding error: {}", strict.join(", ")))),
+    }
+    type_meta(&mut value, expected.kind, &api_version);
+    Ok(value)
+}
+
+/// Puts `kind` and `apiVersion` first.
+pub fn type_meta(value: &mut Value, kind: &str, api_version: &str) {
+    if let Value::Object(map) = value {
+        map.insert_first("apiVersion", api_version);
+        map.insert_first("kind", kind);
+    }
+}
+
+fn unrecognized(expected: &Expected<'_>, error: &dyn std::fmt::Display, bytes: &[u8]) -> Status {
+    let shown = &bytes[..bytes.len().min(64)];
+    let dots = if bytes.len() > 64 { " ..." } else { "" };
+    let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({hex}{dots})",
+        expected.kind
+    ))
+}
+
+/// Fills in the defaults of a value in `version`.
+pub fn default(kind: &Kind, version: &Version, value: &mut Value) {
+    if let Some(of) = schema::lookup(version.type_name) {
+        decode::default_facts(of, value);
+    }
+    kind.rules.default(&version.name, value);
+}
+
+/// From `version` of `kind` to what `storage` stores, in place.
+pub fn to_storage(kind: &Kind, storage: &Kind, version: &str, value: &mut Value) {
+    if !kind.is_storage(version) {
+        kind.rules.to_storage(version, value);
+        type_meta(value, &storage.kind, &storage.api_version(&storage.storage().name));
+    }
+}
+
+/// From what is stored to `version` of `kind`, in place.
+pub fn from_storage(kind: &Kind, version: &str, value: &mut Value) {
+    if !kind.is_storage(version) {
+        kind.rules.from_storage(version, value);
+        type_meta(value, &kind.kind, &kind.api_version(version));
+        if let Some(of) = kind.version(version).and_then(|version| schema::lookup(version.type_name)) {
+            // Conversion leaves fields where it put them; their order is the version's.
+            let _ = decode::normalize(of, value);
+        }
+    }
+}
+
+/// Field order and zero values as upstream stores them. Called last, on a value in the storage version.
+pub fn canonical(storage: &Kind, value: &mut Value) -> Result<()> {
+    let version = storage.storage();
+    let kind_name = storage.kind.clone();
+    let api_version = storage.api_version(&version.name);
+    match schema::lookup(version.type_name) {
+        Some(of) => {
+            decode::normalize(of, value).map_err(Status::internal)?;
+        }
+        None => {
+            if let (Some(of), Some(metadata)) = (object_meta(), value.get_mut("metadata")) {
+                decode::normalize(of, metadata).map_err(Status::internal)?;
+            }
+        }
+    }
+    type_meta(value, &kind_name, &api_version);
+    Ok(())
+}
+
+/// The type of `metadata`.
+pub fn object_meta() -> Option<&'static Type> {
+    schema::lookup("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+}
+
+/// YAML with Go's reading of it (YAML 1.1 where upstream has that).
+pub fn from_yaml(text: &str) -> std::result::Result<Value, String> {
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
+
+pub fn to_yaml(value: &Value) -> String {
+    serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# cannot be written as YAML: {error}\n"))
+}
+
+/// A value with its envelope in protobuf; `None`: its type has no protobuf form.
+pub fn to_protobuf(value: &Value) -> Option<Vec<u8>> {
+    let api_version = value.str_at(&["apiVersion"]);
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let of = schema::of_kind(group, version, value.str_at(&["kind"]))?;
+    (!of.proto().is_empty()).then(|| protobuf::encode(of, value))
+}
+
+/// The value of a protobuf body. What its envelope says it is may be left out; then it is what is expected.
+fn from_protobuf(expected: &Expected<'_>, bytes: &[u8]) -> Result<Value> {
+    let of = expected.of.filter(|of| !of.proto().is_empty());
+    let Some(of) = of else { return Err(Status::unsupported_media("application/json, application/yaml")) };
+    let cannot = |error: protobuf::Error| {
+        Status::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a {kind}: {error}",
+            expected.api_version(),
+            kind = expected.kind
+        ))
+    };
+    let envelope = protobuf::envelope(bytes).map_err(cannot)?;
+    if envelope.kind.is_empty() || envelope.kind == expected.kind {
+        let mut value = protobuf::decode_message(of, envelope.raw).map_err(cannot)?;
+        if !envelope.api_version.is_empty() {
+            type_meta(&mut value, expected.kind, &envelope.api_version);
+        }
+        return Ok(value);
+    }
+    protobuf::decode(bytes).map_err(cannot)
+}
+
+/// One event of a protobuf watch.
+pub fn watch_frame(kind: &str, object: &[u8]) -> bytes::Bytes {
+    protobuf::watch_frame(kind, object).into()
+}

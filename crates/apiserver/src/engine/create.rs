@@ -1,0 +1,236 @@
+//! `create`: decode → default → admit → prepare → validate → store
+//! (k8s.io/apiserver/pkg/endpoints/handlers/create.go, pkg/registry/rest/create.go).
+
+use std::sync::Arc;
+
+use api::kind::Context;
+use api::{Object, Revision, Value, validation};
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use rand::Rng;
+use store::{Durability, Expect, Write};
+
+use super::{Call, Target, WriteOptions};
+use crate::codec::{self, Expected};
+use crate::http::Body;
+use crate::status::{Result, Status};
+use crate::{admit, manage};
+
+/// Letters of a generated suffix: no vowels and nothing that looks like another (apimachinery's `rand`).
+const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Most bytes of `generateName` that are used.
+const BASE: usize = 63 - 5;
+/// How often a generated name is tried.
+const ATTEMPTS: usize = 8;
+
+impl Call {
+    pub async fn create(&self, bytes: Bytes) -> Result<Response<Body>> {
+        let options = self.write_options()?;
+        let value = self.decode(&bytes, &options)?;
+        let object = self.create_value(value, &options).await?;
+        self.answer(StatusCode::CREATED, &object)
+    }
+
+    /// Decodes a body of the target's kind and version; gives it defaulted, in the storage version.
+    pub fn decode(&self, bytes: &Bytes, options: &WriteOptions) -> Result<Value> {
+        let target = &self.target;
+        let expected = Expected::kind(&target.kind, target.version());
+        let mut warnings = Vec::new();
+        let mut value =
+            codec::decode(&expected, self.content_type(), bytes, options.strictness, &mut warnings)?;
+        self.check_names(&mut value)?;
+        target.complete(&mut value, options, &mut warnings)?;
+        self.warn(warnings);
+        Ok(value)
+    }
+
+    /// The body's name and namespace are the path's, or empty.
+    fn check_names(&self, value: &mut Value) -> Result<()> {
+        if self.target.kind.namespaced {
+            let given = value.str_at(&["metadata", "namespace"]);
+            if given.is_empty() {
+                value.set(&["metadata", "namespace"], self.info.namespace.as_str());
+            } else if given != self.info.namespace {
+                return Err(Status::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
+            }
+        } else if !value.str_at(&["metadata", "namespace"]).is_empty() {
+            value.remove(&["metadata", "namespace"]);
+        }
+        let given = value.str_at(&["metadata", "name"]);
+        if !self.info.name.is_empty() && self.info.subresource.is_empty() && self.info.verb != "create" {
+            if given.is_empty() {
+                return Err(Status::bad_request("name must be provided"));
+            }
+            if given != self.info.name {
+                return Err(Status::bad_request(format!(
+                    "the name of the object ({given}) does not match the name on the URL ({})",
+                    self.info.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a defaulted value of the storage version.
+    pub async fn create_value(&self, mut value: Value, options: &WriteOptions) -> Result<Arc<Object>> {
+        if !value.str_at(&["metadata", "resourceVersion"]).is_empty() {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        let target = &self.target;
+        let generate = value.str_at(&["metadata", "generateName"]).to_string();
+        let generated = value.str_at(&["metadata", "name"]).is_empty() && !generate.is_empty();
+        let now = self.inner.now();
+        begin(&mut value, &now);
+        manage::created(target, &mut value, options, &self.info.subresource, &now);
+        admit::create(self, &mut value, options).await?;
+        for attempt in 0.. {
+            let mut value = value.clone();
+            if generated {
+                value.set(&["metadata", "name"], generated_name(&generate));
+            }
+            let name = value.str_at(&["metadata", "name"]).to_string();
+            let key = target.key(if target.kind.namespaced { &self.info.namespace } else { "" }, &name);
+            let context = Context { key: &key, now: &now, user: &self.identity.name };
+            target.storage.rules.prepare_create(&context, &mut value);
+            if target.storage.rules.has_generation() || target.kind.custom {
+                value.set(&["metadata", "generation"], 1i64);
+            }
+            let hold = admit::allocate(self, None, &mut value, options)?;
+            codec::canonical(&target.storage, &mut value)?;
+            let mut errors = Vec::new();
+            validation::validate_object_meta(&target.kind, &value, &mut errors);
+            target.storage.rules.validate_create(&context, &value, &mut errors);
+            if !errors.is_empty() {
+                return Err(Status::invalid(&target.kind, &name, &errors));
+            }
+            admit::validate(self, &value, None).await?;
+            self.warn(target.storage.rules.warnings(&value, None));
+            let exists = || Status::already_exists(&target.kind.resource, &name);
+            if options.dry_run {
+                if target.cache()?.get_key(&key).is_some() {
+                    return Err(exists());
+                }
+                return target.unsaved(&value);
+            }
+            let stored = Bytes::from(api::object::stored(&value));
+            let write = Write {
+                key: key.clone(),
+                expect: Expect::Absent,
+                value: Some(stored.clone()),
+                durability: durability(target, None, &value),
+                ttl: self.inner.ttl(target),
+            };
+            match self.inner.store.write(write).await {
+                Ok(revision) => {
+                    let object = self.written(&key, stored, revision).await?;
+                    drop(hold);
+                    return Ok(object);
+                }
+                Err(store::Error::Conflict { .. }) if generated && attempt < ATTEMPTS => continue,
+                Err(store::Error::Conflict { .. }) if generated => {
+                    let message = format!(
+                        "{} {name:?} already exists, the server was not able to generate a unique name for the object",
+                        target.kind.resource
+                    );
+                    return Err(Status::new(409, "AlreadyExists", message).retry_after(1));
+                }
+                Err(store::Error::Conflict { .. }) => return Err(exists()),
+                Err(error) => return Err(Status::store(&target.kind.resource, &name, error)),
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// The object of a write, once the server's own cache holds it (read your writes).
+    pub async fn written(&self, key: &api::Key, stored: Bytes, revision: Revision) -> Result<Arc<Object>> {
+        let cache = self.target.cache()?;
+        self.inner.wait_for(cache, revision).await?;
+        // Usually what the cache has just got; somebody may have been faster.
+        if let Some(object) = cache.get_key(key).filter(|object| object.revision == revision) {
+            return Ok(object);
+        }
+        Object::from_stored(&self.target.storage, &stored, key.clone(), revision)
+            .map(Arc::new)
+            .map_err(Status::internal)
+    }
+}
+
+impl Target {
+    /// From a decoded value of the target's version to a defaulted one of the storage version.
+    pub fn complete(
+        &self,
+        value: &mut Value,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        crate::custom::prune(self, value, options.strictness, warnings)?;
+        codec::default(&self.kind, self.version(), value);
+        codec::to_storage(&self.kind, &self.storage, &self.version().name, value);
+        if let Some(text) = &self.version().deprecated {
+            warnings.push(text.clone());
+        }
+        Ok(())
+    }
+
+    /// The object of a dry run.
+    pub fn unsaved(&self, value: &Value) -> Result<Arc<Object>> {
+        let mut object = Object::from_value(&self.storage, value, Revision(0)).map_err(Status::internal)?;
+        let shown = value.str_at(&["metadata", "resourceVersion"]);
+        if shown.is_empty() {
+            // A create has no revision yet.
+            object.json = value.to_json().into();
+            object.managed_fields = 0..0;
+        } else if let Ok(revision) = shown.parse() {
+            object =
+                Object::from_value(&self.storage, value, Revision(revision)).map_err(Status::internal)?;
+        }
+        Ok(Arc::new(object))
+    }
+}
+
+/// What every new object gets (`rest.FillObjectMetaSystemFields`).
+fn begin(value: &mut Value, now: &str) {
+    let metadata = value.make(&["metadata"]);
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+        metadata.remove(&[field]);
+    }
+    metadata.set(&["uid"], uuid::Uuid::new_v4().to_string());
+    metadata.set(&["creationTimestamp"], now);
+}
+
+/// `base` and five letters.
+pub(crate) fn generated_name(base: &str) -> String {
+    let mut end = base.len().min(BASE);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut name = base[..end].to_string();
+    let mut random = rand::rng();
+    name.extend((0..5).map(|_| LETTERS[random.random_range(0..LETTERS.len())] as char));
+    name
+}
+
+/// How safe a write must be (D5).
+pub(crate) fn durability(target: &Target, old: Option<&Value>, new: &Value) -> Durability {
+    match (target.storage.resource.group.as_str(), target.storage.resource.plural.as_str()) {
+        ("", "events") => Durability::Relaxed,
+        ("coordination.k8s.io", "leases") if old.is_some_and(|old| only_renewed(old, new)) => {
+            Durability::Volatile
+        }
+        _ => Durability::Durable,
+    }
+}
+
+/// Nothing but `spec.renewTime` differs, and what follows from it.
+fn only_renewed(old: &Value, new: &Value) -> bool {
+    let without = |value: &Value| {
+        let mut value = value.clone();
+        value.remove(&["spec", "renewTime"]);
+        value.remove(&["metadata", "managedFields"]);
+        value.remove(&["metadata", "resourceVersion"]);
+        value
+    };
+    without(old) == without(new)
+}

@@ -1,0 +1,365 @@
+//! `list`: a consistent snapshot, spliced from the cache's bytes (D3), whole or in pages.
+//!
+//! A `continue` token names the revision of its first page and the last key given; pages of one list are of one revision,
+//! from the cache while it remembers, then from the store, then 410.
+
+use std::sync::Arc;
+
+use api::selector::{Fields, Labels};
+use api::{Key, Object, Revision, Value};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::{Bytes, BytesMut};
+use client::Snapshot;
+use http::{Response, StatusCode};
+
+use super::{Call, parse_version, render};
+use crate::http::accept::{As, Media};
+use crate::http::{Body, respond};
+use crate::status::{Result, Status};
+
+/// Bytes of one buffer of a list's body.
+const CHUNK: usize = 64 * 1024;
+/// Bodies from here on are compressed for those who accept it (upstream's threshold).
+pub(crate) const COMPRESS: u64 = 128 * 1024;
+
+/// Which objects of a resource are meant.
+#[derive(Clone)]
+pub(crate) struct Selection {
+    pub labels: Labels,
+    pub fields: api::selector::Resolved,
+}
+
+impl Selection {
+    pub fn of(call: &Call) -> Result<Selection> {
+        let bad = |error: api::selector::Error| {
+            Status::bad_request(format!(
+                "Unable to find {:?} that match label selector {:?}, field selector {:?}: {error}",
+                call.target.kind.resource.to_string(),
+                call.query.get("labelSelector"),
+                call.query.get("fieldSelector"),
+            ))
+        };
+        let labels = Labels::parse(call.query.get("labelSelector"))
+            .map_err(|error| Status::bad_request(error.to_string()))?;
+        let fields = Fields::parse(call.query.get("fieldSelector"))
+            .map_err(|error| Status::bad_request(error.to_string()))?;
+        let mut fields = fields;
+        // A path with a name is a list of that one.
+        if !call.info.name.is_empty() && fields.exact("metadata.name").is_none() {
+            let name = call.info.name.as_str().into();
+            fields.terms.push(api::selector::Term {
+                label: "metadata.name".into(),
+                value: name,
+                negated: false,
+            });
+        }
+        let fields = fields.resolve(&call.target.kind).map_err(bad)?;
+        Ok(Selection { labels, fields })
+    }
+    pub fn is_everything(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+    pub fn matches(&self, object: &Object) -> bool {
+        self.labels.matches(&object.labels)
+            && self.fields.matches(object.namespace(), object.name(), &object.fields)
+    }
+}
+
+/// Where the next page starts.
+struct Token {
+    revision: Revision,
+    /// The last key given, without the resource's prefix.
+    after: String,
+}
+
+impl Token {
+    fn write(&self) -> String {
+        let json = serde_json::json!({"v": "meta.k8s.io/v1", "rv": self.revision.0, "start": format!("{}\0", self.after)});
+        URL_SAFE_NO_PAD.encode(json.to_string())
+    }
+    fn read(text: &str) -> Result<Token> {
+        let bad = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| bad(&error.to_string()))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
+        let after = value["start"].as_str().unwrap_or_default().trim_end_matches('\0').to_string();
+        match value["rv"].as_u64() {
+            Some(revision) if value["v"] == "meta.k8s.io/v1" && !after.is_empty() => {
+                Ok(Token { revision: Revision(revision), after })
+            }
+            _ => Err(bad("server does not recognize this encoded version")),
+        }
+    }
+}
+
+/// One page.
+struct Page {
+    objects: Vec<Arc<Object>>,
+    revision: Revision,
+    next: Option<String>,
+    remaining: Option<i64>,
+}
+
+impl Call {
+    pub async fn list(&self) -> Result<Response<Body>> {
+        let selection = Selection::of(self)?;
+        let page = self.page(&selection).await?;
+        self.list_answer(page)
+    }
+
+    async fn page(&self, selection: &Selection) -> Result<Page> {
+        let cache = self.target.cache()?;
+        let limit: usize = match self.query.get("limit") {
+            "" => 0,
+            text => text.parse().map_err(|_| Status::bad_request(format!("invalid limit {text:?}")))?,
+        };
+        let exact = match self.query.get("resourceVersionMatch") {
+            "" | "NotOlderThan" => false,
+            "Exact" => true,
+            other => return Err(bad_match(other)),
+        };
+        let version = self.query.get("resourceVersion");
+        let token = match self.query.get("continue") {
+            "" => None,
+            _ if !version.is_empty() && version != "0" => {
+                return Err(Status::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
+            }
+            text => Some(Token::read(text)?),
+        };
+        let snapshot = match (&token, version) {
+            (Some(token), _) => match cache.snapshot_at(token.revision) {
+                Ok(snapshot) => snapshot,
+                Err(_) => return self.page_of_store(selection, token, limit).await,
+            },
+            (None, "") => {
+                self.inner.catch_up(cache).await?;
+                cache.snapshot()
+            }
+            (None, "0") if exact => return Err(bad_match("Exact")),
+            (None, "0") => cache.snapshot(),
+            (None, asked) => {
+                let asked = parse_version(asked)?;
+                self.inner.wait_for(cache, asked).await?;
+                match exact || (limit > 0 && self.query.get("resourceVersionMatch").is_empty()) {
+                    true => {
+                        cache.snapshot_at(asked).map_err(|gone| Status::too_old(gone.asked, gone.oldest))?
+                    }
+                    false => cache.snapshot(),
+                }
+            }
+        };
+        let after = token.map(|token| self.after_key(&token)).transpose()?;
+        Ok(self.cut(&snapshot, selection, after.as_ref(), limit))
+    }
+
+    fn after_key(&self, token: &Token) -> Result<Key> {
+        format!("{}{}", self.target.storage.resource.prefix(), token.after)
+            .parse()
+            .map_err(|_| Status::bad_request("continue key is not valid"))
+    }
+
+    fn cut(&self, snapshot: &Snapshot, selection: &Selection, after: Option<&Key>, limit: usize) -> Page {
+        let mut matching = snapshot.range(self.namespace(), after).filter(|object| selection.matches(object));
+        let objects: Vec<Arc<Object>> = match limit {
+            0 => matching.by_ref().cloned().collect(),
+            limit => matching.by_ref().take(limit).cloned().collect(),
+        };
+        let mut page = Page { objects, revision: snapshot.revision, next: None, remaining: None };
+        let more = limit > 0 && page.objects.len() == limit && matching.next().is_some();
+        if more {
+            let rest = 1 + matching.count() as i64;
+            page.remaining = selection.is_everything().then_some(rest);
+            page.next = page.objects.last().map(|object| self.token(snapshot.revision, &object.key));
+        }
+        page
+    }
+
+    fn token(&self, revision: Revision, last: &Key) -> String {
+        let after = last.as_str()[self.target.storage.resource.prefix().len()..].to_string();
+        Token { revision, after }.write()
+    }
+
+    /// A page of a revision that the cache has forgotten.
+    async fn page_of_store(&self, selection: &Selection, token: &Token, limit: usize) -> Result<Page> {
+        let kind = &self.target.storage;
+        let mut prefix = kind.resource.prefix();
+        if !self.namespace().is_empty() {
+            prefix.push_str(self.namespace());
+            prefix.push('/');
+        }
+        let mut page = Page { objects: Vec::new(), revision: token.revision, next: None, remaining: None };
+        let mut after = self.after_key(token)?.as_str().to_string();
+        loop {
+            let found = self.inner.store.range(&prefix, Some(&after), 500, Some(token.revision)).await;
+            let found = found.map_err(|error| match error {
+                store::Error::Compacted { .. } => Status::expired(
+                    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
+                ),
+                other => Status::store(&self.target.kind.resource, "", other),
+            })?;
+            let more = found.more;
+            for record in found.records {
+                after = record.key.as_str().to_string();
+                let Ok(object) = Object::from_stored(kind, &record.value, record.key, record.revision) else {
+                    continue;
+                };
+                if !selection.matches(&object) {
+                    continue;
+                }
+                if limit > 0 && page.objects.len() == limit {
+                    let last = page.objects.last().expect("because a full page holds objects");
+                    page.next = Some(self.token(token.revision, &last.key));
+                    return Ok(page);
+                }
+                page.objects.push(Arc::new(object));
+            }
+            if !more {
+                return Ok(page);
+            }
+        }
+    }
+
+    fn list_answer(&self, page: Page) -> Result<Response<Body>> {
+        match (self.accept.form, self.accept.media) {
+            (As::Table, _) => {
+                let rows = self.table_rows(&page.objects);
+                let mut table = self.target.table(rows, page.revision.0, true);
+                page.metadata(&mut table);
+                Ok(respond::value(&self.accept, StatusCode::OK, &table))
+            }
+            (As::Object, Media::Json) if self.accept.is_plain() && self.target.is_storage() => {
+                Ok(self.spliced(page))
+            }
+            (form, media) => {
+                // Items of a list of one type say no kind; a custom resource's items do, as upstream's do.
+                let typed = !self.target.kind.custom;
+                let items = page.objects.iter().map(|object| match form {
+                    As::Metadata => render::metadata_only(object, media != Media::Protobuf),
+                    _ => {
+                        let mut value = self.target.in_version(object);
+                        if typed && let Value::Object(map) = &mut value {
+                            map.remove("kind");
+                            map.remove("apiVersion");
+                        }
+                        value
+                    }
+                });
+                let items: Vec<Value> = items.collect();
+                let mut list = Value::object();
+                match form {
+                    As::Metadata => {
+                        list.set(&["kind"], "PartialObjectMetadataList");
+                        list.set(&["apiVersion"], "meta.k8s.io/v1");
+                    }
+                    _ => {
+                        list.set(&["kind"], self.target.kind.list_kind.clone());
+                        list.set(&["apiVersion"], self.target.kind.api_version(&self.target.version().name));
+                    }
+                }
+                list.set(&["metadata"], Value::object());
+                page.metadata(&mut list);
+                list.set(&["items"], items);
+                Ok(respond::value(&self.accept, StatusCode::OK, &list))
+            }
+        }
+    }
+
+    /// The list as buffers of the cache's own bytes.
+    fn spliced(&self, page: Page) -> Response<Body> {
+        let mut head = Value::object();
+        head.set(&["kind"], self.target.kind.list_kind.clone());
+        head.set(&["apiVersion"], self.target.kind.api_version(&self.target.version().name));
+        head.set(&["metadata"], Value::object());
+        page.metadata(&mut head);
+        let mut head = head.to_json();
+        head.pop();
+        head.extend_from_slice(b",\"items\":[");
+        let custom = self.target.kind.custom;
+        let of =
+            move |object: &Object| if custom { object.json.len() } else { object.after_prefix().len() + 1 };
+        let items: u64 = page.objects.iter().map(|object| of(object) as u64 + 1).sum();
+        let size = head.len() as u64 + items.saturating_sub(1) + 3;
+        let chunks =
+            Spliced { head: Some(head), objects: page.objects.into_iter(), first: true, custom, done: false };
+        if self.accept.gzip && size >= COMPRESS {
+            let mut response = respond::body(
+                StatusCode::OK,
+                "application/json",
+                Body::lazy(super::super::http::body::Gzip::new(chunks), None),
+            );
+            response
+                .headers_mut()
+                .insert(http::header::CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
+            response
+        } else {
+            respond::body(StatusCode::OK, "application/json", Body::lazy(chunks, Some(size)))
+        }
+    }
+}
+
+impl Page {
+    fn metadata(&self, list: &mut Value) {
+        list.set(&["metadata", "resourceVersion"], self.revision.to_string());
+        if let Some(next) = &self.next {
+            list.set(&["metadata", "continue"], next.as_str());
+        }
+        if let Some(remaining) = self.remaining {
+            list.set(&["metadata", "remainingItemCount"], remaining);
+        }
+    }
+}
+
+fn bad_match(given: &str) -> Status {
+    Status::invalid_kind(
+        "meta.k8s.io",
+        "ListOptions",
+        "",
+        &[api::field::Error::not_supported(
+            api::field::Path::new("resourceVersionMatch"),
+            given,
+            &["Exact", "NotOlderThan"],
+        )],
+    )
+}
+
+/// Yields a list in buffers of some [`CHUNK`] bytes: what is not sent yet is only referred to.
+struct Spliced {
+    head: Option<Vec<u8>>,
+    objects: std::vec::IntoIter<Arc<Object>>,
+    first: bool,
+    custom: bool,
+    done: bool,
+}
+
+impl Iterator for Spliced {
+    type Item = Bytes;
+    fn next(&mut self) -> Option<Bytes> {
+        if self.done {
+            return None;
+        }
+        let mut chunk = match self.head.take() {
+            Some(head) => BytesMut::from(&head[..]),
+            None => BytesMut::with_capacity(CHUNK + 4096),
+        };
+        while chunk.len() < CHUNK {
+            let Some(object) = self.objects.next() else {
+                chunk.extend_from_slice(b"]}\n");
+                self.done = true;
+                break;
+            };
+            if !std::mem::take(&mut self.first) {
+                chunk.extend_from_slice(b",");
+            }
+            if self.custom {
+                chunk.extend_from_slice(&object.json);
+            } else {
+                chunk.extend_from_slice(b"{");
+                chunk.extend_from_slice(object.after_prefix());
+            }
+        }
+        Some(chunk.freeze())
+    }
+}

@@ -1,0 +1,209 @@
+//! `patch`: the new object is made of the old one, in the version that was asked for, and made again when somebody else was
+//! faster (k8s.io/apiserver/pkg/endpoints/handlers/patch.go).
+
+use api::patch::{self, json_patch, merge_patch, strategic_merge};
+use api::{Value, json};
+use bytes::Bytes;
+use http::Response;
+
+use super::update::Part;
+use super::{Call, WriteOptions};
+use crate::codec::{self, Expected};
+use crate::http::Body;
+use crate::manage::{self, How};
+use crate::status::{Result, Status};
+
+/// The four ways, by their media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+const BUILT_IN: &str = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
+const CUSTOM: &str =
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
+impl Way {
+    pub fn of(call: &Call) -> Result<Way> {
+        let custom = call.target.kind.custom;
+        match codec::media_of(call.content_type()) {
+            "application/json-patch+json" => Ok(Way::Json),
+            "application/merge-patch+json" => Ok(Way::Merge),
+            "application/strategic-merge-patch+json" if !custom => Ok(Way::Strategic),
+            "application/apply-patch+yaml" => Ok(Way::Apply),
+            _ => Err(Status::unsupported_media(if custom { CUSTOM } else { BUILT_IN })),
+        }
+    }
+}
+
+impl Call {
+    pub async fn patch(&self, bytes: Bytes) -> Result<Response<Body>> {
+        let mut options = self.write_options()?;
+        let way = Way::of(self)?;
+        let part = match self.info.subresource.as_str() {
+            "" => Part::Main,
+            "status" => Part::Status,
+            _ => Part::Whole,
+        };
+        let outcome = if way == Way::Apply {
+            options.applied = true;
+            self.apply(part, &bytes, &options).await?
+        } else {
+            let patch = parse_patch(&bytes)?;
+            let make = |old: &Value| self.patched(way, &patch, old, &options);
+            self.change(part, &options, How::Patch, &make, None).await?
+        };
+        self.answer(outcome.code(), &outcome.object)
+    }
+
+    /// The patched object, decoded and defaulted, in the storage version.
+    fn patched(&self, way: Way, patch: &Value, old: &Value, options: &WriteOptions) -> Result<Value> {
+        let target = &self.target;
+        let mut document = old.clone();
+        codec::from_storage(&target.kind, &target.version().name, &mut document);
+        let schema = crate::custom::schema_of(&target.kind, target.version());
+        let value = patch_document(way, patch, document, schema)?;
+        let mut warnings = Vec::new();
+        let expected = Expected::kind(&target.kind, target.version());
+        let mut value = codec::finish(&expected, value, Vec::new(), options.strictness, &mut warnings)?;
+        if value.str_at(&["metadata", "name"]) != self.info.name {
+            let text = format!(
+                "the name of the object ({}) does not match the name on the URL ({})",
+                value.str_at(&["metadata", "name"]),
+                self.info.name
+            );
+            return Err(Status::bad_request(text));
+        }
+        target.complete(&mut value, options, &mut warnings)?;
+        self.warn(warnings);
+        Ok(value)
+    }
+
+    async fn apply(
+        &self,
+        part: Part,
+        bytes: &Bytes,
+        options: &WriteOptions,
+    ) -> Result<super::update::Outcome> {
+        if self.query.get("fieldManager").is_empty() {
+            return Err(Status::invalid_kind(
+                "meta.k8s.io",
+                "PatchOptions",
+                "",
+                &[api::field::Error::required(
+                    api::field::Path::new("fieldManager"),
+                    "is required for apply patch",
+                )],
+            ));
+        }
+        let target = &self.target;
+        let text = std::str::from_utf8(bytes).map_err(|error| Status::bad_request(error.to_string()))?;
+        let config = match text.trim_start().starts_with('{') {
+            true => json::parse(bytes).map_err(|error| error.to_string()),
+            false => codec::from_yaml(text),
+        };
+        let mut config =
+            config.map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+        let expected = Expected::kind(&target.kind, target.version());
+        let mut warnings = Vec::new();
+        // Strict errors are found on a copy: what is applied is what was sent.
+        codec::finish(&expected, config.clone(), Vec::new(), options.strictness, &mut warnings)?;
+        self.warn(warnings);
+        let given = config.str_at(&["metadata", "name"]);
+        if !given.is_empty() && given != self.info.name {
+            let name = &self.info.name;
+            let text =
+                format!("the name of the object ({given}) does not match the name on the URL ({name})");
+            return Err(Status::bad_request(text));
+        }
+        config.set(&["metadata", "name"], self.info.name.as_str());
+        if target.kind.namespaced {
+            config.set(&["metadata", "namespace"], self.info.namespace.as_str());
+        }
+        if config.str_at(&["kind"]) != target.kind.kind
+            || config.str_at(&["apiVersion"]) != expected.api_version()
+        {
+            let text = format!(
+                "invalid object type: {}, Kind={}",
+                config.str_at(&["apiVersion"]),
+                config.str_at(&["kind"])
+            );
+            return Err(Status::bad_request(text));
+        }
+        codec::to_storage(&target.kind, &target.storage, &target.version().name, &mut config);
+        let now = self.inner.now();
+        let make = |old: Option<&Value>| {
+            let merged = manage::applied(target, old, &config, options, &self.info.subresource, &now)?;
+            if old.is_some_and(|old| same_but_managers(old, &merged)) {
+                return Ok(merged);
+            }
+            self.completed(merged, options)
+        };
+        let new = match part {
+            Part::Main => make(None).map(Some),
+            _ => Ok(None),
+        };
+        self.change(part, options, How::Apply, &|old| make(Some(old)), new?.as_ref()).await
+    }
+
+    /// A merged object in the storage version, with its form and defaults.
+    fn completed(&self, mut value: Value, options: &WriteOptions) -> Result<Value> {
+        let target = &self.target;
+        let storage = &target.storage;
+        let expected = Expected::kind(storage, storage.storage());
+        value = codec::finish(&expected, value, Vec::new(), codec::Strictness::Ignore, &mut Vec::new())?;
+        let as_stored = super::Target {
+            kind: storage.clone(),
+            version: storage.versions.iter().position(|row| row.storage).unwrap_or(0),
+            storage: storage.clone(),
+            cache: None,
+        };
+        as_stored.complete(&mut value, options, &mut Vec::new())?;
+        Ok(value)
+    }
+}
+
+fn same_but_managers(one: &Value, other: &Value) -> bool {
+    let bare = |value: &Value| {
+        let mut value = value.clone();
+        value.remove(&["metadata", "managedFields"]);
+        value
+    };
+    bare(one) == bare(other)
+}
+
+/// JSON, or YAML as people write patches by hand.
+pub(crate) fn parse_patch(bytes: &Bytes) -> Result<Value> {
+    json::parse(bytes).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
+}
+
+/// One of the three patches that change a tree.
+pub(crate) fn patch_document(
+    way: Way,
+    patch: &Value,
+    document: Value,
+    schema: api::schema::Schema<'_>,
+) -> Result<Value> {
+    let result = match way {
+        Way::Json => json_patch(document, patch),
+        Way::Strategic => strategic_merge(document, patch.clone(), schema),
+        Way::Merge | Way::Apply if !matches!(patch, Value::Object(_)) => {
+            Err(patch::Error::Bad("Invalid JSON Patch".into()))
+        }
+        Way::Merge | Way::Apply => Ok(merge_patch(document, patch.clone())),
+    };
+    result.map_err(|error| match error {
+        patch::Error::Bad(text) => Status::bad_request(text),
+        patch::Error::Apply(text) if way == Way::Json => {
+            let status =
+                Status::new(422, "Invalid", "the server rejected our request due to an error in our request");
+            tracing::debug!(text, "a JSON patch does not fit");
+            status.with(Default::default())
+        }
+        patch::Error::Apply(text) => Status::bad_request(text),
+        error @ patch::Error::TooMany { .. } => Status::new(413, "RequestEntityTooLarge", error.to_string()),
+    })
+}

@@ -1,0 +1,230 @@
+//! `update`: read, change, prepare, admit, validate, compare and swap
+//! (k8s.io/apiserver/pkg/registry/rest/update.go, registry/store.go `Update`). `patch` is an update whose new object is made
+//! of the old one, and is made again when somebody else was faster.
+
+use std::sync::Arc;
+
+use api::kind::Context;
+use api::{Key, Object, Value, validation};
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use store::{Expect, Write};
+
+use super::create::durability;
+use super::{Call, WriteOptions};
+use crate::codec;
+use crate::http::Body;
+use crate::status::{MODIFIED, Result, Status};
+use crate::{admit, manage};
+
+/// What of an object a request may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Main,
+    Status,
+    /// A subresource with rules of its own: the new object is taken as it was made.
+    Whole,
+}
+
+/// How often a change that can be made again is made again.
+const ATTEMPTS: usize = 64;
+
+/// Makes the new object of the old one, both in the storage version.
+pub(crate) type Make<'a> = &'a (dyn Fn(&Value) -> Result<Value> + Send + Sync);
+
+/// An object, and whether the write made it.
+pub(crate) struct Outcome {
+    pub object: Arc<Object>,
+    pub created: bool,
+}
+
+impl Outcome {
+    pub fn code(&self) -> StatusCode {
+        if self.created { StatusCode::CREATED } else { StatusCode::OK }
+    }
+}
+
+impl Call {
+    pub async fn update(&self, bytes: Bytes) -> Result<Response<Body>> {
+        let options = self.write_options()?;
+        let part = match self.info.subresource.as_str() {
+            "" => Part::Main,
+            "status" => Part::Status,
+            _ => Part::Whole,
+        };
+        let value = self.decode(&bytes, &options)?;
+        let outcome =
+            self.change(part, &options, manage::How::Update, &|_| Ok(value.clone()), Some(&value)).await?;
+        self.answer(outcome.code(), &outcome.object)
+    }
+
+    /// Changes the object that the path names. `or_create`: what to make if there is none.
+    pub async fn change(
+        &self,
+        part: Part,
+        options: &WriteOptions,
+        how: manage::How,
+        make: Make<'_>,
+        or_create: Option<&Value>,
+    ) -> Result<Outcome> {
+        let target = &self.target;
+        let cache = target.cache()?;
+        self.inner.catch_up(cache).await?;
+        let key = target.key(self.namespace(), &self.info.name);
+        let mut current = cache.get_key(&key);
+        for _ in 0..ATTEMPTS {
+            let Some(old) = current else {
+                return match or_create {
+                    Some(value)
+                        if part == Part::Main
+                            && (target.storage.rules.create_on_update() || how == manage::How::Apply) =>
+                    {
+                        let mut value = value.clone();
+                        value.remove(&["metadata", "resourceVersion"]);
+                        let object = self.create_value(value, options).await?;
+                        Ok(Outcome { object, created: true })
+                    }
+                    _ => Err(Status::not_found(&target.kind.resource, &self.info.name)),
+                };
+            };
+            let old_value = old.value();
+            let new = make(&old_value)?;
+            let fixed =
+                !new.str_at(&["metadata", "resourceVersion"]).is_empty() && how == manage::How::Update;
+            match self.try_change(part, options, how, &key, &old, &old_value, new).await? {
+                Tried::Done(object) => return Ok(Outcome { object, created: false }),
+                Tried::Beaten if fixed => break,
+                Tried::Beaten => {
+                    self.inner.catch_up(cache).await?;
+                    current = cache.get_key(&key);
+                }
+            }
+        }
+        Err(Status::conflict(&target.kind.resource, &self.info.name, MODIFIED))
+    }
+
+    async fn try_change(
+        &self,
+        part: Part,
+        options: &WriteOptions,
+        how: manage::How,
+        key: &Key,
+        old: &Arc<Object>,
+        old_value: &Value,
+        mut new: Value,
+    ) -> Result<Tried> {
+        let target = &self.target;
+        let rules = &target.storage.rules;
+        let resource = &target.kind.resource;
+        let name = &self.info.name;
+        // Preconditions that the object carries in itself.
+        let uid = new.str_at(&["metadata", "uid"]);
+        if !uid.is_empty() && uid != old.uid.0 {
+            let why =
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.uid);
+            return Err(Status::conflict(resource, name, why));
+        }
+        let version = new.str_at(&["metadata", "resourceVersion"]);
+        if version.is_empty() || version == "0" {
+            if !rules.unconditional_update() && how == manage::How::Update {
+                let path = api::field::Path::new("metadata").child("resourceVersion");
+                let error = api::field::Error::invalid(path, "", "must be specified for an update");
+                return Err(Status::invalid(&target.kind, name, &[error]));
+            }
+        } else if version != old.revision.0.to_string() {
+            return Err(Status::conflict(resource, name, MODIFIED));
+        }
+        let now = self.inner.now();
+        keep_system_fields(&mut new, old_value);
+        let context = Context { key, now: &now, user: &self.identity.name };
+        manage::updated(target, old_value, &mut new, options, &self.info.subresource, &now);
+        if part != Part::Status {
+            admit::update(self, part, old_value, &mut new).await?;
+        }
+        match part {
+            Part::Main => rules.prepare_update(&context, &mut new, old_value),
+            Part::Status => rules.prepare_status(&context, &mut new, old_value),
+            Part::Whole => {}
+        }
+        if (rules.has_generation() || target.kind.custom)
+            && part != Part::Status
+            && spec_changed(&new, old_value)
+        {
+            let generation = old_value.at(&["metadata", "generation"]).and_then(Value::as_int).unwrap_or(0);
+            new.set(&["metadata", "generation"], generation + 1);
+        }
+        let hold = admit::allocate(self, Some(old_value), &mut new, options)?;
+        new.set(&["metadata", "resourceVersion"], old.revision.0.to_string());
+        codec::canonical(&target.storage, &mut new)?;
+        let mut errors = Vec::new();
+        validation::validate_object_meta_update(&new, old_value, &mut errors);
+        match part {
+            Part::Status => rules.validate_status(&context, &new, old_value, &mut errors),
+            Part::Main | Part::Whole => rules.validate_update(&context, &new, old_value, &mut errors),
+        }
+        if !errors.is_empty() {
+            return Err(Status::invalid(&target.kind, name, &errors));
+        }
+        admit::validate(self, &new, Some(old_value)).await?;
+        self.warn(rules.warnings(&new, Some(old_value)));
+        manage::settle(&mut new, old_value);
+        let stored = Bytes::from(api::object::stored(&new));
+        if stored == api::object::stored(old_value) {
+            return Ok(Tried::Done(old.clone()));
+        }
+        if options.dry_run {
+            return target.unsaved(&new).map(Tried::Done);
+        }
+        let done = super::delete::is_finished(target, &new, old_value);
+        let write = Write {
+            key: key.clone(),
+            expect: Expect::At(old.revision),
+            value: (!done).then(|| stored.clone()),
+            durability: durability(target, Some(old_value), &new),
+            ttl: self.inner.ttl(target),
+        };
+        match self.inner.store.write(write).await {
+            Ok(revision) => {
+                let object = self.written(key, stored, revision).await?;
+                drop(hold);
+                Ok(Tried::Done(object))
+            }
+            Err(store::Error::Conflict { .. }) => Ok(Tried::Beaten),
+            Err(error) => Err(Status::store(resource, name, error)),
+        }
+    }
+}
+
+enum Tried {
+    Done(Arc<Object>),
+    /// Somebody else changed the object in between.
+    Beaten,
+}
+
+/// What no client changes (`rest.BeforeUpdate`).
+fn keep_system_fields(new: &mut Value, old: &Value) {
+    let fields =
+        ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid"];
+    let metadata = new.make(&["metadata"]);
+    for field in fields {
+        match old.at(&["metadata", field]) {
+            Some(value) => metadata.set(&[field], value.clone()),
+            None => drop(metadata.remove(&[field])),
+        }
+    }
+    metadata.remove(&["selfLink"]);
+    if metadata.str_at(&["name"]).is_empty() {
+        metadata.set(&["name"], old.str_at(&["metadata", "name"]));
+    }
+}
+
+/// Something outside of metadata and status differs.
+fn spec_changed(new: &Value, old: &Value) -> bool {
+    let differs = |one: &Value, other: &Value| {
+        one.as_map().into_iter().flat_map(|map| map.iter()).any(|(field, value)| {
+            !matches!(field.as_str(), "metadata" | "status" | "kind" | "apiVersion")
+                && other.get(field) != Some(value)
+        })
+    };
+    differs(new, old) || differs(old, new)
+}

@@ -1,0 +1,367 @@
+//! `watch`: the cache's events as a stream, in the form that was asked for.
+//!
+//! Nobody waits for a watcher: it holds a place in the cache's ring and is cut off when that place is gone. There is no
+//! task a watch; the connection drives the stream.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::object::Change;
+use api::{Object, Revision, Value};
+use bytes::{BufMut, Bytes, BytesMut};
+use client::{Event, Subscription};
+use futures_util::stream;
+use http::{Response, StatusCode};
+use rand::Rng;
+use tokio::time::Instant;
+
+use super::list::Selection;
+use super::{Call, Target, parse_version, render};
+use crate::http::accept::{Accept, As, Media};
+use crate::http::{Aborted, Body, respond};
+use crate::status::{Result, Status};
+
+/// How often a watch that asked for bookmarks gets one.
+const BOOKMARKS: Duration = Duration::from_secs(60);
+/// Bytes that are gathered before they are handed to the connection.
+const GATHER: usize = 32 * 1024;
+
+struct Watch {
+    encoder: Encoder,
+    selection: Selection,
+    /// The namespace of the path.
+    namespace: String,
+    subscription: Option<Subscription>,
+    pending: VecDeque<Bytes>,
+    initial: std::vec::IntoIter<Arc<Object>>,
+    /// Said after the initial objects, with the annotation of KEP-3157.
+    initial_end: Option<Revision>,
+    bookmarks: Option<Instant>,
+    end: Instant,
+    last_bookmark: Revision,
+    /// Nothing follows what is pending.
+    over: bool,
+}
+
+impl Call {
+    pub async fn watch(self: Arc<Call>) -> Result<Response<Body>> {
+        let cache = self.target.cache()?.clone();
+        let selection = Selection::of(&self)?;
+        let limits = &self.inner.config.limits;
+        let seconds = match self.query.get("timeoutSeconds") {
+            "" => 0,
+            text => text
+                .parse::<u64>()
+                .map_err(|_| Status::bad_request(format!("invalid timeoutSeconds {text:?}")))?,
+        };
+        let timeout = match seconds {
+            0 => limits.min_watch.mul_f64(1.0 + rand::rng().random::<f64>()),
+            seconds => Duration::from_secs(seconds.min(86_400)),
+        };
+        let initial_events = self.query.flag("sendInitialEvents");
+        if self.query.has("sendInitialEvents") && self.query.get("resourceVersionMatch") != "NotOlderThan" {
+            return Err(Status::invalid_kind(
+                "meta.k8s.io",
+                "ListOptions",
+                "",
+                &[api::field::Error::forbidden(
+                    api::field::Path::new("resourceVersionMatch"),
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                )],
+            ));
+        }
+        let marks = self.query.flag("allowWatchBookmarks");
+        let version = self.query.get("resourceVersion").to_string();
+        let now = Instant::now();
+        let mut watch = Watch {
+            selection,
+            namespace: self.namespace().to_string(),
+            subscription: None,
+            pending: VecDeque::new(),
+            initial: Vec::new().into_iter(),
+            initial_end: None,
+            bookmarks: marks.then(|| now + BOOKMARKS),
+            end: now + timeout,
+            last_bookmark: Revision(0),
+            over: false,
+            encoder: Encoder {
+                accept: self.accept,
+                include: self.query.get("includeObject").to_string(),
+                headers: true,
+                call: self.clone(),
+            },
+        };
+        let asked = match version.as_str() {
+            "" => None,
+            text => Some(parse_version(text)?),
+        };
+        let from_state = asked.is_none_or(|asked| asked.0 == 0) && !self.query.has("sendInitialEvents");
+        if from_state || initial_events {
+            match asked {
+                None => self.inner.catch_up(&cache).await?,
+                Some(Revision(0)) => {}
+                Some(asked) => self.inner.wait_for(&cache, asked).await?,
+            }
+            let (snapshot, subscription) = cache.watch();
+            let objects =
+                snapshot.range(&watch.namespace, None).filter(|object| watch.selection.matches(object));
+            watch.initial = objects.cloned().collect::<Vec<_>>().into_iter();
+            watch.initial_end = (initial_events && marks).then_some(snapshot.revision);
+            watch.last_bookmark = snapshot.revision;
+            watch.subscription = Some(subscription);
+        } else {
+            let from = match asked {
+                None | Some(Revision(0)) => {
+                    self.inner.catch_up(&cache).await?;
+                    cache.revision()
+                }
+                Some(asked) => asked,
+            };
+            watch.last_bookmark = from;
+            match cache.subscribe(from) {
+                Ok(subscription) => watch.subscription = Some(subscription),
+                Err(gone) => {
+                    // As upstream: the stream opens, and says so.
+                    let status = Status::too_old(gone.asked, gone.oldest);
+                    watch.pending.push_back(watch.encoder.frame("ERROR", &status.value()));
+                    watch.over = true;
+                }
+            }
+        }
+        let content_type = match self.accept.media {
+            Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            _ => "application/json",
+        };
+        let chunks = stream::unfold(watch, |mut watch| async move {
+            watch.next().await.map(|chunk| (Ok::<_, Aborted>(chunk), watch))
+        });
+        Ok(respond::body(StatusCode::OK, content_type, Body::stream(chunks)))
+    }
+}
+
+impl Watch {
+    /// The next bytes; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            self.fill_from_initial();
+            if let Some(bytes) = self.gather() {
+                return Some(bytes);
+            }
+            if self.over {
+                return None;
+            }
+            let wake = self.bookmarks.map_or(self.end, |at| at.min(self.end));
+            let subscription = self.subscription.as_mut()?;
+            tokio::select! {
+                events = subscription.next() => match events {
+                    Ok(events) => events.iter().for_each(|event| self.take(event)),
+                    Err(_) => self.over = true,
+                },
+                () = tokio::time::sleep_until(wake) => self.tick(),
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now >= self.end {
+            self.over = true;
+        }
+        if let Some(at) = self.bookmarks
+            && (now >= at || self.over)
+            && let Some(subscription) = &mut self.subscription
+        {
+            self.bookmarks = Some(now + BOOKMARKS);
+            let progress = subscription.progress();
+            // A quiet watch costs nothing: the same revision is not told twice.
+            if progress > self.last_bookmark {
+                self.last_bookmark = progress;
+                let frame = self.encoder.bookmark(progress, false);
+                self.pending.push_back(frame);
+            }
+        }
+    }
+
+    fn fill_from_initial(&mut self) {
+        let mut size = 0;
+        while size < GATHER {
+            let Some(object) = self.initial.next() else {
+                if let Some(revision) = self.initial_end.take() {
+                    let frame = self.encoder.bookmark(revision, true);
+                    self.pending.push_back(frame);
+                }
+                return;
+            };
+            let frame = self.encoder.object("ADDED", &object);
+            size += frame.len();
+            self.pending.push_back(frame);
+        }
+    }
+
+    /// Small frames become one buffer.
+    fn gather(&mut self) -> Option<Bytes> {
+        let first = self.pending.pop_front()?;
+        if self.pending.is_empty() || first.len() >= GATHER {
+            return Some(first);
+        }
+        let mut all = BytesMut::with_capacity(GATHER);
+        all.extend_from_slice(&first);
+        while let Some(next) = self.pending.front()
+            && all.len() + next.len() <= GATHER
+        {
+            all.extend_from_slice(next);
+            self.pending.pop_front();
+        }
+        Some(all.freeze())
+    }
+
+    fn wanted(&self, object: &Object) -> bool {
+        (self.namespace.is_empty() || object.namespace() == self.namespace) && self.selection.matches(object)
+    }
+
+    fn take(&mut self, event: &Event) {
+        let frame = match &event.change {
+            Change::Put { object, before } => {
+                let is = self.wanted(object);
+                let was = before.as_ref().filter(|before| self.wanted(before));
+                match (was, is) {
+                    (None, true) => self.encoder.event("ADDED", event),
+                    (Some(_), true) => self.encoder.event("MODIFIED", event),
+                    (Some(before), false) => {
+                        // It left the selection: its last state in it, at the revision of the change.
+                        let kind = &self.encoder.call.target.storage;
+                        match Object::from_stored(kind, &before.json, before.key.clone(), object.revision) {
+                            Ok(last) => self.encoder.object("DELETED", &Arc::new(last)),
+                            Err(_) => return,
+                        }
+                    }
+                    (None, false) => return,
+                }
+            }
+            Change::Delete { object, .. } if self.wanted(object) => self.encoder.event("DELETED", event),
+            Change::Delete { .. } => return,
+        };
+        self.last_bookmark = self.last_bookmark.max(event.revision());
+        self.pending.push_back(frame);
+    }
+}
+
+/// Makes frames.
+struct Encoder {
+    call: Arc<Call>,
+    accept: Accept,
+    include: String,
+    /// The next Table names its columns.
+    headers: bool,
+}
+
+impl Encoder {
+    fn target(&self) -> &Target {
+        &self.call.target
+    }
+
+    fn is_plain(&self) -> bool {
+        self.accept.media != Media::Protobuf && self.accept.form == As::Object && self.target().is_storage()
+    }
+
+    /// One event, its form shared with the other watchers of the same form.
+    fn event(&mut self, kind: &str, event: &Event) -> Bytes {
+        let object = event.change.object();
+        if self.is_plain() {
+            return json_frame(kind, &object.json);
+        }
+        let headers = std::mem::take(&mut self.headers);
+        let form = self.form_number(headers);
+        let encoded = event.form(form, || self.encode(object, headers));
+        self.wrap(kind, &encoded)
+    }
+
+    fn object(&mut self, kind: &str, object: &Arc<Object>) -> Bytes {
+        if self.is_plain() {
+            return json_frame(kind, &object.json);
+        }
+        let headers = std::mem::take(&mut self.headers);
+        let encoded = self.encode(object, headers);
+        self.wrap(kind, &encoded)
+    }
+
+    /// Different numbers for different bytes of one object.
+    fn form_number(&self, headers: bool) -> u64 {
+        use std::hash::{Hash, Hasher};
+        let mut hasher = std::hash::DefaultHasher::new();
+        let target = self.target();
+        (target.kind.resource.group.as_str(), target.version, self.accept.media as u8).hash(&mut hasher);
+        (self.accept.form as u8, headers && self.accept.form == As::Table, &self.include).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn encode(&self, object: &Arc<Object>, headers: bool) -> Bytes {
+        let value = match self.accept.form {
+            As::Object => self.target().in_version(object),
+            As::Metadata => render::metadata_only(object, true),
+            As::Table => {
+                let now = self.call.inner.clock.now().as_second();
+                let row = self.target().table_row(object, now, &self.include);
+                self.target().table(vec![row], object.revision.0, headers)
+            }
+        };
+        self.bytes(&value)
+    }
+
+    fn bytes(&self, value: &Value) -> Bytes {
+        match self.accept.media {
+            Media::Protobuf => match crate::codec::to_protobuf(value) {
+                Some(bytes) => bytes.into(),
+                None => value.to_json().into(),
+            },
+            _ => api::json::to_vec(value).into(),
+        }
+    }
+
+    fn wrap(&self, kind: &str, encoded: &Bytes) -> Bytes {
+        match self.accept.media {
+            Media::Protobuf => crate::codec::watch_frame(kind, encoded),
+            _ => json_frame(kind, encoded),
+        }
+    }
+
+    fn frame(&self, kind: &str, value: &Value) -> Bytes {
+        self.wrap(kind, &self.bytes(value))
+    }
+
+    fn bookmark(&self, revision: Revision, initial_end: bool) -> Bytes {
+        let target = self.target();
+        let mut value = Value::object();
+        let (kind, version) = match self.accept.form {
+            As::Metadata => ("PartialObjectMetadata".to_string(), "meta.k8s.io/v1".to_string()),
+            _ => (target.kind.kind.to_string(), target.kind.api_version(&target.version().name)),
+        };
+        value.set(&["kind"], kind);
+        value.set(&["apiVersion"], version);
+        value.set(&["metadata", "resourceVersion"], revision.to_string());
+        if initial_end {
+            value.set(&["metadata", "annotations", "k8s.io/initial-events-end"], "true");
+        }
+        if let (As::Object, Some(of)) = (self.accept.form, api::schema::lookup(target.version().type_name)) {
+            let _ = api::decode::normalize(of, &mut value);
+        }
+        if self.accept.form == As::Table {
+            let mut row = Value::object();
+            row.set(&["cells"], Vec::new());
+            row.set(&["object"], value);
+            value = target.table(vec![row], revision.0, false);
+        }
+        self.frame("BOOKMARK", &value)
+    }
+}
+
+fn json_frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(object.len() + kind.len() + 24);
+    frame.put_slice(b"{\"type\":\"");
+    frame.put_slice(kind.as_bytes());
+    frame.put_slice(b"\",\"object\":");
+    frame.put_slice(object);
+    frame.put_slice(b"}\n");
+    frame.freeze()
+}

@@ -1,0 +1,141 @@
+//! `metadata.managedFields` on every write: who owns which field. The rules are `api::apply`'s.
+//!
+//! Ownership is kept in the storage version; entries of other versions are converted when they meet.
+
+use api::apply::{self, Set, Subject};
+use api::schema::{self, Schema};
+use api::{Value, field};
+
+use crate::codec;
+use crate::engine::{Target, WriteOptions};
+use crate::status::{Details, Result, Status};
+
+/// By which way a new object was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Update,
+    Patch,
+    Apply,
+}
+
+/// Runs `act` with what is written to.
+fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subject<'_>) -> T) -> T {
+    let storage = &target.storage;
+    let version = storage.storage();
+    let reset = match subresource {
+        "" if storage.rules.has_status() => Set::of_fields(&[&["status"]]),
+        "status" => Set::of_fields(&[&["spec"], &["metadata"]]),
+        _ => Set::new(),
+    };
+    let convert = |value: &Value, api_version: &str| {
+        let name = api_version.rsplit('/').next().unwrap_or_default();
+        let row = storage.version(name).filter(|_| storage.api_version(name) == api_version)?;
+        let mut value = value.clone();
+        codec::from_storage(storage, name, &mut value);
+        Some((value, crate::custom::schema_of(storage, row)))
+    };
+    let api_version = storage.api_version(&version.name);
+    act(&Subject {
+        api_version: &api_version,
+        kind: &storage.kind,
+        schema: crate::custom::schema_of(storage, version),
+        subresource,
+        reset: &reset,
+        now,
+        convert: &convert,
+    })
+}
+
+/// A new object: everything in it belongs to the one who made it.
+pub(crate) fn created(
+    target: &Target,
+    value: &mut Value,
+    options: &WriteOptions,
+    subresource: &str,
+    now: &str,
+) {
+    if !options.applied {
+        with(target, subresource, now, |subject| apply::track_update(subject, None, value, &options.manager));
+    }
+}
+
+/// A changed object: what changed belongs to the one who changed it.
+pub(crate) fn updated(
+    target: &Target,
+    old: &Value,
+    new: &mut Value,
+    options: &WriteOptions,
+    subresource: &str,
+    now: &str,
+) {
+    if !options.applied {
+        with(target, subresource, now, |subject| {
+            apply::track_update(subject, Some(old), new, &options.manager);
+        });
+    }
+}
+
+/// Server-side apply of a configuration in the storage version.
+pub(crate) fn applied(
+    target: &Target,
+    old: Option<&Value>,
+    config: &Value,
+    options: &WriteOptions,
+    subresource: &str,
+    now: &str,
+) -> Result<Value> {
+    let result = with(target, subresource, now, |subject| {
+        apply::apply(subject, old, config, &options.manager, options.force)
+    });
+    result.map_err(|error| match &error {
+        apply::Error::BadRequest(text) => Status::bad_request(text.as_str()),
+        apply::Error::Failed(text) => Status::new(500, "InternalError", text.as_str()),
+        apply::Error::Conflicts(conflicts) => {
+            let status = Status::new(409, "Conflict", error.to_string()).with(Details::default());
+            conflicts.iter().fold(status, |status, conflict| {
+                status.caused("FieldManagerConflict", conflict.message(), &conflict.path)
+            })
+        }
+    })
+}
+
+/// Gives the entries of an otherwise unchanged object their old times back, so that nothing is written.
+pub(crate) fn settle(new: &mut Value, old: &Value) {
+    const FIELDS: [&str; 2] = ["metadata", "managedFields"];
+    let timeless = |value: &Value| -> Vec<Value> {
+        let mut all = value.at(&FIELDS).and_then(Value::as_array).unwrap_or_default().to_vec();
+        for entry in &mut all {
+            entry.remove(&["time"]);
+        }
+        all
+    };
+    if new.at(&FIELDS) == old.at(&FIELDS) || timeless(new) != timeless(old) {
+        return;
+    }
+    let (mut one, mut other) = (new.clone(), old.clone());
+    one.remove(&FIELDS);
+    other.remove(&FIELDS);
+    if one == other
+        && let Some(entries) = old.at(&FIELDS)
+    {
+        new.set(&FIELDS, entries.clone());
+    }
+}
+
+/// `fieldManager` of a request (metav1 validation, `ValidateFieldManager`).
+pub(crate) fn check_manager(manager: &str) -> Result<()> {
+    let path = field::Path::new("fieldManager");
+    let error = if manager.len() > 128 {
+        field::Error::too_long(path, 128)
+    } else if manager.chars().any(char::is_control) {
+        field::Error::invalid(path, manager, "should only contain printable characters")
+    } else {
+        return Ok(());
+    };
+    Err(Status::invalid_kind("meta.k8s.io", "PatchOptions", "", &[error]))
+}
+
+/// The schema of a built-in type by its version.
+pub(crate) fn built_in(type_name: &str) -> Schema<'static> {
+    schema::lookup(type_name).map_or(Schema::Free, Schema::Type)
+}
