@@ -26,6 +26,7 @@ pub mod text;
 pub mod time;
 pub mod validation;
 pub mod value;
+pub mod yaml;
 
 pub use key::{Key, Resource, Revision, Uid};
 pub use kind::{Kind, Kinds, Rules};

@@ -7,7 +7,7 @@
 pub mod directory;
 pub mod kustomize;
 pub mod tree;
-pub mod yaml;
+pub use api::yaml;
 
 pub use tree::Tree;
 

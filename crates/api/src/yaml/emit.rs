@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-use api::{Map, Value};
+use crate::{Map, Value};
 
 use super::scalar;
 

@@ -1,6 +1,6 @@
 //! What a plain scalar is, by the rules of Go's yaml.v3 (reading) and yaml.v2 (does it need quotes when printed).
 
-use api::Value;
+use crate::Value;
 
 use super::Dialect;
 

@@ -1,6 +1,6 @@
 use super::{Dialect, emit};
 
-fn parse(text: &str) -> Result<Vec<api::Value>, super::Error> {
+fn parse(text: &str) -> Result<Vec<crate::Value>, super::Error> {
     super::parse(text, Dialect::V3)
 }
 

@@ -1,6 +1,6 @@
 //! YAML as Go reads and writes it: plain scalars by yaml.v3's rules, output as sigs.k8s.io/yaml prints it.
 //!
-//! Reading gives [`api::Value`]s, one a document. Not kept: comments, anchors (expanded, with a limit) and styles.
+//! Reading gives [`crate::Value`]s, one a document. Not kept: comments, anchors (expanded, with a limit) and styles.
 
 /// Which of Go's decoders reads: they differ in what a plain `yes` or `2001-01-01` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

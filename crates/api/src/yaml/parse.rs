@@ -2,7 +2,7 @@
 //!
 //! Invariant: at most [`NODES`] nodes come out of one text, so an alias bomb ends in an error and not in memory.
 
-use api::{Map, Value};
+use crate::{Map, Value};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::{Dialect, scalar};
