@@ -249,6 +249,12 @@ impl Cache {
         Ok(snapshot)
     }
 
+    /// The value of a selectable field of `object`; empty if the kind has no such field.
+    pub fn field<'a>(&self, object: &'a Object, label: &str) -> &'a str {
+        let place = self.about.fields.iter().position(|field| field == label);
+        place.and_then(|place| object.fields.get(place)).map_or("", SmolStr::as_str)
+    }
+
     /// Objects that name `uid` among their owners.
     pub fn by_owner(&self, uid: &Uid) -> Vec<Arc<Object>> {
         let state = self.state.read();

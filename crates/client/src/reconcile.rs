@@ -15,7 +15,7 @@ use base::Tasks;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::{Cache, Queue};
+use crate::{Cache, Caches, Queue};
 
 /// Why a reconcile failed. Logged once with its causes; the key backs off.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -29,10 +29,13 @@ pub enum Action {
     After(Duration),
 }
 
-/// Turns a change of one resource into the keys to look at.
+/// Turns a change into the keys to look at.
+pub type Map = dyn Fn(&Change, &mut dyn FnMut(Key)) + Send + Sync;
+
+/// A [`Map`] over one resource.
 pub struct Watch {
     pub cache: Arc<Cache>,
-    pub map: Box<dyn Fn(&Change, &mut dyn FnMut(Key)) + Send + Sync>,
+    pub map: Arc<Map>,
 }
 
 impl Watch {
@@ -46,7 +49,7 @@ impl Watch {
         cache: &Arc<Cache>,
         map: impl Fn(&Change, &mut dyn FnMut(Key)) + Send + Sync + 'static,
     ) -> Watch {
-        Watch { cache: cache.clone(), map: Box::new(map) }
+        Watch { cache: cache.clone(), map: Arc::new(map) }
     }
 
     /// The key of the controlling owner, if `owner` caches its kind; of the former one too, if it changed.
@@ -75,6 +78,10 @@ pub trait Reconciler: Send + Sync + 'static {
     /// For logs and metrics: `replicaset`.
     fn name(&self) -> &'static str;
     fn watches(&self) -> Vec<Watch>;
+    /// A map over every resource that there is or will be, CustomResourceDefinitions' too.
+    fn watches_all(&self) -> Option<(Caches, Arc<Map>)> {
+        None
+    }
     /// Caches that are read beside those watched; the first reconcile waits for their first fill too.
     fn reads(&self) -> Vec<Arc<Cache>> {
         Vec::new()
@@ -112,7 +119,12 @@ pub fn run(reconciler: Arc<dyn Reconciler>, workers: usize, tasks: &Tasks) -> Ha
             cache.wait_synced().await;
         }
         let feeds = futures_util::future::join_all(watches.iter().map(|watch| feed(watch, &given.queue)));
-        tokio::join!(feeds, work(&*reconciler, workers.max(1), &given));
+        let every = async {
+            if let Some((caches, map)) = reconciler.watches_all() {
+                feed_all(&caches, &map, &given.queue).await;
+            }
+        };
+        tokio::join!(feeds, every, work(&*reconciler, workers.max(1), &given));
     });
     handle
 }
@@ -133,6 +145,36 @@ async fn feed(watch: &Watch, queue: &Queue) {
             return;
         }
         tracing::warn!(resource = %watch.cache.resource(), "fell behind; looking at every object again");
+    }
+}
+
+/// Feeds from every cache of the table, and from those that are added to it.
+async fn feed_all(caches: &Caches, map: &Arc<Map>, queue: &Queue) {
+    let mut changed = caches.changed();
+    let mut fed: Vec<Arc<Cache>> = Vec::new();
+    let mut feeds = FuturesUnordered::new();
+    loop {
+        changed.mark_unchanged();
+        fed.retain(|cache| !cache.is_closed());
+        for cache in caches.all() {
+            if !fed.iter().any(|other| Arc::ptr_eq(other, &cache)) {
+                fed.push(cache.clone());
+                let watch = Watch { cache, map: map.clone() };
+                feeds.push(async move {
+                    watch.cache.wait_synced().await;
+                    feed(&watch, queue).await;
+                });
+            }
+        }
+        loop {
+            tokio::select! {
+                news = changed.changed() => match news {
+                    Ok(()) => break,
+                    Err(_closed) => return while feeds.next().await.is_some() {},
+                },
+                Some(()) = feeds.next(), if !feeds.is_empty() => {}
+            }
+        }
     }
 }
 

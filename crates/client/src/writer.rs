@@ -85,6 +85,17 @@ impl Writer {
         &self.client
     }
 
+    /// What the server says of an object, past every cache; `None` if it is not there.
+    pub async fn get(&self, key: &Key) -> Result<Option<Meta>, Error> {
+        let path = self.about(&key.resource())?.path(key.namespace(), key.name());
+        let none: Option<&()> = None;
+        match self.send("get", key.to_string(), http::Method::GET, &path, JSON, none, None).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Creates; gives the metadata of what the server made of it.
     pub async fn create<T: Serialize>(
         &self,

@@ -268,8 +268,9 @@ impl Deployments {
                 Ok(writer.patch(&set(&name), "", Patch::Merge(&body)).await.map(drop)?)
             }
             Step::Revision(revision) => {
+                // Through status, which for Deployments takes annotations: so it makes no new generation.
                 let body = json!({ "metadata": { "annotations": { plan::REVISION: revision } } });
-                Ok(writer.update(object, "", &body).await.map(drop)?)
+                Ok(writer.update(object, "status", &body).await.map(drop)?)
             }
             Step::Scale { name, from, to } => {
                 let body = json!({

@@ -3,13 +3,20 @@
 //! Each runs as upstream's ServiceAccount of the same name, reads only caches, plans purely and writes only what
 //! differs: a converged cluster writes nothing (D6, D10). What a kind *is* lives in `api`; this crate only moves it.
 
+mod cluster_role;
 mod context;
 mod deployment;
+mod endpoints;
+mod garbage;
+mod namespace;
+mod node_lifecycle;
 mod owned;
+mod pod_gc;
 mod pods;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod taint_eviction;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,6 +48,14 @@ pub const ALL: &[Controller] = &[
     replica_set::CONTROLLER,
     replica_set::REPLICATION,
     deployment::CONTROLLER,
+    endpoints::CONTROLLER,
+    endpoints::LEGACY,
+    namespace::CONTROLLER,
+    garbage::CONTROLLER,
+    node_lifecycle::CONTROLLER,
+    taint_eviction::CONTROLLER,
+    pod_gc::CONTROLLER,
+    cluster_role::CONTROLLER,
 ];
 
 /// Gives a client with the identity named, as `system:serviceaccount:kube-system:deployment-controller`.
