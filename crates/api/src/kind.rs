@@ -48,6 +48,8 @@ pub struct Version {
     pub type_name: &'static str,
     /// The structural schema of a custom resource's version, as the CRD has it; pruned and defaulted by.
     pub schema: Option<Arc<Value>>,
+    /// [`Version::schema`], parsed once.
+    pub structural: Option<Arc<crate::structural::Schema>>,
 }
 
 /// `status`, `scale`, `binding`, `log`, …

@@ -14,6 +14,7 @@ pub mod kind;
 pub mod kinds;
 pub mod object;
 pub mod patch;
+pub mod openapi;
 pub mod pod;
 pub mod protobuf;
 pub mod quantity;

@@ -94,6 +94,7 @@ fn version(row: &KindRow, builtin: &Builtin, serve: &impl Fn(&str, &str, bool) -
         columns: columns(builtin),
         type_name: row.type_name(),
         schema: None,
+        structural: None,
     }
 }
 

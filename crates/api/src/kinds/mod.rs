@@ -20,6 +20,7 @@ mod batch;
 mod certificates;
 mod coordination;
 pub mod core;
+pub mod custom;
 pub mod discovery;
 pub mod edit;
 mod events;

@@ -1,0 +1,96 @@
+//! Schemas of custom kinds: what their CRD states, with the fields that every object has.
+
+use super::schemas::{Form, META};
+use crate::kind::Version;
+use crate::{Kind, Map, Value};
+
+/// `com.example.stable.v1.CronTab`: the group turned round, as Go's packages are named.
+pub(super) fn name(kind: &Kind, version: &Version, what: &str) -> String {
+    let mut parts: Vec<&str> = kind.resource.group.split('.').collect();
+    parts.reverse();
+    format!("{}.{}.{what}", parts.join("."), version.name)
+}
+
+pub(super) fn add(out: &mut Map, kind: &Kind, version: &Version, form: Form<'_>) {
+    let mut schema = match version.schema.as_deref() {
+        Some(schema) if form.is_v3() => schema.clone(),
+        Some(schema) => to_v2(schema.clone()),
+        None => Value::object(),
+    };
+    if !matches!(schema, Value::Object(_)) {
+        schema = Value::object();
+    }
+    schema.set(&["type"], "object");
+    let whole = schema.get("x-kubernetes-preserve-unknown-fields").is_some() && !form.is_v3();
+    if !whole {
+        type_meta(&mut schema);
+        schema.set(&["properties", "metadata"], wrapped(form, "ObjectMeta"));
+    }
+    schema.set(&["x-kubernetes-group-version-kind"], vec![gvk(kind, version, &kind.kind)]);
+    let item = name(kind, version, &kind.kind);
+    let mut list = Value::object();
+    list.set(&["type"], "object");
+    list.set(&["required"], vec![Value::from("items")]);
+    type_meta(&mut list);
+    list.set(&["properties", "metadata"], wrapped(form, "ListMeta"));
+    list.set(&["properties", "items", "type"], "array");
+    list.set(&["properties", "items", "items"], form.reference(&item));
+    list.set(&["x-kubernetes-group-version-kind"], vec![gvk(kind, version, &kind.list_kind)]);
+    out.insert(item, schema);
+    out.insert(name(kind, version, &kind.list_kind), list);
+}
+
+fn type_meta(schema: &mut Value) {
+    for field in ["apiVersion", "kind"] {
+        schema.set(&["properties", field, "type"], "string");
+    }
+}
+
+fn wrapped(form: Form<'_>, of: &str) -> Value {
+    let reference = form.reference(&format!("{META}.{of}"));
+    if !form.is_v3() {
+        return reference;
+    }
+    let mut map = Map::new();
+    map.insert("allOf", vec![reference]);
+    Value::Object(map)
+}
+
+pub(super) fn gvk(kind: &Kind, version: &Version, what: &str) -> Value {
+    let mut map = Map::new();
+    map.insert("group", kind.resource.group.clone());
+    map.insert("kind", what);
+    map.insert("version", version.name.clone());
+    Value::Object(map)
+}
+
+/// Takes away what OpenAPI 2 has no word for; what is left accepts at least as much.
+fn to_v2(mut schema: Value) -> Value {
+    let Value::Object(map) = &mut schema else { return schema };
+    for keyword in ["oneOf", "anyOf", "allOf", "not", "default"] {
+        map.remove(keyword);
+    }
+    let nullable = map.remove("nullable").and_then(|flag| flag.as_bool()).unwrap_or_default();
+    let loose = ["x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string"];
+    let set = |map: &Map, name: &str| map.get(name).and_then(Value::as_bool).unwrap_or_default();
+    if nullable || set(map, loose[1]) {
+        for keyword in ["type", "items", "properties"] {
+            map.remove(keyword);
+        }
+    }
+    if set(map, loose[0]) {
+        map.remove("items");
+        map.remove("properties");
+    }
+    if let Some(Value::Object(properties)) = map.get_mut("properties") {
+        for (_, property) in properties.iter_mut() {
+            *property = to_v2(std::mem::take(property));
+        }
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(inner @ Value::Object(_)) = map.get_mut(keyword) {
+            *inner = to_v2(std::mem::take(inner));
+        }
+    }
+    schema
+}
