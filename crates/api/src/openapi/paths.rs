@@ -19,9 +19,11 @@ pub(super) fn add(paths: &mut Map, kind: &Kind, version: &Version, form: Form<'_
     let has = |verb: &str| version.verbs.iter().any(|have| have == verb);
     let of = Target::of(kind, version, form);
     let mut item = Map::new();
-    for (verb, method, action) in
-        [("list", "get", "list"), ("create", "post", "post"), ("deletecollection", "delete", "deletecollection")]
-    {
+    for (verb, method, action) in [
+        ("list", "get", "list"),
+        ("create", "post", "post"),
+        ("deletecollection", "delete", "deletecollection"),
+    ] {
         if has(verb) {
             item.insert(method, of.operation(action));
         }
@@ -165,7 +167,9 @@ impl<'a> Target<'a> {
         let mut query = |name: &str, kind: &str| parameters.push(parameter(name, "query", kind, self.form));
         match action {
             "list" | "deletecollection" => {
-                for name in ["continue", "fieldSelector", "labelSelector", "resourceVersion", "resourceVersionMatch"] {
+                for name in
+                    ["continue", "fieldSelector", "labelSelector", "resourceVersion", "resourceVersionMatch"]
+                {
                     query(name, "string");
                 }
                 query("limit", "integer");
@@ -264,6 +268,8 @@ impl<'a> Target<'a> {
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
+        .unwrap_or_default()
 }
-

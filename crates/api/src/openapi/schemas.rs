@@ -38,11 +38,7 @@ pub(super) struct Schemas<'a> {
 
 impl<'a> Schemas<'a> {
     pub(super) fn new(form: Form<'a>) -> Schemas<'a> {
-        let mut schemas = Schemas { form, done: BTreeSet::new(), waiting: Vec::new(), out: Map::new() };
-        for name in ["DeleteOptions", "Patch", "Status", "WatchEvent"] {
-            schemas.want(&format!("{META}.{name}"));
-        }
-        schemas
+        Schemas { form, done: BTreeSet::new(), waiting: Vec::new(), out: Map::new() }
     }
 
     fn want(&mut self, name: &str) {
@@ -53,6 +49,15 @@ impl<'a> Schemas<'a> {
     }
 
     pub(super) fn add_kind(&mut self, kind: &Kind, version: &Version) {
+        for (verb, names) in [
+            ("delete", ["DeleteOptions", "Status"]),
+            ("patch", ["Patch", "Patch"]),
+            ("watch", ["WatchEvent"; 2]),
+        ] {
+            if version.verbs.iter().any(|have| have == verb) {
+                names.iter().for_each(|name| self.want(&format!("{META}.{name}")));
+            }
+        }
         if kind.custom {
             for name in ["ObjectMeta", "ListMeta"] {
                 self.want(&format!("{META}.{name}"));
@@ -88,16 +93,6 @@ impl<'a> Schemas<'a> {
         let mut map = Map::new();
         match of.shape() {
             TypeShape::Object => {}
-            TypeShape::Array => {
-                map.insert("type", "array");
-                let mut item = Map::new();
-                item.insert("type", "string");
-                if self.form.is_v3() {
-                    item.insert("default", "");
-                }
-                map.insert("items", Value::Object(item));
-                return Value::Object(map);
-            }
             other => return special(other, self.form.is_v3()),
         }
         map.insert("type", "object");
@@ -159,11 +154,14 @@ impl<'a> Schemas<'a> {
             let items = self.element(field);
             map.insert("items", items);
             if field.list_type_stated() {
-                map.insert("x-kubernetes-list-type", match field.list_type() {
-                    ListType::Atomic => "atomic",
-                    ListType::Set => "set",
-                    ListType::Map => "map",
-                });
+                map.insert(
+                    "x-kubernetes-list-type",
+                    match field.list_type() {
+                        ListType::Atomic => "atomic",
+                        ListType::Set => "set",
+                        ListType::Map => "map",
+                    },
+                );
             }
             let keys: Vec<Value> = field.map_keys().map(Value::from).collect();
             if !keys.is_empty() {
@@ -181,9 +179,13 @@ impl<'a> Schemas<'a> {
                 Value::Object(scalar) => map = scalar,
                 _ => {}
             }
-            if let Some(default) = field.default().and_then(|text| serde_json::from_str::<Value>(text).ok()) {
+            if !v3 {
+                // Version 2 publishes no defaults.
+            } else if let Some(default) =
+                field.default().and_then(|text| serde_json::from_str::<Value>(text).ok())
+            {
                 map.insert("default", default);
-            } else if let Some(default) = implied(field).filter(|_| v3) {
+            } else if let Some(default) = implied(field) {
                 map.insert("default", default);
             }
         }
@@ -199,12 +201,23 @@ impl<'a> Schemas<'a> {
         Value::Object(map)
     }
 
+    /// ExtraValue and its like: in JSON a bare list of texts.
+    fn texts(&self) -> Value {
+        let mut list = Value::object();
+        list.set(&["items", "type"], "string");
+        if self.form.is_v3() {
+            list.set(&["items", "default"], "");
+        }
+        list.set(&["type"], "array");
+        list
+    }
+
     /// What a list's items or a map's values are.
     fn element(&mut self, field: &'static Field) -> Value {
         let scalar = self.scalar(field);
         let default = match field.kind() {
             _ if !self.form.is_v3() => None,
-            FieldKind::Message => Some(Value::object()),
+            FieldKind::Message if scalar.get("$ref").is_some() => Some(Value::object()),
             FieldKind::String => Some("".into()),
             FieldKind::Int32 | FieldKind::Int64 | FieldKind::Double => Some(Value::Int(0)),
             FieldKind::Bool => Some(false.into()),
@@ -222,6 +235,9 @@ impl<'a> Schemas<'a> {
     }
 
     fn scalar(&mut self, field: &'static Field) -> Value {
+        if field.of().is_some_and(|of| field.kind() == FieldKind::Message && of.shape() == TypeShape::Array) {
+            return self.texts();
+        }
         let reference = match field.kind() {
             FieldKind::Message => field.of().map(Type::name),
             FieldKind::Quantity => Some("io.k8s.apimachinery.pkg.api.resource.Quantity"),
@@ -231,9 +247,7 @@ impl<'a> Schemas<'a> {
             FieldKind::Duration => Some("io.k8s.apimachinery.pkg.apis.meta.v1.Duration"),
             FieldKind::RawExtension => Some("io.k8s.apimachinery.pkg.runtime.RawExtension"),
             FieldKind::FieldsV1 => Some("io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"),
-            FieldKind::Json => {
-                Some("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON")
-            }
+            FieldKind::Json => Some("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"),
             _ => None,
         };
         if let Some(name) = reference {
@@ -266,7 +280,9 @@ fn implied(field: &Field) -> Option<Value> {
         return None;
     }
     match field.kind() {
-        FieldKind::Message if field.of().is_some_and(|of| of.shape() == TypeShape::Object) => Some(Value::object()),
+        FieldKind::Message if field.of().is_some_and(|of| of.shape() == TypeShape::Object) => {
+            Some(Value::object())
+        }
         _ if field.omit() != Omit::Never => None,
         FieldKind::String => Some("".into()),
         FieldKind::Bool => Some(false.into()),
