@@ -57,8 +57,6 @@ pub(crate) struct Manifest {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
-    #[serde(default)]
-    pub media_type: String,
     pub digest: String,
     #[serde(default)]
     pub size: u64,

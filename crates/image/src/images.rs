@@ -258,7 +258,7 @@ impl Inner {
         }
         let _left_over = fs::remove_dir_all(&place);
         fs::rename(&temporary, &place).map_err(disk("name", &place))?;
-        self.change(|index| drop(index.layers.insert(diff_id.into(), size)))
+        self.change(|index| index.layers.insert(diff_id.into(), size)).map(|_| ())
     }
 
     pub fn import(&self, path: &Path) -> Result<Vec<String>, Error> {
@@ -289,7 +289,7 @@ impl Inner {
             return Ok(None);
         }
         let names = self.import(path)?;
-        self.change(|index| drop(index.imported.insert(name, mark)))?;
+        self.change(|index| index.imported.insert(name, mark))?;
         Ok(Some(names))
     }
 }

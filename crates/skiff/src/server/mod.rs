@@ -4,10 +4,14 @@
 //! they outlive the daemon (D7).
 
 mod address;
+mod api;
+mod control;
+mod dialer;
 mod kubeconfig;
+mod node;
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,8 +29,16 @@ use crate::roles::{Report, Roles, State};
 
 /// Kubernetes' version that is served.
 pub const KUBERNETES: &str = "v1.36.3";
-/// How often certificates are looked at; each is renewed after two thirds of its life.
-const RENEWAL: Duration = Duration::from_secs(12 * 3600);
+
+/// What every role is given.
+struct Host {
+    config: Server,
+    paths: base::paths::Paths,
+    clock: Clock,
+    node_ip: IpAddr,
+    roles: Roles,
+    tasks: Tasks,
+}
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: Server) -> Result<ExitCode> {
@@ -128,7 +140,9 @@ async fn serve(config: Server) -> Result<()> {
     let store: Arc<dyn Store> = Arc::new(opened.await?.context("cannot open the store")?);
     roles.up("store");
 
-    let started = start(&config, &paths, &clock, node_ip, listener, store.clone(), &roles, &tasks).await;
+    let host = Host { config, paths, clock, node_ip, roles, tasks };
+    let started = start(&host, listener, store.clone()).await;
+    let Host { config, tasks, .. } = host;
     if started.is_ok() {
         tracing::info!(version = crate::VERSION, node = config.node_name, %listen, "skiff is up");
         tokio::select! {
@@ -145,114 +159,25 @@ async fn serve(config: Server) -> Result<()> {
 }
 
 /// Starts the roles, the API first.
-async fn start(
-    config: &Server,
-    paths: &base::paths::Paths,
-    clock: &Clock,
-    node_ip: std::net::IpAddr,
-    listener: TcpListener,
-    store: Arc<dyn Store>,
-    roles: &Roles,
-    tasks: &Tasks,
-) -> Result<()> {
-    roles.set("api", State::Starting, "", "");
-    let pki = Arc::new(pki::Pki::open(&paths.tls(), clock)?);
-    let advertise = SocketAddr::new(config.advertise_address.unwrap_or(node_ip), config.port);
-    let mut settings = apiserver::Config::new(advertise, pki.service_account.clone());
-    settings.service_cidrs = vec![config.service_cidr];
-    settings.node_ports = config.node_ports.clone();
-    settings.cluster_domain = config.cluster_domain.clone();
-    settings.client_ca = Some(pki.client.pem());
-    apiserver_arguments(&mut settings, config)?;
-    let serving = serving(config, &settings, paths, &pki, clock, node_ip, tasks)?;
-    let tls = pki.server_config(serving)?;
-    let dialer = Arc::new(NoNode);
-    let server = apiserver::Server::start(settings, store, dialer, clock.clone(), tasks).await?;
-    tasks.spawn("api", server.serve(listener, tls));
-    kubeconfig::write(config, paths, &pki, clock)?;
-    roles.up("api");
-    Ok(())
-}
-
-/// The API's certificate, renewed live and early.
-fn serving(
-    config: &Server,
-    settings: &apiserver::Config,
-    paths: &base::paths::Paths,
-    pki: &Arc<pki::Pki>,
-    clock: &Clock,
-    node_ip: std::net::IpAddr,
-    tasks: &Tasks,
-) -> Result<Arc<pki::Serving>> {
-    let mut names: Vec<String> = vec!["localhost".into(), "127.0.0.1".into(), node_ip.to_string()];
-    let domain = &config.cluster_domain;
-    names.extend(["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(String::from));
-    names.push(format!("kubernetes.default.svc.{domain}"));
-    names.push(settings.kubernetes_ip().to_string());
-    names.push(config.node_name.clone());
-    names.extend(config.advertise_address.iter().chain(&config.node_external_ip).map(ToString::to_string));
-    names.extend(config.tls_san.iter().cloned());
-    names.sort();
-    names.dedup();
-    let request =
-        pki::Request { common_name: "skiff".into(), organization: None, names, purpose: pki::Purpose::Serve };
-    let tls = paths.tls();
-    let serving = pki::Serving::new(&pki.server.keep(&tls, "serving", &request, clock)?)?;
-    let (renewed, pki, clock) = (serving.clone(), pki.clone(), clock.clone());
-    tasks.spawn("certificates", async move {
-        loop {
-            tokio::time::sleep(RENEWAL).await;
-            let kept = pki.server.keep(&tls, "serving", &request, &clock);
-            if let Err(error) = kept.and_then(|issued| renewed.replace(&issued)) {
-                tracing::error!(error = %base::chain(&error), "the API's certificate could not be renewed");
-            }
+async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>) -> Result<()> {
+    // What the node needs of the machine does not wait for the API.
+    let machine = async {
+        match host.config.agent {
+            true => node::Machine::open(host).await.map(Some),
+            false => Ok(None),
         }
-    });
-    Ok(serving)
-}
-
-/// `--kube-apiserver-arg`, by upstream's names.
-fn apiserver_arguments(settings: &mut apiserver::Config, config: &Server) -> Result<()> {
-    for (name, value) in &config.apiserver_args {
-        let bad = || format!("--kube-apiserver-arg={name}={value}");
-        match name.as_str() {
-            "anonymous-auth" => settings.anonymous = value.parse().with_context(bad)?,
-            "event-ttl" => {
-                let hours = value.strip_suffix("h0m0s").or_else(|| value.strip_suffix('h'));
-                let hours: u32 = hours
-                    .unwrap_or("")
-                    .parse()
-                    .with_context(|| format!("{}: hours are needed, such as 1h", bad()))?;
-                settings.limits.event_ttl = hours * 3600;
-            }
-            "max-requests-inflight" => settings.limits.in_flight = value.parse().with_context(bad)?,
-            "runtime-config" => {
-                for part in value.split(',') {
-                    let (group, on) = part.split_once('=').unwrap_or((part, "true"));
-                    settings.runtime_config.push((group.into(), on.parse().with_context(bad)?));
-                }
-            }
-            "service-account-issuer" => {
-                settings.issuer = value.clone();
-                settings.audiences = vec![value.clone()];
-            }
-            _ => bail!(
-                "{}: known are anonymous-auth, event-ttl, max-requests-inflight, runtime-config and \
-                 service-account-issuer",
-                bad()
-            ),
-        }
+    };
+    let pki = Arc::new(pki::Pki::open(&host.paths.tls(), &host.clock)?);
+    let dialer = Arc::new(dialer::InProcess::new(&host.config.node_name));
+    host.roles.set("api", State::Starting, "", "");
+    let (server, machine) = tokio::join!(api::start(host, listener, store, &pki, dialer.clone()), machine);
+    let server = server?;
+    kubeconfig::write(&host.config, &host.paths, &pki, &host.clock)?;
+    host.roles.up("api");
+    control::start(host, &server, &pki);
+    match machine? {
+        Some(machine) => node::start(host, &server, machine, &dialer).await?,
+        None => host.roles.set("kubelet", State::Disabled, "--disable-agent", ""),
     }
     Ok(())
-}
-
-/// Without a kubelet in this process there is no node to reach.
-struct NoNode;
-
-#[async_trait::async_trait]
-impl apiserver::NodeDialer for NoNode {
-    async fn connect(&self, node: &str) -> std::io::Result<Box<dyn apiserver::node::Stream>> {
-        let text = format!("node {node} is not reachable: this server runs with --disable-agent");
-        Err(std::io::Error::new(std::io::ErrorKind::NotConnected, text))
-    }
 }

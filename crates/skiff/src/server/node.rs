@@ -1,0 +1,249 @@
+//! The node's roles: runtime, images, network, kubelet, proxy. The kubelet knows them by traits; here they are joined.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use ipnet::{IpNet, Ipv4Net};
+use kubelet::images::{Image, Login};
+use kubelet::network::{Attachment, PodNetwork};
+use runtime::linux::Linux;
+
+use super::Host;
+use super::dialer::InProcess;
+use crate::roles::State;
+
+/// What the node needs of the machine, before there is an API.
+pub struct Machine {
+    runtime: Arc<Linux>,
+    images: image::Images,
+    network: net::Network,
+    pod_cidr: Ipv4Net,
+}
+
+/// The one IPv4 network of a flag; the configuration has refused others.
+fn v4(cidr: IpNet) -> Result<Ipv4Net> {
+    match cidr {
+        IpNet::V4(cidr) => Ok(cidr),
+        IpNet::V6(_) => anyhow::bail!("{cidr}: IPv6 clusters are not in this version"),
+    }
+}
+
+fn v4_address(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+impl Machine {
+    /// Adopts what runs, opens the image store, makes the bridge.
+    pub async fn open(host: &Host) -> Result<Machine> {
+        let (config, paths) = (&host.config, &host.paths);
+        let cluster_cidr = v4(config.cluster_cidr)?;
+        // The first of the /24s that nodes get, as upstream's node IPAM hands them out.
+        let pod_cidr = Ipv4Net::new(cluster_cidr.network(), 24.max(cluster_cidr.prefix_len()))?;
+        let (state, run) = super::network_folders(paths.data(), paths.run());
+        let network = net::Config {
+            bridge: "skiff0".into(),
+            pod_cidr,
+            cluster_cidr,
+            service_cidr: Some(v4(config.service_cidr)?),
+            addresses: v4_address(config.cluster_dns).into_iter().collect(),
+            mtu: 1500,
+            state,
+            run,
+            table: "skiff".into(),
+        };
+        let images = image::Config {
+            store: paths.image_store(),
+            inbox: paths.images(),
+            registries: image::Registries::read(&config.registries)?,
+            limits: Default::default(),
+        };
+        host.roles.set("network", State::Starting, "", "");
+        host.roles.set("runtime", State::Starting, "", "");
+        let (network, images) = tokio::task::spawn_blocking(move || {
+            let network = net::Network::open(network).context("cannot set up the pods' network")?;
+            let images = image::Images::open(images).context("cannot open the image store")?;
+            anyhow::Ok((network, images))
+        })
+        .await??;
+        host.roles.up("network");
+        let runtime = Linux::open(runtime::linux::Config::new(
+            paths.data().join("node/runtime"),
+            paths.run().join("runtime"),
+        ));
+        let runtime = runtime.await.context("cannot start the container runtime")?;
+        host.roles.up("runtime");
+        Ok(Machine { runtime, images, network, pod_cidr })
+    }
+}
+
+/// Starts kubelet, proxy and the watch on image archives.
+pub async fn start(
+    host: &Host,
+    server: &apiserver::Server,
+    machine: Machine,
+    dialer: &Arc<InProcess>,
+) -> Result<()> {
+    let (config, caches) = (&host.config, server.caches());
+    let name = &config.node_name;
+    let mut settings = kubelet::Config::new(name, vec![host.node_ip], host.paths.clone());
+    settings.labels = config.node_labels.clone();
+    settings.taints = config
+        .node_taints
+        .iter()
+        .map(|taint| k8s_openapi::api::core::v1::Taint {
+            key: taint.key.clone(),
+            value: Some(taint.value.clone()).filter(|value| !value.is_empty()),
+            effect: taint.effect.clone(),
+            time_added: None,
+        })
+        .collect();
+    settings.cluster_dns = vec![config.cluster_dns];
+    settings.cluster_domain = config.cluster_domain.clone();
+    settings.pod_cidrs = vec![machine.pod_cidr.to_string()];
+    settings.version = format!("{}+skiff{}", super::KUBERNETES, crate::VERSION);
+    settings.settings.resolv_conf = config.resolv_conf.clone();
+    for (name, value) in &config.kubelet_args {
+        settings.settings.set(name, value)?;
+    }
+
+    let client = server.local(apiserver::Identity::node(name));
+    let writer = client::Writer::new(client.clone(), caches.clone(), "kubelet");
+    let source = client::recorder::Source { component: "kubelet".into(), instance: name.clone() };
+    let form = client::recorder::Form::Core;
+    let recorder = client::Recorder::start(writer, source, form, host.clock.clone(), &host.tasks);
+    let seams = kubelet::Seams {
+        client,
+        sources: kubelet::sources::Cached::start(&caches, name, &host.tasks).await?,
+        recorder,
+        runtime: machine.runtime,
+        images: Arc::new(Images(machine.images.clone())),
+        network: Arc::new(Network(machine.network)),
+    };
+    let kubelet = kubelet::Kubelet::start(settings, seams, host.clock.clone(), &host.tasks);
+    let _unused = (&kubelet, dialer);
+    host.roles.up("kubelet");
+
+    let inbox = machine.images;
+    host.tasks.spawn("images", async move {
+        if let Err(error) = inbox.watch().await {
+            tracing::error!(error = %base::chain(&error), "archives in the images folder are not noticed any more");
+        }
+    });
+    proxy(host, &caches)
+}
+
+fn proxy(host: &Host, caches: &client::Caches) -> Result<()> {
+    if !host.config.proxy {
+        host.roles.set("proxy", State::Disabled, "--disable-kube-proxy", "");
+        return Ok(());
+    }
+    let config = proxy::Config {
+        node_name: host.config.node_name.clone(),
+        cluster_cidr: v4(host.config.cluster_cidr)?,
+        service_cidr: Some(v4(host.config.service_cidr)?),
+        local_addresses: v4_address(host.config.cluster_dns).into_iter().collect(),
+        table: "skiff-proxy".into(),
+    };
+    proxy::run(config, caches, &host.tasks).context("cannot make the rules of Services")?;
+    host.roles.up("proxy");
+    Ok(())
+}
+
+/// `image`'s store behind the kubelet's seam.
+struct Images(image::Images);
+
+fn image(image: image::Image) -> Image {
+    Image {
+        id: image.id,
+        names: image.names,
+        size: image.size,
+        layers: image.layers,
+        entrypoint: image.entrypoint,
+        cmd: image.cmd,
+        env: image.env,
+        working_dir: image.working_dir,
+        user: image.user,
+        stop_signal: image.stop_signal,
+        volumes: image.volumes,
+    }
+}
+
+fn image_error(error: image::Error) -> kubelet::images::Error {
+    use kubelet::images::Error;
+    match error {
+        image::Error::InvalidName { name, hint } => Error::InvalidName { name, hint: hint.into() },
+        image::Error::NotFound { .. }
+        | image::Error::Unauthorized { .. }
+        | image::Error::Registry { .. }
+        | image::Error::Platform { .. } => Error::Pull { message: base::chain(&error).to_string() },
+        other => Error::Store { message: base::chain(&other).to_string() },
+    }
+}
+
+#[async_trait]
+impl kubelet::Images for Images {
+    async fn get(&self, reference: &str) -> Result<Option<Image>, kubelet::images::Error> {
+        Ok(self.0.get(reference).map_err(image_error)?.map(image))
+    }
+    async fn pull(&self, reference: &str, logins: &[Login]) -> Result<Image, kubelet::images::Error> {
+        let logins: Vec<image::Login> = logins
+            .iter()
+            .map(|login| image::Login {
+                registry: login.registry.clone(),
+                username: login.username.clone(),
+                password: login.password.clone(),
+            })
+            .collect();
+        let pulled = self.0.pull(reference, &logins, |_| {}).await;
+        Ok(image(pulled.map_err(image_error)?))
+    }
+    async fn list(&self) -> Result<Vec<Image>, kubelet::images::Error> {
+        Ok(self.0.list().into_iter().map(image).collect())
+    }
+    async fn remove(&self, id: &str) -> Result<(), kubelet::images::Error> {
+        self.0.remove(id).await.map_err(image_error)
+    }
+}
+
+/// `net`'s links behind the kubelet's seam.
+struct Network(net::Network);
+
+fn network_error(error: impl std::error::Error + 'static) -> kubelet::network::Error {
+    kubelet::network::Error { message: base::chain(&error).to_string() }
+}
+
+fn attachment(attachment: net::Attachment) -> Attachment {
+    Attachment { netns: attachment.netns, ips: attachment.ips }
+}
+
+#[async_trait]
+impl kubelet::Network for Network {
+    async fn attach(&self, pod: &PodNetwork) -> Result<Attachment, kubelet::network::Error> {
+        let ports = pod.host_ports.iter().map(|port| {
+            Ok(net::HostPort {
+                host_ip: port.host_ip,
+                host_port: port.host_port,
+                container_port: port.container_port,
+                protocol: port.protocol.parse().map_err(network_error)?,
+            })
+        });
+        let ports = ports.collect::<Result<Vec<_>, kubelet::network::Error>>()?;
+        let attached = self.0.attach(&pod.uid, &pod.namespace, &pod.name, &ports).await;
+        Ok(attachment(attached.map_err(network_error)?))
+    }
+    async fn get(&self, uid: &str) -> Result<Option<Attachment>, kubelet::network::Error> {
+        Ok(self.0.get(uid).await.map_err(network_error)?.map(attachment))
+    }
+    async fn detach(&self, uid: &str) -> Result<(), kubelet::network::Error> {
+        self.0.detach(uid).await.map_err(network_error)
+    }
+    async fn list(&self) -> Result<Vec<String>, kubelet::network::Error> {
+        let all = self.0.list().await.map_err(network_error)?;
+        Ok(all.into_iter().map(|attachment| attachment.uid).collect())
+    }
+}
