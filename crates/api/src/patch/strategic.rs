@@ -159,7 +159,10 @@ fn set_orders(original: &mut Map, patch: &mut Map, schema: Schema<'_>) -> Result
         let patched = take(patch)?;
         let meta = meta(schema, list)?;
         check_order(patched.as_deref().unwrap_or_default(), &order, &meta)?;
-        let before = server.clone().unwrap_or_default();
+        let mut before = server.clone().unwrap_or_default();
+        refill(&mut before, patched.as_deref().unwrap_or_default(), &meta);
+        let given = patched.as_ref().map_or(0, Vec::len);
+        let stated = server.is_some() || patched.is_some();
         let merged = match (server, patched) {
             (Some(server), None) => server,
             (None, Some(patched)) => match without_directives(Value::Array(patched)) {
@@ -170,6 +173,9 @@ fn set_orders(original: &mut Map, patch: &mut Map, schema: Schema<'_>) -> Result
             (Some(_), Some(patched)) => patched,
             (None, None) => continue,
         };
+        if stated && before.is_empty() && given == 0 {
+            return Err(bad("no elements in any of the given slices"));
+        }
         let (in_patch, server_only) = partition(merged, &order, meta.key)?;
         let both = interleave(in_patch, server_only, &order, &before, meta.key)?;
         original.insert(list, Value::Array(both));
@@ -178,6 +184,30 @@ fn set_orders(original: &mut Map, patch: &mut Map, schema: Schema<'_>) -> Result
         }
     }
     Ok(())
+}
+
+/// Upstream reads the server's order from a list whose deleted places new elements have taken meanwhile (its slices share
+/// memory): clients have come to see that order.
+fn refill(server: &mut Vec<Value>, patch: &[Value], meta: &Meta<'_>) {
+    let key = |item: &Value| item.get(meta.key).cloned();
+    let directive = |item: &Value| item.get(PATCH).and_then(Value::as_str).map(String::from);
+    let gone: Vec<Option<Value>> =
+        patch.iter().filter(|item| directive(item).as_deref() == Some("delete")).map(key).collect();
+    if meta.key.is_empty()
+        || gone.is_empty()
+        || patch.iter().any(|item| directive(item).as_deref() == Some("replace"))
+    {
+        return;
+    }
+    let before = server.len();
+    server.retain(|item| !gone.contains(&key(item)));
+    let new: Vec<Value> = patch
+        .iter()
+        .filter(|item| directive(item).is_none() && !server.iter().any(|other| key(other) == key(item)))
+        .take(before - server.len())
+        .cloned()
+        .collect();
+    server.extend(new);
 }
 
 fn expected_list(found: &Value) -> Error {
@@ -201,23 +231,25 @@ fn check_order(patch: &[Value], order: &[Value], meta: &Meta<'_>) -> Result<(), 
     if patch.is_empty() || order.is_empty() {
         return Ok(());
     }
-    let mut wanted = order.iter();
-    for item in patch.iter().filter(|item| item.get(PATCH).is_none()) {
-        let key = identity(item, meta.key)?;
-        let mut found = false;
-        for other in wanted.by_ref() {
-            if identity(other, meta.key)? == key {
-                found = true;
-                break;
-            }
+    // Elements to delete need no place. Other directives are passed over, but, as upstream has it, only while the order
+    // is not exhausted.
+    let kept: Vec<&Value> =
+        patch.iter().filter(|item| item.get(PATCH).and_then(Value::as_str) != Some("delete")).collect();
+    let (mut at, mut place) = (0, 0);
+    while at < kept.len() && place < order.len() {
+        if kept[at].get(PATCH).is_some() {
+            at += 1;
+            continue;
         }
-        if !found {
-            let patch = show(&Value::Array(patch.to_vec()));
-            let order = show(&Value::Array(order.to_vec()));
-            return Err(bad(format!(
-                "The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
-            )));
-        }
+        at += usize::from(identity(kept[at], meta.key)? == identity(&order[place], meta.key)?);
+        place += 1;
+    }
+    if at < kept.len() && place >= order.len() {
+        let patch = show(&Value::Array(patch.to_vec()));
+        let order = show(&Value::Array(order.to_vec()));
+        return Err(bad(format!(
+            "The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
+        )));
     }
     Ok(())
 }
