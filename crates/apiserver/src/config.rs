@@ -30,7 +30,7 @@ pub struct Config {
     pub static_tokens: Vec<StaticToken>,
     /// Who shows nothing is `system:anonymous` (and is then judged by RBAC like anyone).
     pub anonymous: bool,
-    /// `--runtime-config`: `group/version` (`v1` for core), `api/all`, `api/beta`, `api/alpha`, `group/version/resource`.
+    /// `--runtime-config`: `group/version` (`v1` for core), `api/all`, `api/ga`, `api/beta`, `api/alpha`.
     pub runtime_config: Vec<(String, bool)>,
     pub limits: Limits,
 }
@@ -93,6 +93,19 @@ impl Config {
             runtime_config: Vec::new(),
             limits: Limits::default(),
         }
+    }
+
+    /// Whether a version of a group is served: what `runtime_config` says last and most exactly, else `default`.
+    pub fn serves(&self, group: &str, version: &str, default: bool) -> bool {
+        let exact = if group.is_empty() { version.to_string() } else { format!("{group}/{version}") };
+        let stage = match () {
+            () if version.contains("alpha") => "api/alpha",
+            () if version.contains("beta") => "api/beta",
+            () => "api/ga",
+        };
+        let said =
+            |key: &str| self.runtime_config.iter().rev().find(|(name, _)| name == key).map(|(_, on)| *on);
+        said(&exact).or_else(|| said(stage)).or_else(|| said("api/all")).unwrap_or(default)
     }
 
     /// The ClusterIP of the `kubernetes` Service: the first address of the first range.

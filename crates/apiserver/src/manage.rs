@@ -32,13 +32,13 @@ fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subj
         let row = storage.version(name).filter(|_| storage.api_version(name) == api_version)?;
         let mut value = value.clone();
         codec::from_storage(storage, name, &mut value);
-        Some((value, crate::custom::schema_of(storage, row)))
+        Some((value, crate::custom::schema_of(row)))
     };
     let api_version = storage.api_version(&version.name);
     act(&Subject {
         api_version: &api_version,
         kind: &storage.kind,
-        schema: crate::custom::schema_of(storage, version),
+        schema: crate::custom::schema_of(version),
         subresource,
         reset: &reset,
         now,

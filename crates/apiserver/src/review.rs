@@ -1,12 +1,203 @@
-//! Kinds that are answered and not stored: reviews of tokens and rights, bindings.
+//! Kinds that are answered and not stored: reviews of tokens and rights, `bindings`, `componentstatuses`.
 
+use std::sync::Arc;
+
+use api::Value;
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 
+use crate::authz::{self, Attributes};
+use crate::codec::{self, Expected};
 use crate::engine::Call;
 use crate::http::Body;
+use crate::identity::Identity;
 use crate::status::{Result, Status};
+use crate::{authn, subresource};
 
-pub(crate) async fn run(_call: &Call, _bytes: Bytes) -> Result<Response<Body>> {
-    Err(Status::no_such_path())
+pub(crate) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
+    call.allows(call.info.verb)?;
+    let plural = call.target.kind.resource.plural.as_str();
+    if plural == "componentstatuses" {
+        return components(call);
+    }
+    let options = call.write_options()?;
+    let expected = Expected::kind(&call.target.kind, call.target.version());
+    let mut value =
+        codec::decode(&expected, call.content_type(), &bytes, options.strictness, &mut Vec::new())?;
+    match plural {
+        "bindings" => {
+            let name = value.str_at(&["metadata", "name"]).to_string();
+            let place = ("", "v1", "pods", call.info.namespace.as_str(), name.as_str());
+            let pods = call.inner.call_as(call.identity.clone(), place, "create")?;
+            return subresource::bind(&pods, &value, &options).await;
+        }
+        "tokenreviews" => token(call, &mut value),
+        "selfsubjectreviews" => value.set(&["status", "userInfo"], user_info(&call.identity)),
+        "selfsubjectaccessreviews" => access(call, &call.identity.clone(), &mut value)?,
+        "subjectaccessreviews" | "localsubjectaccessreviews" => {
+            let identity = subject(&value);
+            if plural.starts_with("local") {
+                let namespace = value.str_at(&["spec", "resourceAttributes", "namespace"]);
+                if namespace != call.info.namespace {
+                    let path = api::field::Path::new("spec.resourceAttributes.namespace");
+                    let text = "must match metadata.namespace";
+                    let error = api::field::Error::invalid(path, namespace, text);
+                    return Err(Status::invalid(&call.target.kind, "", &[error]));
+                }
+            }
+            if identity.name.is_empty() && identity.groups.is_empty() {
+                let path = api::field::Path::new("spec.user");
+                let text = "at least one of user or group must be specified";
+                return Err(Status::invalid(
+                    &call.target.kind,
+                    "",
+                    &[api::field::Error::invalid(path, "", text)],
+                ));
+            }
+            access(call, &identity, &mut value)?;
+        }
+        "selfsubjectrulesreviews" => rules(call, &mut value),
+        _ => return Err(Status::no_such_path()),
+    }
+    Ok(call.answer_value(StatusCode::CREATED, &value))
+}
+
+/// The parts of a control plane that were asked for once; this one is whole or gone.
+fn components(call: &Call) -> Result<Response<Body>> {
+    if call.info.verb == "get" {
+        return Err(Status::not_found(&call.target.kind.resource, &call.info.name));
+    }
+    call.warn(["v1 ComponentStatus is deprecated in v1.19+".to_string()]);
+    let mut list = Value::object();
+    list.set(&["kind"], "ComponentStatusList");
+    list.set(&["apiVersion"], "v1");
+    list.set(&["metadata"], Value::object());
+    list.set(&["items"], Vec::new());
+    Ok(call.answer_value(StatusCode::OK, &list))
+}
+
+fn texts(list: &[String]) -> Vec<Value> {
+    list.iter().map(|text| Value::from(text.as_str())).collect()
+}
+
+fn strings(value: &Value, path: &[&str]) -> Vec<String> {
+    let list = value.at(path).and_then(Value::as_array).unwrap_or_default();
+    list.iter().filter_map(Value::as_str).map(String::from).collect()
+}
+
+fn user_info(identity: &Identity) -> Value {
+    let mut value = Value::object();
+    value.set(&["username"], identity.name.as_str());
+    if !identity.uid.is_empty() {
+        value.set(&["uid"], identity.uid.as_str());
+    }
+    value.set(&["groups"], texts(&identity.groups));
+    for (name, values) in &identity.extra {
+        value.set(&["extra", name.as_str()], texts(values));
+    }
+    value
+}
+
+fn token(call: &Call, value: &mut Value) {
+    let mut audiences = strings(value, &["spec", "audiences"]);
+    let asked = !audiences.is_empty();
+    if !asked {
+        audiences.clone_from(&call.inner.config.audiences);
+    }
+    let token = value.str_at(&["spec", "token"]).to_string();
+    match authn::of_token(&call.inner, &token, &audiences) {
+        Ok((identity, good)) => {
+            value.set(&["status", "authenticated"], true);
+            value.set(&["status", "user"], user_info(&identity));
+            if asked {
+                value.set(&["status", "audiences"], texts(&good));
+            }
+        }
+        Err(_) => {
+            value.set(&["status", "user"], Value::object());
+            value.set(&["status", "error"], "[invalid bearer token]");
+        }
+    }
+}
+
+/// Whom a SubjectAccessReview is about.
+fn subject(value: &Value) -> Identity {
+    let spec = value.get("spec").unwrap_or(&Value::Null);
+    let extra = spec.get("extra").and_then(Value::as_map).into_iter().flat_map(|map| map.iter());
+    Identity {
+        name: spec.str_at(&["user"]).into(),
+        uid: spec.str_at(&["uid"]).into(),
+        groups: strings(spec, &["groups"]),
+        extra: extra.map(|(name, _)| (name.to_string(), strings(spec, &["extra", name.as_str()]))).collect(),
+    }
+}
+
+fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<()> {
+    let decision = {
+        let of = |field: &str| value.at(&["spec", field]).filter(|part| !part.is_null());
+        let attributes = match (of("resourceAttributes"), of("nonResourceAttributes")) {
+            (Some(part), None) => Attributes {
+                verb: part.str_at(&["verb"]),
+                group: part.str_at(&["group"]),
+                version: part.str_at(&["version"]),
+                resource: part.str_at(&["resource"]),
+                subresource: part.str_at(&["subresource"]),
+                namespace: part.str_at(&["namespace"]),
+                name: part.str_at(&["name"]),
+                path: "",
+                is_resource: true,
+            },
+            (None, Some(part)) => Attributes {
+                verb: part.str_at(&["verb"]),
+                path: part.str_at(&["path"]),
+                group: "",
+                version: "",
+                resource: "",
+                subresource: "",
+                namespace: "",
+                name: "",
+                is_resource: false,
+            },
+            _ => {
+                let path = api::field::Path::new("spec.resourceAttributes");
+                let text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+                let error = api::field::Error::invalid(path, Value::Null, text);
+                return Err(Status::invalid(&call.target.kind, "", &[error]));
+            }
+        };
+        authz::decide(&call.inner, identity, &attributes)
+    };
+    let (allowed, reason) = match decision {
+        Ok(reason) => (true, reason),
+        Err(reason) => (false, reason),
+    };
+    value.set(&["status", "allowed"], allowed);
+    if !reason.is_empty() {
+        value.set(&["status", "reason"], reason);
+    }
+    Ok(())
+}
+
+fn rules(call: &Call, value: &mut Value) {
+    let namespace = value.str_at(&["spec", "namespace"]).to_string();
+    let identity: &Arc<Identity> = &call.identity;
+    let (mut resources, mut urls) = (Vec::new(), Vec::new());
+    for rule in call.inner.rbac.rules(identity, &namespace) {
+        let mut row = Value::object();
+        row.set(&["verbs"], texts(&rule.verbs));
+        if !rule.resources.is_empty() {
+            row.set(&["apiGroups"], texts(&rule.groups));
+            row.set(&["resources"], texts(&rule.resources));
+            if !rule.names.is_empty() {
+                row.set(&["resourceNames"], texts(&rule.names));
+            }
+            resources.push(row);
+        } else if !rule.urls.is_empty() {
+            row.set(&["nonResourceURLs"], texts(&rule.urls));
+            urls.push(row);
+        }
+    }
+    value.set(&["status", "resourceRules"], resources);
+    value.set(&["status", "nonResourceRules"], urls);
+    value.set(&["status", "incomplete"], false);
 }

@@ -4,13 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use api::{Key, Kinds, Revision};
+use api::{Kinds, Revision};
 use arc_swap::ArcSwap;
 use base::{Clock, Tasks};
 use client::{Cache, Caches};
 use store::Store;
 use tokio::net::TcpListener;
 
+use crate::admit::Services;
 use crate::authn::Tokens;
 use crate::authz::Rbac;
 use crate::engine::Target;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub caches: Caches,
     pub filler: Filler,
     pub rbac: Arc<Rbac>,
+    pub services: Arc<Services>,
     pub verifier: pki::Verifier,
     pub tokens: Tokens,
     pub anonymous: Arc<Identity>,
@@ -67,14 +69,21 @@ impl Server {
         tasks: &Tasks,
     ) -> Result<Server, Error> {
         let tasks = Tasks::under(tasks.token());
-        let kinds = api::kinds::builtin();
+        let kinds =
+            api::kinds::builtin_serving(|group, version, default| config.serves(group, version, default));
         let stored: Vec<_> =
             kinds.iter().filter(|kind| kind.is_stored() && kind.stored_as.is_none()).cloned().collect();
         let caches = Caches::new();
         let rbac = Arc::new(Rbac::default());
+        let services = Arc::new(Services::new(&config));
         let observer: fill::Observer = {
-            let rbac = rbac.clone();
-            Arc::new(move |resource, update| rbac.observe(resource, update))
+            let (rbac, services) = (rbac.clone(), services.clone());
+            Arc::new(move |resource, update| {
+                rbac.observe(resource, update);
+                if resource.group.is_empty() && resource.plural == "services" {
+                    services.observe(update);
+                }
+            })
         };
         let filler = fill::start(store.clone(), &stored, caches.clone(), observer, &tasks).await?;
         let inner = Arc::new(Inner {
@@ -82,17 +91,19 @@ impl Server {
             tokens: Tokens::default(),
             anonymous: Arc::new(Identity::anonymous()),
             rbac,
+            services,
             config,
             store,
             dialer,
             clock,
             tasks,
-            kinds: ArcSwap::from_pointee(kinds),
+            kinds: ArcSwap::from_pointee(kinds.clone()),
             caches,
             filler,
             in_flight: AtomicUsize::new(0),
         });
         crate::bootstrap::run(&inner).await?;
+        crate::custom::start(&inner, kinds).await;
         Ok(Server { inner })
     }
 
@@ -178,9 +189,4 @@ impl Inner {
     pub fn peek(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<api::Object>> {
         self.caches.named(group, plural)?.get(namespace, name)
     }
-}
-
-/// The key of an object by its parts.
-pub(crate) fn key(group: &str, plural: &str, namespace: &str, name: &str) -> Key {
-    Key::new(&api::Resource::new(group, plural), namespace, name)
 }

@@ -94,7 +94,7 @@ impl Call {
             let key = target.key(if target.kind.namespaced { &self.info.namespace } else { "" }, &name);
             let context = Context { key: &key, now: &now, user: &self.identity.name };
             target.storage.rules.prepare_create(&context, &mut value);
-            if target.storage.rules.has_generation() || target.kind.custom {
+            if target.storage.rules.has_generation() {
                 value.set(&["metadata", "generation"], 1i64);
             }
             let hold = admit::allocate(self, None, &mut value, options)?;
@@ -125,7 +125,7 @@ impl Call {
             match self.inner.store.write(write).await {
                 Ok(revision) => {
                     let object = self.written(&key, stored, revision).await?;
-                    drop(hold);
+                    hold.into_iter().for_each(admit::Hold::keep);
                     return Ok(object);
                 }
                 Err(store::Error::Conflict { .. }) if generated && attempt < ATTEMPTS => continue,

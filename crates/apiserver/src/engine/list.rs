@@ -20,9 +20,6 @@ use crate::status::{Result, Status};
 
 /// Bytes of one buffer of a list's body.
 const CHUNK: usize = 64 * 1024;
-/// Bodies from here on are compressed for those who accept it (upstream's threshold).
-pub(crate) const COMPRESS: u64 = 128 * 1024;
-
 /// Which objects of a resource are meant.
 #[derive(Clone)]
 pub(crate) struct Selection {
@@ -284,11 +281,11 @@ impl Call {
         let size = head.len() as u64 + items.saturating_sub(1) + 3;
         let chunks =
             Spliced { head: Some(head), objects: page.objects.into_iter(), first: true, custom, done: false };
-        if self.accept.gzip && size >= COMPRESS {
+        if self.accept.gzip && size >= respond::COMPRESS {
             let mut response = respond::body(
                 StatusCode::OK,
                 "application/json",
-                Body::lazy(super::super::http::body::Gzip::new(chunks), None),
+                Body::lazy(crate::http::body::Gzip::new(chunks), None),
             );
             response
                 .headers_mut()

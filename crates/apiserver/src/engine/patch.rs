@@ -64,7 +64,7 @@ impl Call {
         let target = &self.target;
         let mut document = old.clone();
         codec::from_storage(&target.kind, &target.version().name, &mut document);
-        let schema = crate::custom::schema_of(&target.kind, target.version());
+        let schema = crate::custom::schema_of(target.version());
         let value = patch_document(way, patch, document, schema)?;
         let mut warnings = Vec::new();
         let expected = Expected::kind(&target.kind, target.version());

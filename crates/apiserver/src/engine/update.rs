@@ -146,10 +146,7 @@ impl Call {
             Part::Status => rules.prepare_status(&context, &mut new, old_value),
             Part::Whole => {}
         }
-        if (rules.has_generation() || target.kind.custom)
-            && part != Part::Status
-            && spec_changed(&new, old_value)
-        {
+        if rules.has_generation() && part != Part::Status && rules.generation_changes(&new, old_value) {
             let generation = old_value.at(&["metadata", "generation"]).and_then(Value::as_int).unwrap_or(0);
             new.set(&["metadata", "generation"], generation + 1);
         }
@@ -160,7 +157,9 @@ impl Call {
         validation::validate_object_meta_update(&new, old_value, &mut errors);
         match part {
             Part::Status => rules.validate_status(&context, &new, old_value, &mut errors),
-            Part::Main | Part::Whole => rules.validate_update(&context, &new, old_value, &mut errors),
+            Part::Main => rules.validate_update(&context, &new, old_value, &mut errors),
+            // Changed only where the subresource may: what it took from the request was checked there.
+            Part::Whole => {}
         }
         if !errors.is_empty() {
             return Err(Status::invalid(&target.kind, name, &errors));
@@ -186,7 +185,7 @@ impl Call {
         match self.inner.store.write(write).await {
             Ok(revision) => {
                 let object = self.written(key, stored, revision).await?;
-                drop(hold);
+                hold.into_iter().for_each(admit::Hold::keep);
                 Ok(Tried::Done(object))
             }
             Err(store::Error::Conflict { .. }) => Ok(Tried::Beaten),
@@ -216,15 +215,4 @@ fn keep_system_fields(new: &mut Value, old: &Value) {
     if metadata.str_at(&["name"]).is_empty() {
         metadata.set(&["name"], old.str_at(&["metadata", "name"]));
     }
-}
-
-/// Something outside of metadata and status differs.
-fn spec_changed(new: &Value, old: &Value) -> bool {
-    let differs = |one: &Value, other: &Value| {
-        one.as_map().into_iter().flat_map(|map| map.iter()).any(|(field, value)| {
-            !matches!(field.as_str(), "metadata" | "status" | "kind" | "apiVersion")
-                && other.get(field) != Some(value)
-        })
-    };
-    differs(new, old) || differs(old, new)
 }

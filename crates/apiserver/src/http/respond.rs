@@ -2,12 +2,16 @@
 
 use api::Value;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use super::Body;
 use super::accept::{Accept, Media};
+use super::body::Gzip;
 use crate::status::Status;
+
+/// Bodies from here on are compressed for those who accept it (upstream's threshold).
+pub(crate) const COMPRESS: u64 = 128 * 1024;
 
 /// Bytes that are already in their form.
 pub fn bytes(code: StatusCode, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
@@ -28,6 +32,12 @@ pub fn text(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 /// A value with `kind` and `apiVersion`; protobuf where its type has one, else JSON.
 pub fn value(accept: &Accept, code: StatusCode, value: &Value) -> Response<Body> {
     let (media, encoded) = encode(accept, value);
+    if accept.gzip && encoded.len() as u64 >= COMPRESS {
+        let chunks = Gzip::new(std::iter::once(Bytes::from(encoded)));
+        let mut response = body(code, media.content_type(), Body::lazy(chunks, None));
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        return response;
+    }
     bytes(code, media.content_type(), encoded)
 }
 

@@ -1,0 +1,73 @@
+//! ClusterIPs and node ports of Services: taken before the write, given back if it fails.
+//!
+//! What is taken follows the stored Services: occupied when the cache is filled, freed when a deletion is seen.
+
+use std::sync::Arc;
+
+use api::Value;
+use api::allocator::{IpRange, PortRange};
+use api::service::{Network, Taken};
+use client::Update;
+use parking_lot::Mutex;
+
+use crate::config::Config;
+use crate::engine::Call;
+use crate::status::{Result, Status};
+
+/// What is handed out.
+pub(crate) struct Services(Mutex<Network>);
+
+impl Services {
+    pub fn new(config: &Config) -> Services {
+        let addresses = config
+            .service_cidrs
+            .iter()
+            .map(|cidr| IpRange::new(cidr.network(), cidr.prefix_len().into()))
+            .collect();
+        let ports = PortRange::new(*config.node_ports.start(), *config.node_ports.end());
+        Services(Mutex::new(Network { addresses, ports }))
+    }
+
+    /// Follows the cache.
+    pub fn observe(&self, update: &Update) {
+        match update {
+            Update::Put(object) => self.0.lock().occupy(&object.value()),
+            Update::Delete(object) => self.0.lock().release(&object.value(), None),
+        }
+    }
+}
+
+/// What one write has taken; given back when dropped, unless the write was made.
+pub(crate) struct Hold {
+    services: Arc<Services>,
+    taken: Vec<Taken>,
+    old: Option<Value>,
+    new: Value,
+}
+
+impl Hold {
+    /// The write was made: what it took is the Service's, and what it gave up is free.
+    pub fn keep(mut self) {
+        self.taken.clear();
+        if let Some(old) = self.old.take() {
+            self.services.0.lock().release(&old, Some(&self.new));
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.taken.is_empty() {
+            self.services.0.lock().give_back(&self.taken);
+        }
+    }
+}
+
+pub(super) fn assign(call: &Call, old: Option<&Value>, new: &mut Value) -> Result<Hold> {
+    let services = call.inner.services.clone();
+    let taken =
+        services.0.lock().assign(new, old).map_err(|errors| {
+            Status::invalid(&call.target.kind, new.str_at(&["metadata", "name"]), &errors)
+        })?;
+    Ok(Hold { services, taken, old: old.cloned(), new: new.clone() })
+}
