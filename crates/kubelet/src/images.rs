@@ -69,3 +69,53 @@ pub trait Images: Send + Sync + 'static {
     /// Removes the image with this id and the layers that no other image has.
     async fn remove(&self, id: &str) -> Result<(), Error>;
 }
+
+impl From<image::Error> for Error {
+    fn from(error: image::Error) -> Error {
+        match error {
+            image::Error::InvalidName { name, hint } => Error::InvalidName { name, hint: hint.to_owned() },
+            other => Error::Pull { message: base::chain(&other).to_string() },
+        }
+    }
+}
+
+impl From<image::Image> for Image {
+    fn from(from: image::Image) -> Image {
+        Image {
+            id: from.id,
+            names: from.names,
+            size: from.size,
+            layers: from.layers,
+            entrypoint: from.entrypoint,
+            cmd: from.cmd,
+            env: from.env,
+            working_dir: from.working_dir,
+            user: from.user,
+            stop_signal: from.stop_signal,
+            volumes: from.volumes,
+        }
+    }
+}
+
+/// The node's own store of images.
+#[async_trait]
+impl Images for image::Images {
+    async fn get(&self, reference: &str) -> Result<Option<Image>, Error> {
+        Ok(image::Images::get(self, reference)?.map(Image::from))
+    }
+    async fn pull(&self, reference: &str, logins: &[Login]) -> Result<Image, Error> {
+        let login = |login: &Login| image::Login {
+            registry: login.registry.clone(),
+            username: login.username.clone(),
+            password: login.password.clone(),
+        };
+        let logins: Vec<image::Login> = logins.iter().map(login).collect();
+        Ok(image::Images::pull(self, reference, &logins, |_| ()).await?.into())
+    }
+    async fn list(&self) -> Result<Vec<Image>, Error> {
+        Ok(image::Images::list(self).into_iter().map(Image::from).collect())
+    }
+    async fn remove(&self, id: &str) -> Result<(), Error> {
+        Ok(image::Images::remove(self, id).await?)
+    }
+}

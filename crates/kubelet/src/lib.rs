@@ -15,6 +15,7 @@ mod node;
 pub mod pod;
 pub mod probe;
 pub mod quantity;
+pub mod server;
 pub mod sources;
 mod upkeep;
 pub mod volumes;

@@ -47,3 +47,38 @@ pub trait Network: Send + Sync + 'static {
     /// Uids of all pods that have a link.
     async fn list(&self) -> Result<Vec<String>, Error>;
 }
+
+impl From<net::Error> for Error {
+    fn from(error: net::Error) -> Error {
+        Error { message: base::chain(&error).to_string() }
+    }
+}
+
+/// The node's own network.
+#[async_trait]
+impl Network for net::Network {
+    async fn attach(&self, pod: &PodNetwork) -> Result<Attachment, Error> {
+        let mut ports = Vec::new();
+        for port in &pod.host_ports {
+            let unknown = |_| Error { message: format!("hostPort {} has unknown protocol {}", port.host_port, port.protocol) };
+            ports.push(net::HostPort {
+                host_ip: port.host_ip,
+                host_port: port.host_port,
+                container_port: port.container_port,
+                protocol: port.protocol.parse().map_err(unknown)?,
+            });
+        }
+        let made = net::Network::attach(self, &pod.uid, &pod.namespace, &pod.name, &ports).await?;
+        Ok(Attachment { netns: made.netns, ips: made.ips })
+    }
+    async fn get(&self, uid: &str) -> Result<Option<Attachment>, Error> {
+        let found = net::Network::get(self, uid).await?;
+        Ok(found.map(|found| Attachment { netns: found.netns, ips: found.ips }))
+    }
+    async fn detach(&self, uid: &str) -> Result<(), Error> {
+        Ok(net::Network::detach(self, uid).await?)
+    }
+    async fn list(&self) -> Result<Vec<String>, Error> {
+        Ok(net::Network::list(self).await?.into_iter().map(|link| link.uid).collect())
+    }
+}
