@@ -60,7 +60,9 @@ impl Network for net::Network {
     async fn attach(&self, pod: &PodNetwork) -> Result<Attachment, Error> {
         let mut ports = Vec::new();
         for port in &pod.host_ports {
-            let unknown = |_| Error { message: format!("hostPort {} has unknown protocol {}", port.host_port, port.protocol) };
+            let unknown = |_| Error {
+                message: format!("hostPort {} has unknown protocol {}", port.host_port, port.protocol),
+            };
             ports.push(net::HostPort {
                 host_ip: port.host_ip,
                 host_port: port.host_port,

@@ -155,12 +155,7 @@ fn over_spdy(
 }
 
 /// Runs the process' session once the client has opened all streams that it will.
-async fn session(
-    mut opened: mpsc::Receiver<spdy::Stream>,
-    protocol: &str,
-    wanted: ExecSpec,
-    streams: Streams,
-) {
+async fn session(mut opened: spdy::Streams, protocol: &str, wanted: ExecSpec, streams: Streams) {
     let with_status = protocol == "v4.channel.k8s.io";
     let resizes = wanted.tty && matches!(protocol, "v4.channel.k8s.io" | "v3.channel.k8s.io");
     let expected =

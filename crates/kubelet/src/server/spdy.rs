@@ -55,14 +55,30 @@ impl Writer {
     }
 }
 
+/// The streams that the client opens. The session lives while this or any stream does.
+pub struct Streams {
+    opened: mpsc::Receiver<Stream>,
+    _open: mpsc::Sender<Out>,
+}
+
+impl Streams {
+    /// `None` once the client hung up.
+    pub async fn recv(&mut self) -> Option<Stream> {
+        self.opened.recv().await
+    }
+}
+
 /// A session on `io`: the streams as they are opened, and the future that drives it. It ends when the client hangs up, or
-/// once every stream and the receiver are dropped.
-pub fn serve<S>(io: S) -> (mpsc::Receiver<Stream>, impl Future<Output = Result<()>>)
+/// once [`Streams`] and every stream are dropped.
+pub fn serve<S>(io: S) -> (Streams, impl Future<Output = Result<()>>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (opened, streams) = mpsc::channel(16);
     let (frames, outbox) = mpsc::channel(64);
+    let streams = Streams { opened: streams, _open: frames.clone() };
+    // Held weakly, or the session would keep itself alive.
+    let frames = frames.downgrade();
     let (reader, writer) = tokio::io::split(io);
     let drive = async move {
         let read = read(reader, opened, frames);
@@ -83,18 +99,10 @@ where
 async fn read<R: AsyncRead + Unpin>(
     mut reader: R,
     opened: mpsc::Sender<Stream>,
-    frames: mpsc::Sender<Out>,
+    frames: mpsc::WeakSender<Out>,
 ) -> Result<()> {
     let mut inflate = Inflate::new();
     let mut live: HashMap<u32, mpsc::Sender<Bytes>> = HashMap::new();
-    // Held weakly, or the session would keep itself alive.
-    let frames = {
-        let weak = frames.downgrade();
-        drop(frames);
-        weak
-    };
-    // Until the first stream there is nobody to keep the queue open; `opened` stands in for that.
-    let mut first = Some(frames.clone().upgrade());
     loop {
         let mut head = [0u8; 8];
         match reader.read_exact(&mut head).await {
@@ -130,7 +138,7 @@ async fn read<R: AsyncRead + Unpin>(
                 let stream = body.get_u32() & 0x7fff_ffff;
                 body.advance(6);
                 let headers = pairs(&inflate.block(&body)?)?;
-                let Some(queue) = first.take().flatten().or_else(|| frames.upgrade()) else { return Ok(()) };
+                let Some(queue) = frames.upgrade() else { return Ok(()) };
                 let (sender, receiver) = mpsc::channel(32);
                 if flags & FIN == 0 {
                     live.insert(stream, sender);
@@ -148,7 +156,7 @@ async fn read<R: AsyncRead + Unpin>(
             // PING: only the client's own (odd) ones are answered.
             6 if body.len() >= 4 => {
                 if body[3] & 1 == 1
-                    && let Some(queue) = first.clone().flatten().or_else(|| frames.upgrade())
+                    && let Some(queue) = frames.upgrade()
                 {
                     let _over = queue.send(Out::Ping(body)).await;
                 }
