@@ -1,1 +1,49 @@
 //! From Git to cluster by pull: sources, plan and apply, inventory, front ends (D11, D13 to D15).
+//!
+//! One engine keeps applications in step on any conformant API server through `kube::Client`. What its owner wrote
+//! (an Argo CD `Application`, …) is read by a thin front end, one file each, into the engine's own types. Fetch and
+//! render run in a short-lived child ([`child`]); the server process holds no clone and no manifests.
+
+mod adopt;
+pub mod app;
+pub mod artifact;
+pub mod child;
+pub mod cluster;
+mod engine;
+mod files;
+pub mod frontends;
+pub mod git;
+mod hash;
+pub mod health;
+pub mod inventory;
+pub mod live;
+pub mod mask;
+pub mod plan;
+pub mod policy;
+pub mod report;
+pub mod site;
+pub mod source;
+pub mod step;
+
+pub use engine::{Config, run};
+pub use site::Site;
+pub use source::Source;
+
+/// Renders the kustomization in a directory of this host, as `kustomize build DIR` prints it. Bases beside the
+/// directory can be used: the tree that is read starts at the root of its repository, or at its parent directories.
+pub fn render_kustomize(directory: &std::path::Path) -> Result<String, render::Error> {
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
+    let mut clean = std::path::PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                clean.pop();
+            }
+            std::path::Component::CurDir => {}
+            part => clean.push(part),
+        }
+    }
+    let inside = clean.strip_prefix("/").unwrap_or(&clean).to_string_lossy().into_owned();
+    let documents = render::kustomize::build(&render::Tree::directory("/"), &inside)?;
+    Ok(render::print(&documents))
+}

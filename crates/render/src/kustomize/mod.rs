@@ -121,7 +121,7 @@ impl Build<'_> {
                 ),
             ));
         }
-        if !self.tree.is_directory(&this.at, path) {
+        if self.tree.entry(&this.at, path)? != Some(crate::tree::Entry::Directory) {
             return Err(Error::field(
                 &this.file,
                 field,

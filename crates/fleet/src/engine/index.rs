@@ -1,0 +1,133 @@
+//! The index of an artifact: each wanted object with the hash of its manifest as it would be applied. The manifests
+//! themselves stay on disk.
+
+use std::collections::{BTreeSet, HashMap};
+
+use api::Value;
+
+use crate::app::App;
+use crate::artifact::{self, Artifact, Store};
+use crate::cluster::Cluster;
+use crate::frontends::FrontEnd;
+use crate::inventory::Id;
+use crate::plan::Wanted;
+
+/// What an artifact holds, for one application.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub wanted: Vec<Wanted>,
+    pub images: Vec<String>,
+    /// Objects that are in it more than once.
+    pub repeated: Vec<Id>,
+    scopes: Scopes,
+}
+
+/// Which kinds have namespaces, of those that the artifact holds.
+#[derive(Debug, Default)]
+struct Scopes(HashMap<(String, String), bool>);
+
+fn kind_of(manifest: &Value) -> (String, String) {
+    (manifest.str_at(&["apiVersion"]).into(), manifest.str_at(&["kind"]).into())
+}
+
+impl Index {
+    pub async fn make(
+        cluster: &Cluster,
+        front: &FrontEnd,
+        app: &App,
+        store: &Store,
+        artifact: &Artifact,
+    ) -> Result<Index, artifact::Error> {
+        let mut index = Index::default();
+        let mut kinds = BTreeSet::new();
+        let mut images = BTreeSet::new();
+        let mut own = HashMap::new();
+        store.scan(artifact, |_, manifest| {
+            kinds.insert(kind_of(&manifest));
+            collect_images(&manifest, &mut images);
+            if manifest.str_at(&["kind"]) == "CustomResourceDefinition" {
+                let namespaced = manifest.str_at(&["spec", "scope"]) == "Namespaced";
+                let kind = manifest.str_at(&["spec", "names", "kind"]);
+                let group = manifest.str_at(&["spec", "group"]);
+                for version in
+                    manifest.at(&["spec", "versions"]).and_then(Value::as_array).unwrap_or_default()
+                {
+                    let api_version = format!("{group}/{}", version.str_at(&["name"]));
+                    own.insert((api_version, kind.to_string()), namespaced);
+                }
+            }
+        })?;
+        index.images = images.into_iter().collect();
+        for (api_version, kind) in kinds {
+            // A kind that nobody knows yet fails when it is applied, by name; until then it gets the usual namespace.
+            let namespaced = match cluster.kind(&api_version, &kind).await {
+                Ok(known) => known.namespaced,
+                Err(_) => own.get(&(api_version.clone(), kind.clone())).copied().unwrap_or(true),
+            };
+            index.scopes.0.insert((api_version, kind), namespaced);
+        }
+        let mut seen = BTreeSet::new();
+        let mut wanted = Vec::new();
+        let mut repeated = Vec::new();
+        store.scan(artifact, |offset, mut manifest| {
+            let place = (front.place)(&manifest);
+            index.prepare(front, app, &mut manifest);
+            let api_version = manifest.str_at(&["apiVersion"]).to_string();
+            let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+            let id = Id {
+                group: group.into(),
+                kind: manifest.str_at(&["kind"]).into(),
+                namespace: manifest.str_at(&["metadata", "namespace"]).into(),
+                name: manifest.str_at(&["metadata", "name"]).into(),
+            };
+            if place.hook.is_none() && !seen.insert(id.clone()) {
+                repeated.push(id);
+                return;
+            }
+            let hash = crate::hash::short(&manifest.to_json());
+            wanted.push(Wanted { id, version: version.into(), offset, hash, place });
+        })?;
+        index.wanted = wanted;
+        index.repeated = repeated;
+        Ok(index)
+    }
+
+    /// Makes of a manifest what is applied: with its namespace, without what only servers write, marked.
+    pub fn prepare(&self, front: &FrontEnd, app: &App, manifest: &mut Value) {
+        if !self.scopes.0.get(&kind_of(manifest)).copied().unwrap_or(true) {
+            manifest.remove(&["metadata", "namespace"]);
+        } else if manifest.str_at(&["metadata", "namespace"]).is_empty() {
+            let namespace = if app.destination.is_empty() { "default" } else { &app.destination };
+            manifest.set(&["metadata", "namespace"], namespace);
+        }
+        for field in
+            ["creationTimestamp", "managedFields", "resourceVersion", "uid", "generation", "selfLink"]
+        {
+            manifest.remove(&["metadata", field]);
+        }
+        manifest.remove(&["status"]);
+        for field in ["annotations", "labels"] {
+            if manifest.at(&["metadata", field]).is_some_and(Value::is_null) {
+                manifest.remove(&["metadata", field]);
+            }
+        }
+        (front.mark)(app, manifest);
+    }
+}
+
+fn collect_images(value: &Value, images: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, field) in map.iter() {
+                if matches!(key.as_str(), "containers" | "initContainers") {
+                    let all = field.as_array().unwrap_or_default().iter().map(|one| one.str_at(&["image"]));
+                    images.extend(all.filter(|image| !image.is_empty()).map(Into::into));
+                } else {
+                    collect_images(field, images);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_images(item, images)),
+        _ => {}
+    }
+}

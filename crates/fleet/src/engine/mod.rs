@@ -1,0 +1,209 @@
+//! The engine: one task an application, woken by its object, by its objects and by time.
+//!
+//! [`run`] installs what is missing, then follows the driving objects of each front end. State on disk (artifact,
+//! inventory) lies in one folder an application, so that an agent that starts offline goes on where it stopped.
+
+mod events;
+mod index;
+mod sync;
+mod task;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Value;
+use base::{Clock, Tasks};
+use futures_util::StreamExt;
+use kube::core::WatchEvent;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::cluster::{Apply, Cluster, Error, Kind};
+use crate::frontends::{self, FrontEnd, Settings};
+use crate::live::{Bell, Watches};
+use crate::report::Ring;
+use crate::source::Limits;
+use crate::{Site, child};
+
+/// What the engine is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clones, artifacts and inventories are kept.
+    pub directory: PathBuf,
+    pub site: Site,
+    pub child: child::Command,
+    pub settings: Settings,
+    /// Instead of the front end's interval, without jitter.
+    pub interval: Option<Duration>,
+    pub limits: Limits,
+    /// Names of front ends; empty: all.
+    pub front_ends: Vec<String>,
+}
+
+impl Config {
+    pub fn new(directory: impl Into<PathBuf>) -> Config {
+        Config {
+            directory: directory.into(),
+            site: Site::default(),
+            child: child::Command::default(),
+            settings: Settings::default(),
+            interval: None,
+            limits: Limits::default(),
+            front_ends: Vec::new(),
+        }
+    }
+}
+
+/// What all tasks share.
+struct Shared {
+    config: Config,
+    cluster: Cluster,
+    clock: Clock,
+    reports: Mutex<Ring>,
+    /// One fetch at a time: its memory is what counts.
+    fetching: Semaphore,
+}
+
+/// The driving object of one application, as last seen.
+#[derive(Default)]
+struct Handle {
+    /// `None`: it is gone.
+    object: Mutex<Option<Arc<Value>>>,
+    bell: Arc<Bell>,
+}
+
+/// Keeps the cluster in step until `tasks` are stopped.
+pub async fn run(config: Config, client: kube::Client, clock: Clock, tasks: Tasks) {
+    let reports = Mutex::new(Ring::open(&config.directory, &config.site.name));
+    let cluster = Cluster::new(client);
+    let shared = Arc::new(Shared { config, cluster, clock, reports, fetching: Semaphore::new(1) });
+    let wanted = &shared.config.front_ends;
+    for front in frontends::ALL
+        .iter()
+        .filter(|front| wanted.is_empty() || wanted.iter().any(|name| name == front.name))
+    {
+        let (shared, own) = (shared.clone(), tasks.clone());
+        tasks.spawn("fleet front end", async move {
+            let mut pause = Duration::from_millis(500);
+            // The API server may come later than we do.
+            while let Err(error) = install(&shared.cluster, front).await {
+                tracing::info!(front_end = front.name, error = error.text(), "waiting for the API server");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(15));
+            }
+            follow(shared, front, own).await;
+        });
+    }
+    tasks.token().cancelled().await;
+}
+
+/// Makes what the front end needs and nobody made yet; never changes what is there.
+async fn install(cluster: &Cluster, front: &FrontEnd) -> Result<(), Error> {
+    for object in (front.definitions)() {
+        let name = object.str_at(&["metadata", "name"]);
+        let namespace = object.str_at(&["metadata", "namespace"]);
+        let kind = cluster.kind(object.str_at(&["apiVersion"]), object.str_at(&["kind"])).await?;
+        if cluster.get(&kind, namespace, name).await?.is_none() {
+            cluster.apply(&kind, &object, Apply { dry_run: false, strict: false }).await?;
+            cluster.forget_kinds();
+        }
+    }
+    cluster.kind(front.api_version, front.kind).await.map(drop)
+}
+
+async fn follow(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Tasks) {
+    let watches = Watches::new(shared.cluster.clone(), tasks.clone(), front.marked_by);
+    let mut all = Applications { shared: shared.clone(), front, watches, tasks, handles: HashMap::new() };
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match all.follow(&shared.cluster).await {
+            Ok(()) => pause = Duration::from_secs(1),
+            Err(error) => {
+                tracing::debug!(
+                    front_end = front.name,
+                    error = error.text(),
+                    "the watch of applications ended"
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(30));
+            }
+        }
+    }
+}
+
+type Key = (String, String);
+
+fn key(object: &Value) -> Key {
+    (object.str_at(&["metadata", "namespace"]).into(), object.str_at(&["metadata", "name"]).into())
+}
+
+/// The applications of one front end, each with its task.
+struct Applications {
+    shared: Arc<Shared>,
+    front: &'static FrontEnd,
+    watches: Watches,
+    tasks: Tasks,
+    handles: HashMap<Key, Arc<Handle>>,
+}
+
+impl Applications {
+    fn put(&mut self, object: Value) {
+        let key = key(&object);
+        let handle = self.handles.entry(key.clone()).or_insert_with(|| {
+            let handle = Arc::new(Handle::default());
+            let task =
+                task::Task::new(self.shared.clone(), self.front, self.watches.clone(), handle.clone(), key);
+            self.tasks.spawn("fleet application", task.run());
+            handle
+        });
+        *handle.object.lock() = Some(Arc::new(object));
+        handle.bell.notify.notify_one();
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(handle) = self.handles.remove(key) {
+            *handle.object.lock() = None;
+            handle.bell.notify.notify_one();
+        }
+    }
+
+    /// Lists, then watches until the watch cannot go on.
+    async fn follow(&mut self, cluster: &Cluster) -> Result<(), Error> {
+        let front = self.front;
+        let kind: Kind = cluster.kind(front.api_version, front.kind).await?;
+        let (objects, mut revision) = cluster.list_all(&kind).await?;
+        let gone: Vec<Key> = self
+            .handles
+            .keys()
+            .filter(|known| !objects.iter().any(|one| key(one) == **known))
+            .cloned()
+            .collect();
+        gone.iter().for_each(|key| self.remove(key));
+        for mut object in objects {
+            // Items of a list may not say what they are.
+            object.set(&["apiVersion"], front.api_version);
+            object.set(&["kind"], front.kind);
+            self.put(object);
+        }
+        loop {
+            let stream = cluster.watch_objects(&kind, "", &revision).await?;
+            let mut stream = std::pin::pin!(stream);
+            while let Some(event) = stream.next().await {
+                match event? {
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                        revision = object.str_at(&["metadata", "resourceVersion"]).into();
+                        self.put(object);
+                    }
+                    WatchEvent::Deleted(object) => {
+                        revision = object.str_at(&["metadata", "resourceVersion"]).into();
+                        self.remove(&key(&object));
+                    }
+                    WatchEvent::Bookmark(bookmark) => revision = bookmark.metadata.resource_version,
+                    WatchEvent::Error(_) => return Ok(()),
+                }
+            }
+        }
+    }
+}

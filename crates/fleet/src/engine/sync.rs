@@ -1,0 +1,382 @@
+//! The executor: carries out a plan step by step. One failing object does not hold back the others of its step; a step
+//! waits until the one before it is healthy.
+
+use std::time::Duration;
+
+use api::Value;
+use futures_util::{FutureExt, StreamExt, stream};
+
+use super::Shared;
+use super::index::Index;
+use crate::adopt;
+use crate::app::{App, ObjectResult, ResultKind};
+use crate::artifact::{Artifact, Store};
+use crate::cluster::{Apply, Cluster, Kind, Metadata};
+use crate::frontends::FrontEnd;
+use crate::health::{self, Health, Status};
+use crate::inventory::{Id, Owned};
+use crate::mask;
+use crate::plan::{Plan, Step, Wanted};
+use crate::step::kind_order;
+
+/// Objects applied at a time.
+const AT_ONCE: usize = 8;
+/// Between two looks at a step that is not healthy yet.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long new kinds may take to be served.
+const ESTABLISH: Duration = Duration::from_secs(30);
+
+/// What became of one applied object.
+pub(super) struct Applied {
+    pub id: Id,
+    pub owned: Owned,
+    pub meta: Metadata,
+    pub health: Option<Health>,
+}
+
+/// What a sync did. It may be incomplete: results say so.
+#[derive(Default)]
+pub(super) struct Done {
+    pub results: Vec<ObjectResult>,
+    pub applied: Vec<Applied>,
+    pub pruned: Vec<Id>,
+    /// Something newer is wanted now.
+    pub interrupted: bool,
+}
+
+/// All that a sync needs.
+pub(super) struct Sync<'a> {
+    pub shared: &'a Shared,
+    pub front: &'static FrontEnd,
+    pub app: &'a App,
+    pub store: &'a Store,
+    pub artifact: &'a Artifact,
+    pub index: &'a Index,
+    /// The application changed, or goes away.
+    pub outdated: &'a (dyn Fn() -> bool + Send + std::marker::Sync),
+    pub known: &'a (dyn Fn(&Id) -> Option<Owned> + Send + std::marker::Sync),
+}
+
+impl Sync<'_> {
+    pub async fn run(&self, plan: &Plan) -> Done {
+        let mut done = Done::default();
+        if !plan.steps.is_empty() && self.app.policy.create_namespace && !self.app.destination.is_empty() {
+            self.create_namespace(&mut done).await;
+        }
+        let last = plan.steps.len().saturating_sub(1);
+        for (at, step) in plan.steps.iter().enumerate() {
+            self.step(step, &mut done).await;
+            let failed = done.results.iter().any(|result| result.outcome == ResultKind::Failed);
+            if failed {
+                break;
+            }
+            let hooks = step.apply.iter().any(|index| self.index.wanted[*index].place.hook.is_some());
+            let wait = at < last || hooks || (self.app.policy.prune_last && !plan.prune.is_empty());
+            if wait && !self.settle(step, &mut done).await {
+                break;
+            }
+        }
+        let failed = done.results.iter().any(|result| result.outcome == ResultKind::Failed);
+        if !done.interrupted && !(failed && self.app.policy.prune_last) {
+            self.prune(plan, &mut done).await;
+        }
+        done
+    }
+
+    async fn create_namespace(&self, done: &mut Done) {
+        let mut manifest = Value::object();
+        manifest.set(&["apiVersion"], "v1");
+        manifest.set(&["kind"], "Namespace");
+        manifest.set(&["metadata", "name"], self.app.destination.as_str());
+        let cluster = &self.shared.cluster;
+        let made = async {
+            let kind = cluster.kind("v1", "Namespace").await?;
+            match cluster.get(&kind, "", &self.app.destination).await? {
+                Some(_) => Ok(()),
+                None => {
+                    cluster.apply(&kind, &manifest, Apply { dry_run: false, strict: true }).await.map(drop)
+                }
+            }
+        };
+        if let Err(error) = made.await {
+            let id = Id { kind: "Namespace".into(), name: self.app.destination.clone(), ..Id::default() };
+            done.results.push(failed(id, "v1", error.text(), false));
+        }
+    }
+
+    /// Applies the objects of a step, kind by kind.
+    async fn step(&self, step: &Step, done: &mut Done) {
+        let mut rest = step.apply.as_slice();
+        while let Some(first) = rest.first() {
+            let order = kind_order(&self.index.wanted[*first].id.kind);
+            let length =
+                rest.iter().take_while(|at| kind_order(&self.index.wanted[**at].id.kind) == order).count();
+            let (group, later) = rest.split_at(length);
+            rest = later;
+            let mut jobs = Vec::with_capacity(group.len());
+            for at in group {
+                let wanted = &self.index.wanted[*at];
+                jobs.push(async move { (wanted, self.one(wanted).await) }.boxed());
+            }
+            let outcomes: Vec<_> = stream::iter(jobs).buffered(AT_ONCE).collect().await;
+            let mut definitions = Vec::new();
+            for (wanted, outcome) in outcomes {
+                let hook = wanted.place.hook.is_some();
+                match outcome {
+                    Ok((object, kind)) => {
+                        if wanted.id.kind == "CustomResourceDefinition" {
+                            definitions.push(wanted.id.name.clone());
+                        }
+                        done.results.push(ObjectResult {
+                            id: wanted.id.clone(),
+                            version: wanted.version.clone(),
+                            outcome: ResultKind::Synced,
+                            message: format!("{}/{} serverside-applied", kind.plural, wanted.id.name),
+                            hook,
+                        });
+                        if !hook {
+                            done.applied.push(self.applied(wanted, &object));
+                        }
+                    }
+                    Err(text) => done.results.push(failed(wanted.id.clone(), &wanted.version, text, hook)),
+                }
+            }
+            if !definitions.is_empty() {
+                self.established(&definitions).await;
+            }
+        }
+    }
+
+    fn applied(&self, wanted: &Wanted, object: &Value) -> Applied {
+        let meta = Metadata::of(object);
+        Applied {
+            id: wanted.id.clone(),
+            owned: Owned {
+                version: wanted.version.clone(),
+                uid: meta.uid.clone(),
+                hash: wanted.hash.clone(),
+                fields: meta.our_fields(),
+                keep: wanted.place.keep,
+                wave: wanted.place.wave,
+            },
+            health: health::of(self.front.rules, object),
+            meta,
+        }
+    }
+
+    async fn one(&self, wanted: &Wanted) -> Result<(Value, Kind), String> {
+        let cluster = &self.shared.cluster;
+        let mut manifest =
+            self.store.read(self.artifact, wanted.offset).map_err(|error| base::chain(&error).to_string())?;
+        self.index.prepare(self.front, self.app, &mut manifest);
+        let api_version = manifest.str_at(&["apiVersion"]).to_string();
+        let kind = cluster.kind(&api_version, &wanted.id.kind).await.map_err(|error| error.text())?;
+        if let Some(hook) = wanted.place.hook {
+            return self
+                .hook(&kind, wanted, &manifest, hook.before_creation)
+                .await
+                .map(|object| (object, kind));
+        }
+        let now = self.shared.clock.now();
+        let id = &wanted.id;
+        let known = (self.known)(id);
+        let masked = mask::needs_live(&self.app.masks, id, now);
+        let live = if known.is_none() || masked {
+            cluster.get(&kind, &id.namespace, &id.name).await.map_err(|error| error.text())?
+        } else {
+            None
+        };
+        if let (None, Some(live)) = (&known, &live) {
+            self.first_contact(&kind, id, live).await?;
+        }
+        mask::apply(&self.app.masks, id, &mut manifest, live.as_ref(), now);
+        let how = Apply { dry_run: false, strict: self.app.policy.validate && !wanted.place.no_validation };
+        let replace = self.app.policy.replace || wanted.place.replace;
+        let applied = match cluster.apply(&kind, &manifest, how).await {
+            Err(error) if error.code() == Some(422) && replace => {
+                cluster
+                    .delete(&kind, &id.namespace, &id.name, "", "Background")
+                    .await
+                    .map_err(|error| error.text())?;
+                cluster.apply(&kind, &manifest, how).await
+            }
+            other => other,
+        };
+        applied.map(|object| (object, kind)).map_err(|error| {
+            let text = error.text();
+            if text.contains("field is immutable") {
+                format!("{text}; delete the object, or let it be replaced: argocd.argoproj.io/sync-options: Replace=true")
+            } else {
+                text
+            }
+        })
+    }
+
+    async fn first_contact(&self, kind: &Kind, id: &Id, live: &Value) -> Result<(), String> {
+        let other = (self.front.marked_by)(&Metadata::of(live)).filter(|mark| *mark != self.app.instance);
+        if let Some(other) = other.filter(|_| self.app.policy.fail_on_shared) {
+            return Err(format!("Shared resource found: {id} is part of the application {other}"));
+        }
+        let Some(patch) = adopt::take_over(live) else { return Ok(()) };
+        match self.shared.cluster.json_patch(kind, &id.namespace, &id.name, &patch).await {
+            Ok(_) => Ok(()),
+            // Somebody wrote in between; the next sync tries again, and this one applies all the same.
+            Err(error) if matches!(error.code(), Some(404 | 409 | 422)) => Ok(()),
+            Err(error) => Err(error.text()),
+        }
+    }
+
+    async fn hook(
+        &self,
+        kind: &Kind,
+        wanted: &Wanted,
+        manifest: &Value,
+        anew: bool,
+    ) -> Result<Value, String> {
+        let cluster = &self.shared.cluster;
+        let id = &wanted.id;
+        if id.name.is_empty() {
+            return cluster.create(kind, &id.namespace, manifest).await.map_err(|error| error.text());
+        }
+        if anew {
+            cluster
+                .delete(kind, &id.namespace, &id.name, "", "Background")
+                .await
+                .map_err(|error| error.text())?;
+            for _ in 0..60 {
+                match cluster.get(kind, &id.namespace, &id.name).await {
+                    Ok(None) => break,
+                    _ => tokio::time::sleep(LOOK).await,
+                }
+            }
+        }
+        let how = Apply { dry_run: false, strict: self.app.policy.validate };
+        cluster.apply(kind, manifest, how).await.map_err(|error| error.text())
+    }
+
+    /// Waits until new kinds are served.
+    async fn established(&self, names: &[String]) {
+        let cluster = &self.shared.cluster;
+        let wait = async {
+            let kind = cluster.kind("apiextensions.k8s.io/v1", "CustomResourceDefinition").await?;
+            for name in names {
+                loop {
+                    let live = cluster.get(&kind, "", name).await?;
+                    let health = live.and_then(|live| health::of(self.front.rules, &live));
+                    if health.is_some_and(|health| health.status == Status::Healthy) {
+                        break;
+                    }
+                    tokio::time::sleep(LOOK / 5).await;
+                }
+            }
+            Ok::<(), crate::cluster::Error>(())
+        };
+        // What is not served by then fails by name when it is applied.
+        let _ = tokio::time::timeout(ESTABLISH, wait).await;
+        cluster.forget_kinds();
+    }
+
+    /// Waits until every object of a step is healthy; `false`: it will not be, or something newer is wanted.
+    async fn settle(&self, step: &Step, done: &mut Done) -> bool {
+        for index in &step.apply {
+            let wanted = &self.index.wanted[*index];
+            loop {
+                if (self.outdated)() {
+                    done.interrupted = true;
+                    return false;
+                }
+                match self.look(&self.shared.cluster, wanted).await {
+                    None => break,
+                    Some(health) if matches!(health.status, Status::Healthy | Status::Suspended) => break,
+                    Some(health) if health.status == Status::Degraded => {
+                        self.after_hook(wanted, false).await;
+                        let result = done.results.iter_mut().find(|result| result.id == wanted.id);
+                        if let Some(result) = result {
+                            result.outcome = ResultKind::Failed;
+                            result.message = health.message;
+                        }
+                        return false;
+                    }
+                    Some(_) => tokio::time::sleep(LOOK).await,
+                }
+            }
+            self.after_hook(wanted, true).await;
+        }
+        true
+    }
+
+    async fn look(&self, cluster: &Cluster, wanted: &Wanted) -> Option<Health> {
+        let id = &wanted.id;
+        let api_version = if id.group.is_empty() {
+            wanted.version.clone()
+        } else {
+            format!("{}/{}", id.group, wanted.version)
+        };
+        let looked = async {
+            let kind = cluster.kind(&api_version, &id.kind).await?;
+            cluster.get(&kind, &id.namespace, &id.name).await
+        };
+        match looked.await {
+            Ok(Some(live)) => health::of(self.front.rules, &live),
+            Ok(None) => None,
+            Err(error) => Some(Health { status: Status::Unknown, message: error.text() }),
+        }
+    }
+
+    async fn after_hook(&self, wanted: &Wanted, success: bool) {
+        let Some(hook) = wanted.place.hook else { return };
+        if (success && hook.on_success) || (!success && hook.on_failure) {
+            let id = &wanted.id;
+            let api_version = if id.group.is_empty() {
+                wanted.version.clone()
+            } else {
+                format!("{}/{}", id.group, wanted.version)
+            };
+            if let Ok(kind) = self.shared.cluster.kind(&api_version, &id.kind).await {
+                let _ = self.shared.cluster.delete(&kind, &id.namespace, &id.name, "", "Background").await;
+            }
+        }
+    }
+
+    async fn prune(&self, plan: &Plan, done: &mut Done) {
+        for id in &plan.prune {
+            let Some(owned) = (self.known)(id) else { continue };
+            match delete(&self.shared.cluster, id, &owned, "Foreground").await {
+                Ok(()) => {
+                    done.pruned.push(id.clone());
+                    done.results.push(ObjectResult {
+                        id: id.clone(),
+                        version: owned.version,
+                        outcome: ResultKind::Pruned,
+                        message: "pruned".into(),
+                        hook: false,
+                    });
+                }
+                Err(text) => done.results.push(failed(id.clone(), &owned.version, text, false)),
+            }
+        }
+    }
+}
+
+/// Deletes the object that was applied, and no other of its name.
+pub(super) async fn delete(
+    cluster: &Cluster,
+    id: &Id,
+    owned: &Owned,
+    propagation: &str,
+) -> Result<(), String> {
+    let api_version =
+        if id.group.is_empty() { owned.version.clone() } else { format!("{}/{}", id.group, owned.version) };
+    let kind = match cluster.kind(&api_version, &id.kind).await {
+        Ok(kind) => kind,
+        // A kind that is gone took its objects along.
+        Err(crate::cluster::Error::Kind { .. }) => return Ok(()),
+        Err(error) => return Err(error.text()),
+    };
+    let deleted = cluster.delete(&kind, &id.namespace, &id.name, &owned.uid, propagation).await;
+    deleted.map(drop).map_err(|error| error.text())
+}
+
+fn failed(id: Id, version: &str, message: String, hook: bool) -> ObjectResult {
+    ObjectResult { id, version: version.into(), outcome: ResultKind::Failed, message, hook }
+}

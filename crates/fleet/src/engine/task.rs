@@ -1,0 +1,749 @@
+//! One application's task: look at the source, plan, sync, look at health, show it; then wait for something to happen.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Value;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::events::{Level, tell};
+use super::index::Index;
+use super::sync::{self, Done, Sync};
+use super::{Handle, Shared};
+use crate::app::{App, Fault, FaultKind, ObjectState, ResultKind, State, SyncPhase, SyncState};
+use crate::artifact::{self, Artifact, Store, Trust};
+use crate::child::{self, Answer};
+use crate::cluster::{Kind, Metadata};
+use crate::frontends::FrontEnd;
+use crate::health::{self, Health};
+use crate::inventory::{Id, Inventory, Owned};
+use crate::live::Watches;
+use crate::plan::{self, Live, Order, Plan, Standing, Wanted};
+use crate::report::Report;
+use crate::source::Request;
+
+/// Events that come together are handled together.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// Between two looks at a source that is out of reach.
+const OFFLINE: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub(super) struct Task {
+    shared: Arc<Shared>,
+    front: &'static FrontEnd,
+    watches: Watches,
+    handle: Arc<Handle>,
+    key: (String, String),
+    directory: PathBuf,
+    store: Store,
+    artifact: Option<Artifact>,
+    /// For which application, as read, the index was made.
+    index: Option<(String, Index)>,
+    inventory: Inventory,
+    healths: BTreeMap<Id, Option<Health>>,
+    /// What is wrong with the source, and since when it is out of reach.
+    source_fault: Option<Fault>,
+    offline_since: Option<Timestamp>,
+    next_look: Option<Instant>,
+    sync: Option<SyncState>,
+    failures: u32,
+    /// The plan that failed, and when it is tried again.
+    next_try: Option<(String, Option<Instant>)>,
+    shown: Option<(String, String)>,
+    /// The operation that was carried out, until the object shows that it is gone.
+    carried_out: Option<crate::app::Operation>,
+}
+
+impl Task {
+    pub fn new(
+        shared: Arc<Shared>,
+        front: &'static FrontEnd,
+        watches: Watches,
+        handle: Arc<Handle>,
+        key: (String, String),
+    ) -> Task {
+        let directory =
+            shared.config.directory.join("applications").join(front.name).join(&key.0).join(&key.1);
+        let store = Store::new(&directory);
+        Task {
+            shared,
+            front,
+            watches,
+            handle,
+            key,
+            store,
+            artifact: None,
+            index: None,
+            inventory: Inventory::default(),
+            healths: BTreeMap::new(),
+            source_fault: None,
+            offline_since: None,
+            next_look: None,
+            sync: None,
+            failures: 0,
+            next_try: None,
+            shown: None,
+            carried_out: None,
+            directory,
+        }
+    }
+
+    pub async fn run(mut self) {
+        self.inventory = Inventory::load(&self.directory).unwrap_or_default();
+        match self.store.load() {
+            Ok(artifact) => self.artifact = artifact,
+            Err(error) => {
+                tracing::warn!(application = self.key.1, error = %base::chain(&error), "fetching again")
+            }
+        }
+        loop {
+            let object = self.handle.object.lock().clone();
+            let Some(object) = object else {
+                // Gone without asking for a clean-up: what it made stays, what we know of it goes.
+                let _ = std::fs::remove_dir_all(&self.directory);
+                self.watches.track(&self.handle.bell, &[]);
+                return;
+            };
+            let wake = self.turn(&object).await;
+            let bell = self.handle.bell.clone();
+            tokio::select! {
+                () = bell.notify.notified() => tokio::time::sleep(TOGETHER).await,
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// One look at everything; gives the time of the next one at the latest.
+    async fn turn(&mut self, object: &Arc<Value>) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let app = match (self.front.read)(object, &self.shared.config.settings) {
+            Ok(app) => app,
+            Err(fault) => {
+                let app = App { namespace: self.key.0.clone(), name: self.key.1.clone(), ..App::default() };
+                let state =
+                    State { artifact: self.artifact.clone(), faults: vec![fault], ..State::default() };
+                self.show(&app, object, &state).await;
+                return far;
+            }
+        };
+        if let Some(deletion) = &app.deletion {
+            let done = deletion.finalizers.is_empty() || self.delete(&app, deletion.cascade, object).await;
+            return if done { far } else { Instant::now() + Duration::from_secs(2) };
+        }
+        if self.carried_out.is_some() && app.operation.is_none() {
+            self.carried_out = None;
+        }
+        let operation =
+            app.operation.clone().filter(|operation| self.carried_out.as_ref() != Some(operation));
+        self.look_at_source(&app, operation.as_ref().and_then(|operation| operation.revision.clone())).await;
+        let mut state = State { artifact: self.artifact.clone(), ..State::default() };
+        state.faults.extend(self.source_fault.clone());
+        if let Err(fault) = self.compare_and_sync(&app, object, operation, &mut state).await {
+            state.faults.push(fault);
+        }
+        state.sync = self.sync.clone();
+        self.show(&app, object, &state).await;
+        let retry = self.next_try.as_ref().and_then(|(_, at)| *at);
+        [Some(far), self.next_look, retry].into_iter().flatten().min().unwrap_or(far)
+    }
+
+    async fn look_at_source(&mut self, app: &App, revision: Option<String>) {
+        let mut source = app.source.clone();
+        if let Some(revision) = revision {
+            source.revision = revision;
+        }
+        let digest = source.digest();
+        let same = self.artifact.as_ref().is_some_and(|artifact| artifact.source == digest);
+        let due = self.next_look.is_none_or(|at| Instant::now() >= at);
+        if same && !due && !app.refresh {
+            return;
+        }
+        // A spec that cannot be fetched is not tried at each turn: only when it is due, asked for, or new.
+        if !same && !due && !app.refresh && self.shown.as_ref().is_some_and(|(tried, _)| *tried == digest) {
+            return;
+        }
+        let answer = self.fetch(app, &source, same).await;
+        self.shown = Some((digest, String::new()));
+        let interval = self.shared.config.interval.unwrap_or_else(|| {
+            let jitter = app.policy.jitter.as_millis().try_into().unwrap_or(u64::MAX);
+            app.policy.interval + Duration::from_millis(rand::random_range(0..=jitter))
+        });
+        self.next_look = Some(Instant::now() + interval);
+        match answer {
+            Ok(Answer::Unchanged(_)) => self.online(app, None).await,
+            Ok(Answer::Artifact(artifact)) => self.accept(app, artifact).await,
+            Ok(Answer::Unrenderable { revision, text }) => {
+                let short: String = revision.chars().take(12).collect();
+                let kept = self.kept();
+                let text = format!("Failed to generate manifests of {short}: {text}{kept}");
+                self.online(app, Some(Fault { kind: FaultKind::Compare, text })).await;
+            }
+            Ok(Answer::Unavailable(text)) => self.offline(app, text).await,
+            Err(text) => self.offline(app, text).await,
+        }
+    }
+
+    fn kept(&self) -> String {
+        match &self.artifact {
+            None => String::new(),
+            Some(artifact) => {
+                let short: String = artifact.revision.chars().take(12).collect();
+                format!("; the cluster is kept at {short}")
+            }
+        }
+    }
+
+    async fn fetch(&self, app: &App, source: &crate::Source, same: bool) -> Result<Answer, String> {
+        let credentials =
+            (self.front.credentials)(&self.shared.cluster, &self.shared.config.settings, app).await?;
+        let known = self.artifact.as_ref().filter(|_| same).map(|artifact| artifact.revision.clone());
+        let clones = self.shared.config.directory.join("sources");
+        let request = Request {
+            repository: clones.join(source.repository_key()),
+            manifests: self.store.incoming(),
+            source: source.clone(),
+            credentials,
+            known,
+            limits: self.shared.config.limits,
+        };
+        for directory in [&self.directory, &clones] {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
+        }
+        let _one = self.shared.fetching.acquire().await.map_err(|error| error.to_string())?;
+        child::run(&self.shared.config.child, &request).await.map_err(|error| base::chain(&error).to_string())
+    }
+
+    async fn accept(&mut self, app: &App, artifact: Artifact) {
+        let now = self.shared.clock.now();
+        let accepted =
+            artifact::verify(&artifact, Trust::Unsigned, now).and_then(|()| self.store.accept(&artifact));
+        match accepted {
+            Ok(()) => {
+                let before = self.artifact.replace(artifact.clone());
+                self.index = None;
+                self.failures = 0;
+                self.next_try = None;
+                self.online(app, None).await;
+                let from = before.map_or_else(String::new, |before| before.revision);
+                if from != artifact.revision {
+                    tracing::info!(
+                        application = app.name,
+                        revision = artifact.revision,
+                        objects = artifact.objects,
+                        "a new revision"
+                    );
+                }
+            }
+            Err(error) => {
+                let text = base::chain(&error).to_string();
+                self.online(app, Some(Fault { kind: FaultKind::Compare, text })).await;
+            }
+        }
+    }
+
+    async fn online(&mut self, app: &App, fault: Option<Fault>) {
+        if let Some(since) = self.offline_since.take() {
+            let text =
+                format!("{} can be reached again, after it was out of reach since {since}", app.source.url);
+            tell(&self.shared, self.front, app, Level::Normal, "SourceOnline", &text).await;
+        }
+        if let Some(fault) = fault.as_ref().filter(|_| fault != self.source_fault) {
+            tell(&self.shared, self.front, app, Level::Warning, "ComparisonError", &fault.text).await;
+        }
+        self.source_fault = fault;
+    }
+
+    async fn offline(&mut self, app: &App, text: String) {
+        let now = self.shared.clock.now();
+        let first = self.offline_since.is_none();
+        let since = *self.offline_since.get_or_insert(now);
+        let seconds = Timestamp::from_second(since.as_second()).unwrap_or(since);
+        let text = format!("{text}; offline since {seconds}{}", self.kept());
+        if first {
+            tell(&self.shared, self.front, app, Level::Warning, "SourceOffline", &text).await;
+            self.source_fault = Some(Fault { kind: FaultKind::Offline, text });
+        }
+        let interval = self.shared.config.interval.unwrap_or(OFFLINE).min(OFFLINE);
+        self.next_look = Some(Instant::now() + interval);
+    }
+
+    async fn compare_and_sync(
+        &mut self,
+        app: &App,
+        object: &Arc<Value>,
+        operation: Option<crate::app::Operation>,
+        state: &mut State,
+    ) -> Result<(), Fault> {
+        let Some(artifact) = self.artifact.clone() else { return Ok(()) };
+        let compare = |text: String| Fault { kind: FaultKind::Compare, text };
+        // The index depends on the artifact and on what the application says of names and order.
+        let read = format!("{}{}{}", artifact.digest, app.destination, app.instance);
+        if self.index.as_ref().is_none_or(|(made, _)| *made != read) {
+            let made = Index::make(&self.shared.cluster, self.front, app, &self.store, &artifact).await;
+            self.index = Some((read, made.map_err(|error| compare(base::chain(&error).to_string()))?));
+        }
+        let live = self.live(app).await.map_err(compare)?;
+        let (_, index) = self.index.as_ref().expect("because it was just made");
+        for id in &index.repeated {
+            let text =
+                format!("Resource {id} appeared more than once among the manifests; the first one counts");
+            state.faults.push(Fault { kind: FaultKind::Warning, text });
+        }
+        let order = Order {
+            sync: operation.is_some(),
+            prune: operation.as_ref().is_some_and(|operation| operation.prune),
+        };
+        let mut plan =
+            plan::plan(&index.wanted, &self.inventory, &live, &app.policy, order, artifact.deliberate_empty);
+        if !plan.is_empty() && self.may_sync(&artifact, &plan, operation.is_some()) {
+            self.carry_out(app, object, &artifact, &plan, operation).await;
+            let live = self.live(app).await.map_err(compare)?;
+            let (_, index) = self.index.as_ref().expect("because it was made above");
+            plan = plan::plan(
+                &index.wanted,
+                &self.inventory,
+                &live,
+                &app.policy,
+                Order::default(),
+                artifact.deliberate_empty,
+            );
+        } else if let Some(operation) = operation {
+            self.carried_out = Some(operation.clone());
+            self.sync = Some(self.finished(
+                app,
+                &artifact,
+                Done::default(),
+                Some(operation),
+                self.shared.clock.now(),
+            ));
+        }
+        self.forget_strangers(&plan, app);
+        self.look_at_health().await;
+        self.describe(&plan, state);
+        Ok(())
+    }
+
+    /// What is known of all objects that matter; asked for where no watch told yet.
+    async fn live(&mut self, app: &App) -> Result<BTreeMap<Id, Live>, String> {
+        let (_, index) = self.index.as_ref().expect("because the caller made it");
+        let mut objects: BTreeMap<Id, String> =
+            self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone())).collect();
+        for wanted in index.wanted.iter().filter(|wanted| wanted.place.hook.is_none() && !wanted.place.skip) {
+            objects.insert(wanted.id.clone(), wanted.version.clone());
+        }
+        let mut tracked: Vec<(Id, Kind)> = Vec::new();
+        for (id, version) in objects {
+            let api_version = if id.group.is_empty() { version } else { format!("{}/{version}", id.group) };
+            match self.shared.cluster.kind(&api_version, &id.kind).await {
+                Ok(kind) => tracked.push((id, kind)),
+                Err(crate::cluster::Error::Kind { .. }) => {}
+                Err(error) => return Err(error.text()),
+            }
+        }
+        self.watches.track(&self.handle.bell, &tracked);
+        let mut live = BTreeMap::new();
+        for (id, kind) in tracked {
+            let found = match self.watches.get(&id, &app.instance) {
+                Some(found) => found,
+                None => {
+                    let object = self
+                        .shared
+                        .cluster
+                        .get(&kind, &id.namespace, &id.name)
+                        .await
+                        .map_err(|error| error.text())?;
+                    if let Some(object) = &object {
+                        self.healths.insert(id.clone(), health::of(self.front.rules, object));
+                    }
+                    let meta = object.as_ref().map(Metadata::of);
+                    self.watches.observe(&id, meta.as_ref(), &app.instance)
+                }
+            };
+            if let Some(found) = found {
+                live.insert(id, found);
+            }
+        }
+        Ok(live)
+    }
+
+    /// A plan that failed is tried again after a pause, another one at once.
+    fn may_sync(&self, artifact: &Artifact, plan: &Plan, by_hand: bool) -> bool {
+        match &self.next_try {
+            Some((failed, at)) if *failed == fingerprint(artifact, plan) && !by_hand => {
+                at.is_some_and(|at| Instant::now() >= at)
+            }
+            _ => true,
+        }
+    }
+
+    async fn carry_out(
+        &mut self,
+        app: &App,
+        object: &Arc<Value>,
+        artifact: &Artifact,
+        plan: &Plan,
+        operation: Option<crate::app::Operation>,
+    ) {
+        let started = self.shared.clock.now();
+        let (_, index) = self.index.as_ref().expect("because the caller made it");
+        let drifted: Vec<String> = plan
+            .standing
+            .iter()
+            .filter(|(id, standing)| match standing {
+                Standing::Drifted => true,
+                Standing::Missing => self.inventory.objects.contains_key(*id),
+                _ => false,
+            })
+            .map(
+                |(id, standing)| {
+                    if *standing == Standing::Missing { format!("{id} (deleted)") } else { id.to_string() }
+                },
+            )
+            .collect();
+        let by = match &operation {
+            Some(operation) if !operation.initiated_by.is_empty() => operation.initiated_by.clone(),
+            Some(_) => "somebody".into(),
+            None => "automated sync".into(),
+        };
+        let short: String = artifact.revision.chars().take(12).collect();
+        let text = if drifted.is_empty() {
+            format!("Initiated {by} to '{short}'")
+        } else {
+            format!("Initiated {by} to '{short}': healing {}", drifted.join(", "))
+        };
+        tell(&self.shared, self.front, app, Level::Normal, "OperationStarted", &text).await;
+        // Only what was asked for counts: statuses change all the time.
+        let asked = (object.get("spec").cloned(), object.get("operation").cloned());
+        let handle = self.handle.clone();
+        let outdated = move || {
+            let now = handle.object.lock().clone();
+            now.is_none_or(|now| {
+                now.at(&["metadata", "deletionTimestamp"]).is_some()
+                    || (now.get("spec").cloned(), now.get("operation").cloned()) != asked
+            })
+        };
+        let inventory = self.inventory.clone();
+        let known = move |id: &Id| -> Option<Owned> { inventory.objects.get(id).cloned() };
+        let run = Sync {
+            shared: &self.shared,
+            front: self.front,
+            app,
+            store: &self.store,
+            artifact,
+            index,
+            outdated: &outdated,
+            known: &known,
+        };
+        let done = run.run(plan).await;
+        self.take_in(app, &done);
+        let interrupted = done.interrupted;
+        let failed = done.results.iter().any(|result| result.outcome == ResultKind::Failed);
+        let finished = self.finished(app, artifact, done, operation.clone(), started);
+        if operation.is_some() {
+            self.carried_out = operation;
+        }
+        if failed {
+            self.failures += 1;
+            let pause = app.policy.retry.pause(self.failures).map(|pause| Instant::now() + pause);
+            self.next_try = Some((fingerprint(artifact, plan), pause));
+        } else if !interrupted {
+            self.failures = 0;
+            self.next_try = None;
+        }
+        let level = if failed { Level::Warning } else { Level::Normal };
+        let text = format!(
+            "Sync operation to {short} {}",
+            if failed { format!("failed: {}", finished.message) } else { "succeeded".into() }
+        );
+        tell(&self.shared, self.front, app, level, "OperationCompleted", &text).await;
+        self.sync = Some(finished);
+    }
+
+    /// What was applied is owned from now on, also if the power fails now.
+    fn take_in(&mut self, app: &App, done: &Done) {
+        let before = self.inventory.clone();
+        for applied in &done.applied {
+            self.watches.observe(&applied.id, Some(&applied.meta), &app.instance);
+            self.healths.insert(applied.id.clone(), applied.health.clone());
+            self.inventory.objects.insert(applied.id.clone(), applied.owned.clone());
+        }
+        for id in &done.pruned {
+            self.inventory.objects.remove(id);
+            self.healths.remove(id);
+        }
+        self.save(&before);
+    }
+
+    fn save(&self, before: &Inventory) {
+        if self.inventory != *before
+            && let Err(error) = self.inventory.save(&self.directory)
+        {
+            tracing::error!(application = self.key.1, error = %base::chain(&error), "the inventory is not saved");
+        }
+    }
+
+    fn finished(
+        &self,
+        app: &App,
+        artifact: &Artifact,
+        done: Done,
+        by_hand: Option<crate::app::Operation>,
+        started: Timestamp,
+    ) -> SyncState {
+        let failed: Vec<_> =
+            done.results.iter().filter(|result| result.outcome == ResultKind::Failed).collect();
+        let (phase, message) = match failed.as_slice() {
+            [] if done.interrupted => (SyncPhase::Failed, "interrupted: the application changed".to_string()),
+            [] => (SyncPhase::Succeeded, "successfully synced (all tasks run)".to_string()),
+            [first, rest @ ..] => {
+                let more =
+                    if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+                let pause = app.policy.retry.pause(self.failures + 1);
+                let retrying =
+                    pause.map_or(String::new(), |pause| format!(" (retrying in {} s)", pause.as_secs()));
+                let text = format!(
+                    "one or more objects failed to apply, reason: {}: {}{more}{retrying}",
+                    first.id, first.message
+                );
+                (SyncPhase::Failed, text)
+            }
+        };
+        SyncState {
+            phase,
+            message,
+            revision: artifact.revision.clone(),
+            started,
+            finished: Some(self.shared.clock.now()),
+            results: done.results,
+            by_hand,
+            retries: self.failures,
+        }
+    }
+
+    /// What is in the inventory and turned out not to be ours any more is forgotten, never deleted.
+    fn forget_strangers(&mut self, plan: &Plan, app: &App) {
+        let before = self.inventory.clone();
+        for (id, why) in &plan.kept {
+            if *why == plan::Kept::NotOurs {
+                tracing::info!(application = app.name, object = %id, "is not ours any more and is left alone");
+                self.inventory.objects.remove(id);
+                self.healths.remove(id);
+            }
+        }
+        self.save(&before);
+    }
+
+    async fn look_at_health(&mut self) {
+        let dirty = std::mem::take(&mut *self.handle.bell.dirty.lock());
+        let owned: Vec<(Id, String)> = self
+            .inventory
+            .objects
+            .iter()
+            .filter(|(id, _)| dirty.contains(id) || !self.healths.contains_key(id))
+            .map(|(id, owned)| (id.clone(), owned.version.clone()))
+            .collect();
+        for (id, version) in owned {
+            let api_version = if id.group.is_empty() { version } else { format!("{}/{version}", id.group) };
+            let looked = async {
+                let kind = self.shared.cluster.kind(&api_version, &id.kind).await?;
+                self.shared.cluster.get(&kind, &id.namespace, &id.name).await
+            };
+            // What cannot be read keeps the health that it had; the next event asks again.
+            if let Ok(live) = looked.await {
+                let health = live.and_then(|live| health::of(self.front.rules, &live));
+                self.healths.insert(id, health);
+            }
+        }
+    }
+
+    fn describe(&self, plan: &Plan, state: &mut State) {
+        let Some((_, index)) = &self.index else { return };
+        state.compared = true;
+        state.synced = plan.is_synced();
+        state.images = index.images.clone();
+        if plan.refused_empty {
+            let text = "the source holds no objects at all, and nothing is pruned: if that is meant, set spec.syncPolicy.automated.allowEmpty";
+            state.faults.push(Fault { kind: FaultKind::Sync, text: text.into() });
+        }
+        if let Some(sync) = self.sync.as_ref().filter(|sync| sync.phase == SyncPhase::Failed) {
+            state.faults.push(Fault { kind: FaultKind::Sync, text: sync.message.clone() });
+        }
+        let wanted = index.wanted.iter().filter(|one| one.place.hook.is_none() && !one.place.skip);
+        for Wanted { id, version, place, .. } in wanted {
+            state.objects.push(ObjectState {
+                id: id.clone(),
+                version: version.clone(),
+                wave: place.wave,
+                standing: plan.standing.get(id).copied(),
+                kept: None,
+                health: self.healths.get(id).cloned().flatten(),
+                keep: place.keep,
+            });
+        }
+        let pruning = plan.prune.iter().map(|id| (id, plan::Kept::PruneOff));
+        let kept =
+            plan.kept.iter().map(|(id, why)| (id, *why)).filter(|(_, why)| *why != plan::Kept::NotOurs);
+        for (id, why) in kept.chain(pruning) {
+            let Some(owned) = self.inventory.objects.get(id) else { continue };
+            state.objects.push(ObjectState {
+                id: id.clone(),
+                version: owned.version.clone(),
+                wave: owned.wave,
+                standing: None,
+                kept: Some(why),
+                health: self.healths.get(id).cloned().flatten(),
+                keep: owned.keep,
+            });
+        }
+        state.objects.sort_by(|a, b| {
+            (&a.id.group, &a.id.kind, &a.id.namespace, &a.id.name).cmp(&(
+                &b.id.group,
+                &b.id.kind,
+                &b.id.namespace,
+                &b.id.name,
+            ))
+        });
+    }
+
+    /// Writes the status if it says something new, and tells of transitions.
+    async fn show(&mut self, app: &App, object: &Value, state: &State) {
+        let now = self.shared.clock.now();
+        let Some(patch) = (self.front.show)(app, object, state, now) else { return };
+        let written = async {
+            let kind = self.shared.cluster.kind(self.front.api_version, self.front.kind).await?;
+            self.shared.cluster.merge_patch(&kind, &self.key.0, &self.key.1, &patch).await
+        };
+        let new = match written.await {
+            Ok(new) => new,
+            Err(error) if error.code() == Some(404) => return,
+            Err(error) => {
+                tracing::warn!(application = app.name, error = error.text(), "cannot write the status");
+                self.handle.bell.notify.notify_one();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return;
+            }
+        };
+        let transitions = [
+            ("sync", object.str_at(&["status", "sync", "status"]), new.str_at(&["status", "sync", "status"])),
+            (
+                "health",
+                object.str_at(&["status", "health", "status"]),
+                new.str_at(&["status", "health", "status"]),
+            ),
+        ];
+        let mut changed = false;
+        for (what, from, to) in transitions.into_iter().filter(|(_, from, to)| from != to) {
+            changed = true;
+            let text = match from {
+                "" => format!("Updated {what} status: -> {to}"),
+                from => format!("Updated {what} status: {from} -> {to}"),
+            };
+            tell(&self.shared, self.front, app, Level::Normal, "ResourceUpdated", &text).await;
+        }
+        if changed || self.sync.as_ref().is_some_and(|sync| sync.phase == SyncPhase::Failed) {
+            self.report(app, &new, state, now);
+        }
+        // What we wrote is what we know: the watch may bring it later than the next turn.
+        let mut slot = self.handle.object.lock();
+        if slot.as_ref().is_some_and(|slot| std::ptr::eq(&**slot, object)) {
+            *slot = Some(Arc::new(new));
+        }
+    }
+
+    fn report(&self, app: &App, new: &Value, state: &State, now: Timestamp) {
+        let failed =
+            self.sync.iter().flat_map(|sync| &sync.results).filter(|one| one.outcome == ResultKind::Failed);
+        self.shared.reports.lock().push(Report {
+            site: String::new(),
+            boot: String::new(),
+            sequence: 0,
+            time: now,
+            application: format!("{}/{}", app.namespace, app.name),
+            revision: new.str_at(&["status", "sync", "revision"]).into(),
+            digest: self.artifact.as_ref().map(|artifact| artifact.digest.clone()).unwrap_or_default(),
+            sync: new.str_at(&["status", "sync", "status"]).into(),
+            health: new.str_at(&["status", "health", "status"]).into(),
+            objects: state.objects.len(),
+            failed: failed.count(),
+            error: state.faults.first().map(|fault| fault.text.clone()).unwrap_or_default(),
+            clock: "system".into(),
+        });
+    }
+
+    /// Deletes what the application owns if it asks for that, then lets it go; `true`: done.
+    async fn delete(&mut self, app: &App, cascade: Option<&str>, object: &Value) -> bool {
+        let cluster = self.shared.cluster.clone();
+        if let Some(propagation) = cascade {
+            let before = self.inventory.clone();
+            let mut left = Vec::new();
+            let mut ids: Vec<_> =
+                self.inventory.objects.clone().into_iter().filter(|(_, owned)| !owned.keep).collect();
+            ids.sort_by_key(|(id, owned)| std::cmp::Reverse((owned.wave, crate::step::kind_order(&id.kind))));
+            for (id, owned) in ids {
+                let api_version = if id.group.is_empty() {
+                    owned.version.clone()
+                } else {
+                    format!("{}/{}", id.group, owned.version)
+                };
+                let looked = async {
+                    let kind = cluster.kind(&api_version, &id.kind).await?;
+                    cluster.get(&kind, &id.namespace, &id.name).await
+                };
+                let live = match looked.await {
+                    Ok(live) => live,
+                    Err(crate::cluster::Error::Kind { .. }) => None,
+                    Err(error) => {
+                        left.push(format!("{id}: {}", error.text()));
+                        continue;
+                    }
+                };
+                let ours = live.as_ref().is_some_and(|live| {
+                    let meta = Metadata::of(live);
+                    meta.uid == owned.uid
+                        && (self.front.marked_by)(&meta).as_deref() == Some(app.instance.as_str())
+                });
+                if !ours {
+                    self.inventory.objects.remove(&id);
+                    continue;
+                }
+                let deleting = live.is_some_and(|live| live.at(&["metadata", "deletionTimestamp"]).is_some());
+                if !deleting && let Err(text) = sync::delete(&cluster, &id, &owned, propagation).await {
+                    left.push(format!("{id}: {text}"));
+                    continue;
+                }
+                left.push(id.to_string());
+            }
+            self.save(&before);
+            if !left.is_empty() {
+                tracing::debug!(application = app.name, left = left.join(", "), "waiting for objects to go");
+                return false;
+            }
+        }
+        let finalizers = object.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
+        let ours = app.deletion.as_ref().map(|deletion| deletion.finalizers.as_slice()).unwrap_or_default();
+        let rest: Vec<Value> = finalizers
+            .iter()
+            .filter(|one| !ours.iter().any(|name| Some(name.as_str()) == one.as_str()))
+            .cloned()
+            .collect();
+        let mut patch = Value::object();
+        patch
+            .set(&["metadata", "finalizers"], if rest.is_empty() { Value::Null } else { Value::Array(rest) });
+        let written = async {
+            let kind = cluster.kind(self.front.api_version, self.front.kind).await?;
+            cluster.merge_patch(&kind, &self.key.0, &self.key.1, &patch).await
+        };
+        match written.await {
+            Ok(_) => true,
+            Err(error) => error.code() == Some(404),
+        }
+    }
+}
+
+fn fingerprint(artifact: &Artifact, plan: &Plan) -> String {
+    format!("{} {:?} {:?}", artifact.digest, plan.standing, plan.prune)
+}

@@ -1,0 +1,103 @@
+//! Credentials of repositories where Argo CD's users keep them: labelled Secrets and two ConfigMaps in its namespace.
+
+use api::Value;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::BoxFuture;
+
+use crate::app::App;
+use crate::cluster::{Cluster, Error};
+use crate::frontends::Settings;
+use crate::git::{Url, parse_url};
+use crate::source::Credentials;
+
+/// A `repository` Secret of just this address, else the `repo-creds` Secret with the longest prefix of it.
+pub(super) fn find<'a>(
+    cluster: &'a Cluster,
+    settings: &'a Settings,
+    app: &'a App,
+) -> BoxFuture<'a, Result<Credentials, String>> {
+    Box::pin(async move {
+        let url = &app.source.url;
+        let found = match parse_url(url) {
+            Ok(Url::Local(_)) | Err(_) => return Ok(Credentials::default()),
+            Ok(url) => url,
+        };
+        look(cluster, &settings.argocd_namespace, url, &found)
+            .await
+            .map_err(|error| format!("cannot read the credentials of {url}: {}", error.text()))
+    })
+}
+
+async fn look(cluster: &Cluster, namespace: &str, url: &str, parsed: &Url) -> Result<Credentials, Error> {
+    let secrets = cluster.kind("v1", "Secret").await?;
+    let maps = cluster.kind("v1", "ConfigMap").await?;
+    let label = "argocd.argoproj.io/secret-type";
+    let mut credentials = Credentials::default();
+    let repositories = cluster.list(&secrets, namespace, &format!("{label}=repository")).await?;
+    let exact = repositories.iter().find(|secret| normal(&field(secret, "url")) == normal(url));
+    if let Some(secret) = exact {
+        fill(&mut credentials, secret);
+    }
+    if exact.is_none_or(|_| !is_filled(&credentials)) {
+        let prefixes = cluster.list(&secrets, namespace, &format!("{label}=repo-creds")).await?;
+        let best = prefixes
+            .iter()
+            .filter(|secret| {
+                let prefix = field(secret, "url");
+                !prefix.is_empty() && normal(url).starts_with(&normal(&prefix))
+            })
+            .max_by_key(|secret| field(secret, "url").len());
+        if let Some(secret) = best {
+            fill(&mut credentials, secret);
+        }
+    }
+    match parsed {
+        Url::Ssh { .. } => {
+            let known = cluster.get(&maps, namespace, "argocd-ssh-known-hosts-cm").await?;
+            if let Some(known) = known {
+                credentials.known_hosts = known.str_at(&["data", "ssh_known_hosts"]).into();
+            }
+        }
+        Url::Http(address) => {
+            let host = address.split("://").nth(1).unwrap_or_default();
+            let host = host.split(['/', ':']).next().unwrap_or_default();
+            let certificates = cluster.get(&maps, namespace, "argocd-tls-certs-cm").await?;
+            if let Some(certificates) = certificates {
+                credentials.ca = certificates.str_at(&["data", host]).into();
+            }
+        }
+        Url::Local(_) => {}
+    }
+    Ok(credentials)
+}
+
+fn is_filled(credentials: &Credentials) -> bool {
+    !(credentials.password.is_empty()
+        && credentials.username.is_empty()
+        && credentials.ssh_key.is_empty()
+        && credentials.bearer.is_empty()
+        && credentials.client_certificate.is_empty())
+}
+
+fn fill(credentials: &mut Credentials, secret: &Value) {
+    let text = |key: &str| field(secret, key);
+    credentials.username = text("username");
+    credentials.password = text("password");
+    credentials.bearer = text("bearerToken");
+    credentials.ssh_key = text("sshPrivateKey");
+    credentials.client_certificate = text("tlsClientCertData");
+    credentials.client_key = text("tlsClientCertKey");
+    credentials.insecure = text("insecure") == "true" || text("insecureIgnoreHostKey") == "true";
+}
+
+fn field(secret: &Value, key: &str) -> String {
+    let bytes = STANDARD.decode(secret.str_at(&["data", key])).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default().trim_end_matches('\n').to_string()
+}
+
+/// As Argo CD compares addresses: without `.git` at the end and without regard to case.
+fn normal(url: &str) -> String {
+    let url = url.trim().trim_end_matches('/').to_ascii_lowercase();
+    url.strip_suffix(".git").map(Into::into).unwrap_or(url)
+}

@@ -1,0 +1,451 @@
+//! Git over https: gix' smart protocol on hyper and rustls. One connection is reused for all requests of a fetch.
+//!
+//! Credentials are sent with the first request: nothing is ever asked of a credential helper.
+
+use std::io::{BufRead, Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use gix_transport::Protocol;
+use gix_transport::client::blocking_io::http::{
+    GetResponse, Http, PostBodyDataKind, PostResponse, Transport,
+};
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::runtime::Runtime;
+
+use crate::source::Credentials;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const REDIRECTS: usize = 5;
+
+/// The transport of one repository.
+pub(super) fn transport(
+    url: &str,
+    credentials: &Credentials,
+    runtime: Arc<Runtime>,
+) -> Result<Transport<Https>, String> {
+    let address = gix::Url::try_from(url).map_err(|error| error.to_string())?;
+    let authorization = if !credentials.bearer.is_empty() {
+        Some(format!("Bearer {}", credentials.bearer))
+    } else if credentials.username.is_empty() && credentials.password.is_empty() {
+        None
+    } else {
+        // A token alone goes as a password; servers take any user with it.
+        let user = if credentials.username.is_empty() { "x-access-token" } else { &credentials.username };
+        Some(format!("Basic {}", STANDARD.encode(format!("{user}:{}", credentials.password))))
+    };
+    let tls = tls(credentials)?;
+    let http = Https {
+        client: Arc::new(Mutex::new(Client { runtime, tls: Arc::new(tls), authorization, open: None })),
+        redirected: None,
+    };
+    Ok(Transport::new_http(http, address, Protocol::V2, false))
+}
+
+fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    // What the box' owner trusts counts too.
+    if let Ok(all) = CertificateDer::pem_file_iter("/etc/ssl/certs/ca-certificates.crt") {
+        roots.add_parsable_certificates(all.flatten());
+    }
+    for certificate in CertificateDer::pem_slice_iter(credentials.ca.as_bytes()) {
+        let certificate =
+            certificate.map_err(|error| format!("the CA certificate cannot be read: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("the CA certificate cannot be used: {error}"))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = if credentials.insecure {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(insecure::Anyone(provider)))
+    } else {
+        builder.with_root_certificates(roots)
+    };
+    if credentials.client_certificate.is_empty() {
+        return Ok(builder.with_no_client_auth());
+    }
+    let chain = CertificateDer::pem_slice_iter(credentials.client_certificate.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("the client certificate cannot be read: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(credentials.client_key.as_bytes())
+        .map_err(|error| format!("the client key cannot be read: {error}"))?;
+    builder
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| format!("the client certificate cannot be used: {error}"))
+}
+
+mod insecure {
+    //! `insecure: "true"` in a repository's Secret: its owner gave up on knowing the server.
+
+    use std::sync::Arc;
+
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::crypto::CryptoProvider;
+    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+    use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+    #[derive(Debug)]
+    pub(super) struct Anyone(pub Arc<CryptoProvider>);
+
+    impl ServerCertVerifier for Anyone {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            rustls::crypto::verify_tls12_signature(
+                message,
+                cert,
+                signed,
+                &self.0.signature_verification_algorithms,
+            )
+        }
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            rustls::crypto::verify_tls13_signature(
+                message,
+                cert,
+                signed,
+                &self.0.signature_verification_algorithms,
+            )
+        }
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.signature_verification_algorithms.supported_schemes()
+        }
+    }
+}
+
+struct Client {
+    runtime: Arc<Runtime>,
+    tls: Arc<rustls::ClientConfig>,
+    authorization: Option<String>,
+    open: Option<(String, SendRequest<Full<Bytes>>)>,
+}
+
+impl Client {
+    fn send(
+        &mut self,
+        url: &str,
+        headers: &[String],
+        body: Option<Vec<u8>>,
+    ) -> std::io::Result<Response<Incoming>> {
+        let runtime = self.runtime.clone();
+        let sending = async {
+            tokio::time::timeout(PATIENCE, self.exchange(url, headers, body))
+                .await
+                .unwrap_or_else(|_| Err(std::io::Error::other("the server does not answer")))
+        };
+        runtime.block_on(sending)
+    }
+
+    async fn exchange(
+        &mut self,
+        url: &str,
+        headers: &[String],
+        body: Option<Vec<u8>>,
+    ) -> std::io::Result<Response<Incoming>> {
+        let uri: Uri = url.parse().map_err(std::io::Error::other)?;
+        let host = uri.host().ok_or_else(|| std::io::Error::other("the address has no host"))?;
+        let secure = uri.scheme_str() != Some("http");
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let origin = format!("{secure}{host}:{port}");
+        let mut request = Request::builder()
+            .method(if body.is_some() { "POST" } else { "GET" })
+            .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
+            .header("host", uri.authority().map_or(host, |authority| authority.as_str()));
+        for line in headers {
+            if let Some((name, value)) = line.split_once(':') {
+                request = request.header(name.trim(), value.trim());
+            }
+        }
+        // Never over plain http to another place than the owner named: the address itself chose it.
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let request =
+            request.body(Full::new(Bytes::from(body.unwrap_or_default()))).map_err(std::io::Error::other)?;
+        let reusable = self.open.take().filter(|(to, sender)| *to == origin && !sender.is_closed());
+        let mut open = None;
+        if let Some((_, mut sender)) = reusable
+            && sender.ready().await.is_ok()
+        {
+            open = Some(sender);
+        }
+        let mut sender = match open {
+            Some(sender) => sender,
+            None => connect(self.tls.clone(), host, port, secure).await?,
+        };
+        let response = sender.send_request(request).await.map_err(std::io::Error::other)?;
+        self.open = Some((origin, sender));
+        Ok(response)
+    }
+}
+
+async fn connect(
+    tls: Arc<rustls::ClientConfig>,
+    host: &str,
+    port: u16,
+    secure: bool,
+) -> std::io::Result<SendRequest<Full<Bytes>>> {
+    let unreachable = |error: std::io::Error| {
+        std::io::Error::new(error.kind(), format!("cannot connect to {host}:{port}: {error}"))
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = tokio::net::TcpStream::connect((bare, port)).await.map_err(unreachable)?;
+    if !secure {
+        return handshake(stream).await;
+    }
+    let name = ServerName::try_from(bare.to_string()).map_err(std::io::Error::other)?;
+    let stream = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await.map_err(|error| {
+        let text = format!("{host} cannot be trusted: {error}; if its CA is your own, put it into the ConfigMap argocd-tls-certs-cm");
+        std::io::Error::other(text)
+    })?;
+    handshake(stream).await
+}
+
+async fn handshake<S>(stream: S) -> std::io::Result<SendRequest<Full<Bytes>>>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+    let _detached = base::spawn("git https connection", async move {
+        // How it ends is told by the request that it carried.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// gix' seam for http.
+pub(super) struct Https {
+    client: Arc<Mutex<Client>>,
+    redirected: Option<String>,
+}
+
+/// A request whose body may still be written, and its response as far as it was read.
+struct Exchange {
+    client: Arc<Mutex<Client>>,
+    url: String,
+    headers: Vec<String>,
+    body: Option<Vec<u8>>,
+    response: Option<Response<Incoming>>,
+}
+
+impl Exchange {
+    fn start(&mut self) -> std::io::Result<&mut Response<Incoming>> {
+        if self.response.is_none() {
+            let mut client = self.client.lock().map_err(|_| std::io::Error::other("a request panicked"))?;
+            let response = client.send(&self.url, &self.headers, self.body.take())?;
+            self.response = Some(checked(response)?);
+        }
+        Ok(self.response.as_mut().expect("because it was just set"))
+    }
+
+    fn next(&mut self) -> std::io::Result<Bytes> {
+        self.start()?;
+        let runtime =
+            self.client.lock().map_err(|_| std::io::Error::other("a request panicked"))?.runtime.clone();
+        let body = self.response.as_mut().expect("because it was started").body_mut();
+        loop {
+            let frame = runtime.block_on(async { tokio::time::timeout(PATIENCE, body.frame()).await });
+            match frame.map_err(|_| std::io::Error::other("the server stopped sending"))? {
+                None => return Ok(Bytes::new()),
+                Some(frame) => match frame.map_err(std::io::Error::other)?.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Ok(data),
+                    Err(_) => {}
+                },
+            }
+        }
+    }
+}
+
+fn checked(response: Response<Incoming>) -> std::io::Result<Response<Incoming>> {
+    let text = match response.status().as_u16() {
+        200..=299 => return Ok(response),
+        // Not PermissionDenied, on which gix would ask a credential helper.
+        401 | 403 => {
+            "authentication required or refused: check user and password or token in the repository's Secret"
+        }
+        404 => "repository not found: check its address, and that the credentials may read it",
+        _ => "the server failed",
+    };
+    Err(std::io::Error::other(format!("{text} (HTTP {})", response.status())))
+}
+
+/// One side of an exchange: its headers as lines, its body, or what is posted.
+pub(super) struct Part {
+    exchange: Arc<Mutex<Exchange>>,
+    headers: bool,
+    buffer: Bytes,
+    done: bool,
+}
+
+impl Part {
+    fn new(exchange: &Arc<Mutex<Exchange>>, headers: bool) -> Part {
+        Part { exchange: exchange.clone(), headers, buffer: Bytes::new(), done: false }
+    }
+}
+
+impl BufRead for Part {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.buffer.is_empty() && !self.done {
+            let mut exchange =
+                self.exchange.lock().map_err(|_| std::io::Error::other("a request panicked"))?;
+            if self.headers {
+                let mut lines = Vec::new();
+                for (name, value) in exchange.start()?.headers() {
+                    lines.extend_from_slice(name.as_str().as_bytes());
+                    lines.extend_from_slice(b": ");
+                    lines.extend_from_slice(value.as_bytes());
+                    lines.push(b'\n');
+                }
+                self.buffer = lines.into();
+                self.done = true;
+            } else {
+                self.buffer = exchange.next()?;
+                self.done = self.buffer.is_empty();
+            }
+        }
+        Ok(&self.buffer)
+    }
+    fn consume(&mut self, count: usize) {
+        let _ = self.buffer.split_to(count.min(self.buffer.len()));
+    }
+}
+
+impl Read for Part {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let available = self.fill_buf()?;
+        let count = available.len().min(out.len());
+        out[..count].copy_from_slice(&available[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+pub(super) struct Posting(Arc<Mutex<Exchange>>);
+
+impl Write for Posting {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut exchange = self.0.lock().map_err(|_| std::io::Error::other("a request panicked"))?;
+        exchange.body.get_or_insert_default().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Https {
+    fn exchange(&self, url: &str, headers: impl IntoIterator<Item = impl AsRef<str>>) -> Exchange {
+        Exchange {
+            client: self.client.clone(),
+            url: url.into(),
+            headers: headers.into_iter().map(|line| line.as_ref().to_string()).collect(),
+            body: None,
+            response: None,
+        }
+    }
+
+    fn follow(&mut self, exchange: &mut Exchange, base: &str) -> Option<()> {
+        let tail = exchange.url.strip_prefix(base)?.to_string();
+        for _ in 0..REDIRECTS {
+            let response = exchange.client.lock().ok()?.send(&exchange.url, &exchange.headers, None).ok()?;
+            if !response.status().is_redirection() {
+                exchange.response = checked(response).ok();
+                return Some(());
+            }
+            let to = response.headers().get("location")?.to_str().ok()?;
+            // Only to the same request elsewhere, and never from https down to http.
+            let to =
+                if to.starts_with('/') { format!("{}{to}", origin(&exchange.url)?) } else { to.to_string() };
+            if exchange.url.starts_with("https://") && !to.starts_with("https://") {
+                return None;
+            }
+            let new = to.strip_suffix(&tail)?.to_string();
+            if origin(&to) != origin(&exchange.url) {
+                // Credentials are for the host that they were given for.
+                exchange.client.lock().ok()?.authorization = None;
+            }
+            self.redirected = Some(new);
+            exchange.url = to;
+        }
+        None
+    }
+}
+
+fn origin(url: &str) -> Option<&str> {
+    let start = url.find("://")? + 3;
+    Some(url[start..].find('/').map_or(url, |at| &url[..start + at]))
+}
+
+impl Http for Https {
+    type Headers = Part;
+    type ResponseBody = Part;
+    type PostBody = Posting;
+
+    fn get(
+        &mut self,
+        url: &str,
+        base_url: &str,
+        headers: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> gix::error::Result<GetResponse<Part, Part>> {
+        let mut exchange = self.exchange(url, headers);
+        // What could not be followed fails when it is read, with the server's answer.
+        let _ = self.follow(&mut exchange, base_url);
+        let exchange = Arc::new(Mutex::new(exchange));
+        Ok(GetResponse { headers: Part::new(&exchange, true), body: Part::new(&exchange, false) })
+    }
+
+    fn post(
+        &mut self,
+        url: &str,
+        base_url: &str,
+        headers: impl IntoIterator<Item = impl AsRef<str>>,
+        _: PostBodyDataKind,
+    ) -> gix::error::Result<PostResponse<Part, Part, Posting>> {
+        let mut exchange = self.exchange(url, headers);
+        if let Some((base, tail)) = self.redirected.as_ref().zip(url.strip_prefix(base_url)) {
+            exchange.url = format!("{base}{tail}");
+        }
+        exchange.body = Some(Vec::new());
+        let exchange = Arc::new(Mutex::new(exchange));
+        let (headers, body) = (Part::new(&exchange, true), Part::new(&exchange, false));
+        Ok(PostResponse { headers, body, post_body: Posting(exchange) })
+    }
+
+    fn configure(&mut self, _: &dyn std::any::Any) -> gix::error::Result {
+        Ok(())
+    }
+
+    fn redirected_base_url(&self) -> Option<String> {
+        self.redirected.clone()
+    }
+}

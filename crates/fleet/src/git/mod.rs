@@ -1,0 +1,251 @@
+//! Git without git (D14): a tip is fetched shallow over https or ssh into a bare repository of ours; a local repository
+//! is read where it is, as an object database. Runs in the child only, blocking.
+
+mod https;
+mod ssh;
+mod tree;
+mod url;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use gix::ObjectId;
+use gix::remote::Direction;
+use gix::remote::fetch::Shallow;
+
+pub use tree::CommitTree;
+pub use url::{Url, parse as parse_url};
+
+use crate::source::Request;
+
+/// Why a source cannot be had. Texts name the repository and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{url}: {text}")]
+    Url { url: String, text: String },
+    #[error("cannot open the repository {path}: {text}")]
+    Open { path: String, text: String },
+    #[error("cannot fetch {url}: {text}")]
+    Fetch { url: String, text: String },
+    #[error(
+        "unable to resolve '{revision}' to a commit SHA in {url}; branches, tags, full ref names, whole commit ids and HEAD can be used"
+    )]
+    Revision { url: String, revision: String },
+    #[error("the repository of {url} is damaged at {id}: {text}")]
+    Object { url: String, id: String, text: String },
+}
+
+/// A commit that is there.
+pub struct Commit {
+    pub revision: String,
+    pub author: String,
+    pub date: String,
+    pub message: String,
+    pub tree: CommitTree,
+}
+
+/// What a look at a source gave.
+pub enum Outcome {
+    /// It is still the commit that the caller knows.
+    Unchanged(String),
+    Commit(Box<Commit>),
+}
+
+/// Packs that pile up before the clone is made afresh: each fetch adds one.
+const PACKS: usize = 16;
+/// Where the fetched tip is kept.
+const TIP: &str = "refs/skiff/tip";
+
+/// Looks at the source and fetches what is new.
+pub fn obtain(request: &Request) -> Result<Outcome, Error> {
+    let address = &request.source.url;
+    match parse_url(address)? {
+        Url::Local(path) => {
+            let repo = open(&path)?;
+            let id = local_revision(&repo, &request.source.revision).ok_or_else(|| Error::Revision {
+                url: address.clone(),
+                revision: request.source.shown_revision().into(),
+            })?;
+            finish(repo, id, request)
+        }
+        remote => fetch(request, &remote),
+    }
+}
+
+fn open(path: &Path) -> Result<gix::Repository, Error> {
+    // Isolated: neither the user's nor the system's configuration, no environment, nothing that runs programs.
+    gix::open_opts(path, gix::open::Options::isolated().with(gix::sec::Trust::Full))
+        .map_err(|error| Error::Open { path: path.display().to_string(), text: chain(&error) })
+}
+
+fn chain(error: &dyn std::fmt::Display) -> String {
+    // gix' errors print their whole tree over several lines.
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(": ")
+}
+
+/// Argo CD's order: a branch or tag of that name, a full ref name, then a commit.
+fn local_revision(repo: &gix::Repository, revision: &str) -> Option<ObjectId> {
+    let names = match revision {
+        "" | "HEAD" => vec!["HEAD".to_string()],
+        name if name.starts_with("refs/") => vec![name.to_string()],
+        name => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")],
+    };
+    for name in names {
+        let found = repo.try_find_reference(name.as_str()).ok().flatten();
+        if let Some(id) = found.and_then(|mut found| found.peel_to_id().ok()) {
+            return Some(id.detach());
+        }
+    }
+    let id = ObjectId::from_hex(revision.as_bytes()).ok()?;
+    repo.find_commit(id).ok().map(|commit| commit.id)
+}
+
+fn finish(repo: gix::Repository, id: ObjectId, request: &Request) -> Result<Outcome, Error> {
+    let revision = id.to_string();
+    let damaged =
+        |text: String| Error::Object { url: request.source.url.clone(), id: revision.clone(), text };
+    if request.known.as_deref() == Some(&revision) {
+        return Ok(Outcome::Unchanged(revision));
+    }
+    let commit = repo.find_commit(id).map_err(|error| damaged(chain(&error)))?;
+    let author = commit.author().map_err(|error| damaged(chain(&error)))?;
+    let message = commit.message_raw_sloppy().to_string();
+    let (name, email, date) = (author.name.to_string(), author.email.to_string(), author.time.to_string());
+    let tree = commit.tree_id().map_err(|error| damaged(chain(&error)))?.detach();
+    drop(commit);
+    let seconds: i64 = date.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default();
+    let date = jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
+    Ok(Outcome::Commit(Box::new(Commit {
+        revision: revision.clone(),
+        author: format!("{name} <{email}>"),
+        date,
+        message: message.lines().next().unwrap_or_default().chars().take(200).collect(),
+        tree: CommitTree::new(repo, tree),
+    })))
+}
+
+fn fetch(request: &Request, url: &Url) -> Result<Outcome, Error> {
+    let fault = |text: String| Error::Fetch { url: request.source.url.clone(), text };
+    let home = &request.repository;
+    let packs = std::fs::read_dir(home.join("objects/pack")).map_or(0, |entries| entries.count() / 2);
+    let fresh = home.with_extension("fresh");
+    let _ = std::fs::remove_dir_all(&fresh);
+    // A clone that grew, or that is damaged, is replaced by a new one once that is complete.
+    let place = if packs > PACKS || (home.exists() && open(home).is_err()) { &fresh } else { home };
+    let repo = if place.exists() {
+        open(place)?
+    } else {
+        std::fs::create_dir_all(place).map_err(|error| fault(error.to_string()))?;
+        let created = gix::ThreadSafeRepository::init_opts(
+            place,
+            gix::create::Kind::Bare,
+            gix::create::Options::default(),
+            gix::open::Options::isolated(),
+        );
+        created.map_err(|error| fault(chain(&error)))?.to_thread_local()
+    };
+    let id = receive(repo, request, url)?;
+    let Some(id) = id else { return Ok(Outcome::Unchanged(request.known.clone().unwrap_or_default())) };
+    if place != home {
+        let old = home.with_extension("old");
+        let _ = std::fs::remove_dir_all(&old);
+        let moved = if home.exists() { std::fs::rename(home, &old) } else { Ok(()) };
+        moved.and_then(|()| std::fs::rename(&fresh, home)).map_err(|error| fault(error.to_string()))?;
+        let _ = std::fs::remove_dir_all(&old);
+    }
+    let mut unknown = request.clone();
+    unknown.known = None;
+    finish(open(home)?, id, &unknown)
+}
+
+/// Fetches the tip with depth one; `None`: it is the known one, and nothing was sent.
+fn receive(mut repo: gix::Repository, request: &Request, url: &Url) -> Result<Option<ObjectId>, Error> {
+    let fault = |text: String| Error::Fetch { url: request.source.url.clone(), text };
+    let revision = request.source.shown_revision();
+    let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_commit {
+        let id = ObjectId::from_hex(revision.as_bytes()).map_err(|error| fault(error.to_string()))?;
+        if request.known.as_deref() == Some(revision) {
+            return Ok(None);
+        }
+        if repo.find_commit(id).is_ok() {
+            return Ok(Some(id));
+        }
+    }
+    let specs = match revision {
+        _ if is_commit => vec![format!("{revision}:{TIP}")],
+        "HEAD" => vec![format!("+HEAD:{TIP}")],
+        name if name.starts_with("refs/") => vec![format!("+{name}:{TIP}")],
+        name => vec![format!("+refs/heads/{name}:{TIP}"), format!("+refs/tags/{name}:refs/skiff/tag")],
+    };
+    let _ = repo.committer_or_set_generic_fallback();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| fault(error.to_string()))?;
+    let runtime = Arc::new(runtime);
+    let transport: Box<dyn gix_transport::client::blocking_io::Transport> = match url {
+        Url::Http(address) => {
+            Box::new(https::transport(address, &request.credentials, runtime).map_err(fault)?)
+        }
+        Url::Ssh { user, host, port, path } => {
+            let target = ssh::Target { user, host, port: *port, path };
+            Box::new(
+                ssh::transport(target, &request.credentials, &request.repository, runtime).map_err(fault)?,
+            )
+        }
+        Url::Local(_) => return Err(fault("a local repository is not fetched".into())),
+    };
+    let remote = repo
+        .remote_at(shown(url).as_str())
+        .and_then(|remote| remote.with_refspecs(specs.iter().map(String::as_str), Direction::Fetch))
+        .map_err(|error| fault(chain(&error)))?;
+    let remote = remote.with_fetch_tags(gix::remote::fetch::Tags::None);
+    let prepared = remote
+        .to_connection_with_transport(transport)
+        .prepare_fetch(gix::progress::Discard, Default::default())
+        .map_err(|error| fault(chain(&error)))?;
+    let id = match is_commit {
+        true => ObjectId::from_hex(revision.as_bytes()).ok(),
+        false => remote_revision(prepared.ref_map(), revision),
+    };
+    let id =
+        id.ok_or_else(|| Error::Revision { url: request.source.url.clone(), revision: revision.into() })?;
+    if request.known.as_deref() == Some(id.to_string().as_str()) {
+        return Ok(None);
+    }
+    prepared
+        .with_shallow(Shallow::DepthAtRemote(std::num::NonZeroU32::MIN))
+        .receive(gix::progress::Discard, &AtomicBool::new(false))
+        .map_err(|error| fault(chain(&error)))?;
+    Ok(Some(id))
+}
+
+fn shown(url: &Url) -> String {
+    match url {
+        Url::Http(address) => address.clone(),
+        Url::Ssh { user, host, port, path } => {
+            format!("ssh://{user}@{host}:{port}{}{path}", if path.starts_with('/') { "" } else { "/" })
+        }
+        Url::Local(path) => path.display().to_string(),
+    }
+}
+
+fn remote_revision(map: &gix::remote::fetch::RefMap, revision: &str) -> Option<ObjectId> {
+    let names = match revision {
+        "HEAD" => vec!["HEAD".to_string()],
+        name if name.starts_with("refs/") => vec![name.to_string()],
+        name => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")],
+    };
+    names.iter().find_map(|wanted| {
+        map.remote_refs.iter().find_map(|one| {
+            let (name, id, peeled) = one.unpack();
+            // For an annotated tag the first id is the tag's, the second the commit's.
+            let id = peeled.or(id)?;
+            (name == wanted.as_str()).then(|| id.to_owned())
+        })
+    })
+}

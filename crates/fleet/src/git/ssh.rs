@@ -1,0 +1,134 @@
+//! Git over ssh: `git-upload-pack` on the other side, russh on ours. The host's key must be known.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gix_transport::Protocol;
+use gix_transport::client::git::{ConnectMode, blocking_io::Connection};
+use russh::client::{Config, Handle, Handler, Msg};
+use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::runtime::Runtime;
+
+use crate::source::Credentials;
+
+type Stream = russh::ChannelStream<Msg>;
+
+/// Where to connect.
+pub(super) struct Target<'a> {
+    pub user: &'a str,
+    pub host: &'a str,
+    pub port: u16,
+    pub path: &'a str,
+}
+
+/// A connection on which the remote side already runs.
+pub(super) fn transport(
+    target: Target<'_>,
+    credentials: &Credentials,
+    repository: &Path,
+    runtime: Arc<Runtime>,
+) -> Result<Connection<Reading, Writing>, String> {
+    let (handle, stream) = runtime.block_on(connect(&target, credentials, repository))?;
+    let (read, write) = tokio::io::split(stream);
+    Ok(Connection::new(
+        Reading { read, runtime: runtime.clone(), _session: handle },
+        Writing { write, runtime },
+        Protocol::V2,
+        target.path,
+        None::<(&str, Option<u16>)>,
+        ConnectMode::Process,
+        false,
+    ))
+}
+
+async fn connect(
+    target: &Target<'_>,
+    credentials: &Credentials,
+    repository: &Path,
+) -> Result<(Handle<Known>, Stream), String> {
+    let Target { user, host, port, path } = target;
+    if credentials.ssh_key.is_empty() {
+        return Err("no ssh key; give the repository's Secret a field sshPrivateKey".into());
+    }
+    let key = decode_secret_key(&credentials.ssh_key, None).map_err(|error| {
+        format!("the ssh key cannot be read ({error}); keys with a passphrase are not supported")
+    })?;
+    let file = repository.with_extension("known_hosts");
+    std::fs::write(&file, &credentials.known_hosts).map_err(|error| error.to_string())?;
+    let known = Known { host: host.to_string(), port: *port, file, insecure: credentials.insecure };
+    let config = Config { inactivity_timeout: Some(Duration::from_secs(60)), ..Config::default() };
+    let connecting = russh::client::connect(Arc::new(config), (*host, *port), known);
+    let mut session = tokio::time::timeout(Duration::from_secs(30), connecting)
+        .await
+        .map_err(|_| format!("{host}:{port} does not answer"))?
+        .map_err(|error| match error {
+            russh::Error::UnknownKey => format!(
+                "the key of {host}:{port} is not among the known hosts; add its line to the ConfigMap argocd-ssh-known-hosts-cm"
+            ),
+            other => format!("cannot connect to {host}:{port}: {other}"),
+        })?;
+    let hash = session.best_supported_rsa_hash().await.ok().flatten().flatten();
+    let accepted = session
+        .authenticate_publickey(*user, PrivateKeyWithHashAlg::new(Arc::new(key), hash))
+        .await
+        .map_err(|error| format!("authentication: {error}"))?;
+    if !accepted.success() {
+        return Err(format!(
+            "{host} refused the ssh key of user {user}; add its public half to the repository's deploy keys"
+        ));
+    }
+    let channel = session.channel_open_session().await.map_err(|error| error.to_string())?;
+    // A server that does not accept the variable speaks the older protocol; both are understood.
+    let _ = channel.set_env(false, "GIT_PROTOCOL", "version=2").await;
+    let quoted = path.replace('\'', r"'\''");
+    let command = format!("git-upload-pack '{quoted}'");
+    channel.exec(true, command).await.map_err(|error| error.to_string())?;
+    Ok((session, channel.into_stream()))
+}
+
+/// Checks the host's key against known_hosts lines.
+pub(super) struct Known {
+    host: String,
+    port: u16,
+    file: std::path::PathBuf,
+    insecure: bool,
+}
+
+impl Handler for Known {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, server: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        let PublicKeyOrCertificate::PublicKey { key, .. } = server else { return Ok(self.insecure) };
+        let known = russh::keys::check_known_hosts_path(&self.host, self.port, key, &self.file);
+        Ok(self.insecure || known.unwrap_or(false))
+    }
+}
+
+pub(super) struct Reading {
+    read: ReadHalf<Stream>,
+    runtime: Arc<Runtime>,
+    _session: Handle<Known>,
+}
+
+impl Read for Reading {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.runtime.block_on(self.read.read(buffer))
+    }
+}
+
+pub(super) struct Writing {
+    write: WriteHalf<Stream>,
+    runtime: Arc<Runtime>,
+}
+
+impl Write for Writing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.runtime.block_on(self.write.write(bytes))
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.runtime.block_on(self.write.flush())
+    }
+}

@@ -1,0 +1,62 @@
+//! A commit's tree as a [`render::tree::Reader`]: blobs are read when they are asked for, nothing is checked out.
+
+use gix::ObjectId;
+use gix::objs::tree::EntryKind;
+use render::tree::{Entry, Reader};
+
+/// See the module.
+pub struct CommitTree {
+    repo: gix::Repository,
+    root: ObjectId,
+}
+
+impl CommitTree {
+    pub(super) fn new(mut repo: gix::Repository, root: ObjectId) -> CommitTree {
+        repo.object_cache_size_if_unset(2 << 20);
+        CommitTree { repo, root }
+    }
+
+    fn find(&self, path: &str) -> std::io::Result<Option<(EntryKind, ObjectId)>> {
+        if path.is_empty() {
+            return Ok(Some((EntryKind::Tree, self.root)));
+        }
+        let tree = self.repo.find_tree(self.root).map_err(fault)?;
+        let entry = tree.lookup_entry_by_path(path).map_err(fault)?;
+        Ok(entry.map(|entry| (entry.mode().kind(), entry.object_id())))
+    }
+}
+
+fn fault(error: impl std::fmt::Display) -> std::io::Error {
+    std::io::Error::other(error.to_string())
+}
+
+impl Reader for CommitTree {
+    fn entry(&self, path: &str) -> std::io::Result<Option<Entry>> {
+        let Some((kind, id)) = self.find(path)? else { return Ok(None) };
+        Ok(match kind {
+            EntryKind::Tree => Some(Entry::Directory),
+            EntryKind::Blob | EntryKind::BlobExecutable => {
+                Some(Entry::File { size: self.repo.find_header(id).map_err(fault)?.size() })
+            }
+            EntryKind::Link => Some(Entry::Link(String::from_utf8_lossy(&self.read(path)?).into_owned())),
+            // A submodule is a directory whose files are elsewhere.
+            EntryKind::Commit => None,
+        })
+    }
+
+    fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        let (_, id) = self.find(path)?.ok_or(std::io::ErrorKind::NotFound)?;
+        Ok(self.repo.find_blob(id).map_err(fault)?.take_data())
+    }
+
+    fn list(&self, path: &str) -> std::io::Result<Vec<String>> {
+        let (_, id) = self.find(path)?.ok_or(std::io::ErrorKind::NotFound)?;
+        let tree = self.repo.find_tree(id).map_err(fault)?;
+        let mut names = Vec::new();
+        for entry in tree.iter() {
+            names.push(entry.map_err(fault)?.filename().to_string());
+        }
+        names.sort();
+        Ok(names)
+    }
+}

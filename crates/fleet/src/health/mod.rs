@@ -1,0 +1,51 @@
+//! Health of an object: one function, a rule table for each school. Argo CD's is here; kstatus comes with Flux.
+
+mod argocd;
+
+use api::Value;
+use serde::{Deserialize, Serialize};
+
+/// Ordered from best to worst, as an application's health is the worst of its objects'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Status {
+    Healthy,
+    Suspended,
+    Progressing,
+    Missing,
+    Degraded,
+    Unknown,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, out)
+    }
+}
+
+/// A status and what it is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    pub status: Status,
+    pub message: String,
+}
+
+/// Whose rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    ArgoCd,
+}
+
+/// The health of a live object; `None`: its kind has no health.
+pub fn of(rules: Rules, live: &Value) -> Option<Health> {
+    let table = match rules {
+        Rules::ArgoCd => argocd::RULES,
+    };
+    if live.at(&["metadata", "deletionTimestamp"]).is_some() {
+        return Some(Health { status: Status::Progressing, message: "Pending deletion".into() });
+    }
+    let api_version = live.str_at(&["apiVersion"]);
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let kind = live.str_at(&["kind"]);
+    let rule = table.iter().find(|rule| rule.0 == group && rule.1 == kind)?;
+    Some((rule.2)(live))
+}

@@ -1,0 +1,84 @@
+//! What an application owns (D13): the objects that it applied, on disk and in its status. Prune deletes nothing else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// An object, without its version: the same object under another version is the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Id {
+    pub group: String,
+    pub kind: String,
+    /// Empty for cluster-scoped objects.
+    pub namespace: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for Id {
+    /// `Deployment.apps shop/web`.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Id { group, kind, namespace, name } = self;
+        let dot = if group.is_empty() { "" } else { "." };
+        let slash = if namespace.is_empty() { "" } else { "/" };
+        write!(out, "{kind}{dot}{group} {namespace}{slash}{name}")
+    }
+}
+
+/// What was applied of one object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Owned {
+    pub version: String,
+    pub uid: String,
+    /// Of the manifest that was applied.
+    pub hash: String,
+    /// Of our entry in managedFields right after: when it changes, somebody took a field.
+    pub fields: String,
+    /// Deleted only by hand (`Prune=false`).
+    pub keep: bool,
+    pub wave: i32,
+}
+
+/// All objects of one application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    pub objects: BTreeMap<Id, Owned>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    #[serde(flatten)]
+    id: Id,
+    #[serde(flatten)]
+    owned: Owned,
+}
+
+/// The inventory's file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the inventory {path}")]
+pub struct Error {
+    pub path: PathBuf,
+    pub source: std::io::Error,
+}
+
+impl Inventory {
+    fn file(directory: &Path) -> PathBuf {
+        directory.join("inventory.json")
+    }
+
+    /// `None`: there is none, or it is unreadable; it is then rebuilt from marks.
+    pub fn load(directory: &Path) -> Option<Inventory> {
+        let bytes = std::fs::read(Inventory::file(directory)).ok()?;
+        let rows: Vec<Row> = serde_json::from_slice(&bytes).ok()?;
+        Some(Inventory { objects: rows.into_iter().map(|row| (row.id, row.owned)).collect() })
+    }
+
+    pub fn save(&self, directory: &Path) -> Result<(), Error> {
+        let rows: Vec<Row> =
+            self.objects.iter().map(|(id, owned)| Row { id: id.clone(), owned: owned.clone() }).collect();
+        let path = Inventory::file(directory);
+        let bytes = serde_json::to_vec(&rows).expect("because an inventory is plain data");
+        crate::files::replace(&path, &bytes).map_err(|source| Error { path, source })
+    }
+}

@@ -1,0 +1,84 @@
+//! Steps: what is done in which order. Front ends compile their annotations into (phase, wave); kinds do the rest.
+
+use serde::{Deserialize, Serialize};
+
+/// Before, during and after the sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Phase {
+    Before,
+    #[default]
+    Sync,
+    After,
+}
+
+/// Where an object stands in the order, and what else its annotations ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub phase: Phase,
+    pub wave: i32,
+    /// Run at each sync and not part of the inventory.
+    pub hook: Option<Hook>,
+    /// Rendered, and never applied.
+    pub skip: bool,
+    /// Stays when Git no longer has it.
+    pub keep: bool,
+    pub replace: bool,
+    pub no_validation: bool,
+    /// A kind that is not known is no failure.
+    pub skip_unknown_kind: bool,
+}
+
+/// When a hook's object is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hook {
+    pub before_creation: bool,
+    pub on_success: bool,
+    pub on_failure: bool,
+}
+
+/// What objects of these kinds need to exist first; all other kinds follow, sorted by name. Argo CD's order.
+const KINDS: [&str; 34] = [
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodSecurityPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "SecretList",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleList",
+    "ClusterRoleBinding",
+    "ClusterRoleBindingList",
+    "Role",
+    "RoleList",
+    "RoleBinding",
+    "RoleBindingList",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+];
+
+/// The place of a kind in the order. Custom resources come last: their definitions must be there.
+pub fn kind_order(kind: &str) -> usize {
+    match KINDS.iter().position(|known| *known == kind) {
+        Some(at) => at,
+        None if kind == "APIService" => KINDS.len(),
+        None => KINDS.len() + 1,
+    }
+}
