@@ -24,6 +24,9 @@ pub struct Writer {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The server answered, and said no.
+    #[error("cannot {verb} {target}: {}", .status.message)]
+    Refused { verb: &'static str, target: String, status: Box<kube::core::Status> },
     #[error("cannot {verb} {target}")]
     Request { verb: &'static str, target: String, source: Box<kube::Error> },
     #[error("cannot {verb} {target}: the request cannot be built")]
@@ -162,12 +165,14 @@ impl Writer {
     }
 
     /// Brings `status` from `old` to `new` if they differ, unless the object changed meanwhile. Gives whether anything
-    /// was written.
+    /// was written; an object that is gone has no status to write.
     pub async fn status<T: Serialize>(&self, object: &Arc<Object>, old: &T, new: &T) -> Result<bool, Error> {
         let encode = |source| Error::Encode { verb: "update", target: object.key.to_string(), source };
         let Some(status) = crate::diff::typed(old, new).map_err(encode)? else { return Ok(false) };
-        self.update(object, "status", &json!({ "status": status })).await?;
-        Ok(true)
+        match self.update(object, "status", &json!({ "status": status })).await {
+            Err(error) if error.is_not_found() => Ok(false),
+            written => written.map(|_| true),
+        }
     }
 
     /// Replaces a subresource: `finalize` of a namespace.
@@ -248,6 +253,7 @@ impl Writer {
         };
         let answer: Answer = match self.client.request(request).await {
             Ok(answer) => answer,
+            Err(kube::Error::Api(status)) => return Err(Error::Refused { verb, target, status }),
             Err(source) => return Err(Error::Request { verb, target, source: Box::new(source) }),
         };
         if let Some(resource) = settle {
@@ -300,26 +306,23 @@ impl Delete<'_> {
 }
 
 impl Error {
-    fn status(&self) -> Option<&kube::core::Status> {
+    fn refusal(&self) -> Option<&kube::core::Status> {
         match self {
-            Error::Request { source, .. } => match &**source {
-                kube::Error::Api(status) => Some(status),
-                _ => None,
-            },
+            Error::Refused { status, .. } => Some(status),
             _ => None,
         }
     }
     /// The HTTP code of the server's refusal.
     pub fn code(&self) -> Option<u16> {
-        self.status().map(|status| status.code)
+        self.refusal().map(|status| status.code)
     }
     /// The `reason` of the server's refusal: `AlreadyExists`, `Conflict`, …
     pub fn reason(&self) -> &str {
-        self.status().map_or("", |status| &status.reason)
+        self.refusal().map_or("", |status| &status.reason)
     }
     /// The server's own words, or ours.
     pub fn message(&self) -> String {
-        self.status().map_or_else(|| base::chain(self).to_string(), |status| status.message.clone())
+        self.refusal().map_or_else(|| base::chain(self).to_string(), |status| status.message.clone())
     }
     pub fn is_not_found(&self) -> bool {
         self.code() == Some(404)
