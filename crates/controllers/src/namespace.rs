@@ -138,9 +138,10 @@ impl Namespaces {
         let mut finalizers = namespace.spec.and_then(|spec| spec.finalizers).unwrap_or_default();
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         let change = serde_json::json!({ "spec": { "finalizers": finalizers } });
-        let written = self.context.writer.update(&object, "finalize", &change).await;
-        client::writer::gone_is_fine(written)?;
-        Ok(Action::Done)
+        match self.context.writer.update(&object, "finalize", &change).await {
+            Err(error) if self.namespaces.get_key(key).is_some() => Err(error.into()),
+            _ => Ok(Action::Done),
+        }
     }
 }
 

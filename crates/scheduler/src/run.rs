@@ -76,7 +76,7 @@ struct Hands {
 /// How a binding ended.
 enum Landed {
     Bound,
-    Failed(Arc<Pod>),
+    Failed(Arc<Pod>, String),
     /// Nothing to do with the queue.
     Told,
 }
@@ -220,11 +220,18 @@ impl Scheduler {
     fn landed(&mut self, landed: Landed) {
         match landed {
             Landed::Bound | Landed::Told => {}
-            Landed::Failed(pod) => {
+            Landed::Failed(pod, message) => {
                 // Unless the cache says meanwhile that it is bound after all.
                 let still = self.pods.get_key(&pod.key).filter(|object| object.uid.0.as_str() == pod.uid);
                 let waits = still.as_ref().and_then(Pod::read).is_some_and(|pod| pod.waits(&self.name));
+                // A pod that is gone, or was bound by another, is no failure to tell anyone.
                 if waits {
+                    let (hands, told) = (self.hands.clone(), pod.clone());
+                    let telling = async move {
+                        hands.tell(&told, "SchedulerError", &message, None).await;
+                        Landed::Told
+                    };
+                    self.flights.push(telling.boxed());
                     self.cluster.remove_pod(&pod.key);
                     self.queue.retry(&pod.key);
                     self.queue.happened(crate::cluster::Happened::PodGone);
@@ -259,14 +266,7 @@ impl Hands {
                 self.recorder.record(&regarding(&pod), Severity::Normal, "Scheduled", "Binding", text);
                 Landed::Bound
             }
-            Err(error) => {
-                // A pod that is gone, or was bound by another, is no failure to tell anyone.
-                if !error.is_not_found() && error.code() != Some(409) {
-                    let text = format!("binding rejected: {}", error.message());
-                    self.tell(&pod, "SchedulerError", &text, None).await;
-                }
-                Landed::Failed(pod)
-            }
+            Err(error) => Landed::Failed(pod, format!("binding rejected: {}", error.message())),
         }
     }
 
