@@ -30,7 +30,7 @@ pub struct Cluster {
 }
 
 /// A cluster without nodes.
-struct NoNodes;
+pub struct NoNodes;
 
 #[async_trait::async_trait]
 impl NodeDialer for NoNodes {
@@ -158,11 +158,47 @@ impl Cluster {
         Answer { code: parts.status, headers: parts.headers, bytes }
     }
 
+    /// Opens a watch as an administrator.
+    pub async fn watch(&self, path: &str) -> Watch {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = path.parse().expect("because the test gives a path");
+        let service = self.server.service(Identity::new("admin", &["system:masters"]));
+        let response = service.oneshot(request).await.unwrap_or_else(|never| match never {});
+        Watch { body: response.into_body(), rest: Vec::new() }
+    }
+
     /// Stops the server and closes the store.
     pub async fn stop(&self) {
         self.server.stop().await;
         self.tasks.stop().await;
         self.store.close().await;
+    }
+}
+
+/// The events of a watch, in order.
+pub struct Watch {
+    body: apiserver::http::Body,
+    rest: Vec<u8>,
+}
+
+impl Watch {
+    /// The next event, `{"type":…,"object":…}`; `None` at the end. Waits for it.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).expect("because an event is JSON"));
+            }
+            let frame = self.body.frame().await?.expect("because the stream is whole");
+            self.rest.extend_from_slice(frame.data_ref().expect("because a watch has no trailers"));
+        }
+    }
+
+    /// Type and name of the next event.
+    pub async fn next_name(&mut self) -> (String, String) {
+        let event = self.next().await.expect("because the watch goes on");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        (text(&event["type"]), text(&event["object"]["metadata"]["name"]))
     }
 }
 

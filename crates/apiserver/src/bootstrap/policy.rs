@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use api::Value;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::authz::rbac::{GROUP, Rule};
 use crate::engine::update::Part;
@@ -20,24 +21,30 @@ struct Item {
     value: Value,
 }
 
+/// Writes in flight at once: the store commits them together.
+const TOGETHER: usize = 64;
+
 pub(super) async fn reconcile(inner: &Arc<Inner>) -> Result<()> {
-    for item in items() {
-        let place = (GROUP, "v1", item.plural, item.namespace, item.name);
-        let there = inner.ensure(place, item.value.clone()).await?.value();
-        if there.at(&["metadata", "annotations", AUTOUPDATE]).and_then(Value::as_str) == Some("false") {
-            continue;
-        }
-        let list = if item.plural.ends_with("roles") { "rules" } else { "subjects" };
-        if added(&there, &item.value, list).is_some() {
-            let make = |old: &Value| {
-                let mut new = old.clone();
-                if let Some(all) = added(old, &item.value, list) {
-                    new.set(&[list], all);
-                }
-                Ok(new)
-            };
-            inner.change(place, Part::Main, &make).await?;
-        }
+    let all = stream::iter(items()).map(|item| one(inner.clone(), item)).buffer_unordered(TOGETHER);
+    all.try_collect::<Vec<()>>().await.map(drop)
+}
+
+async fn one(inner: Arc<Inner>, item: Item) -> Result<()> {
+    let place = (GROUP, "v1", item.plural, item.namespace, item.name);
+    let there = inner.ensure(place, item.value.clone()).await?.value();
+    if there.at(&["metadata", "annotations", AUTOUPDATE]).and_then(Value::as_str) == Some("false") {
+        return Ok(());
+    }
+    let list = if item.plural.ends_with("roles") { "rules" } else { "subjects" };
+    if added(&there, &item.value, list).is_some() {
+        let make = |old: &Value| {
+            let mut new = old.clone();
+            if let Some(all) = added(old, &item.value, list) {
+                new.set(&[list], all);
+            }
+            Ok(new)
+        };
+        inner.change(place, Part::Main, &make).await?;
     }
     Ok(())
 }
