@@ -7,6 +7,7 @@ mod address;
 mod api;
 mod control;
 mod dialer;
+mod dns;
 mod kubeconfig;
 mod node;
 
@@ -175,6 +176,7 @@ async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>) -> Res
     kubeconfig::write(&host.config, &host.paths, &pki, &host.clock)?;
     host.roles.up("api");
     control::start(host, &server, &pki);
+    dns::service(host, &server);
     match machine? {
         Some(machine) => node::start(host, &server, machine, &dialer).await?,
         None => host.roles.set("kubelet", State::Disabled, "--disable-agent", ""),

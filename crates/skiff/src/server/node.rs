@@ -50,7 +50,7 @@ impl Machine {
             pod_cidr,
             cluster_cidr,
             service_cidr: Some(v4(config.service_cidr)?),
-            addresses: v4_address(config.cluster_dns).into_iter().collect(),
+            addresses: dns_address(host),
             mtu: 1500,
             state,
             run,
@@ -134,7 +134,14 @@ pub async fn start(
             tracing::error!(error = %base::chain(&error), "archives in the images folder are not noticed any more");
         }
     });
-    proxy(host, &caches)
+    proxy(host, &caches)?;
+    super::dns::start(host, &caches)
+}
+
+/// The cluster DNS IP, if this node answers there.
+fn dns_address(host: &Host) -> Vec<Ipv4Addr> {
+    let address = super::dns::enabled(host).then_some(host.config.cluster_dns);
+    address.and_then(v4_address).into_iter().collect()
 }
 
 fn proxy(host: &Host, caches: &client::Caches) -> Result<()> {
@@ -146,7 +153,7 @@ fn proxy(host: &Host, caches: &client::Caches) -> Result<()> {
         node_name: host.config.node_name.clone(),
         cluster_cidr: v4(host.config.cluster_cidr)?,
         service_cidr: Some(v4(host.config.service_cidr)?),
-        local_addresses: v4_address(host.config.cluster_dns).into_iter().collect(),
+        local_addresses: dns_address(host),
         table: "skiff-proxy".into(),
     };
     proxy::run(config, caches, &host.tasks).context("cannot make the rules of Services")?;
