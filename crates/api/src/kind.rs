@@ -212,7 +212,7 @@ pub trait Rules: Send + Sync {
     }
 }
 
-/// A kind without rules of its own yet: facts, and upstream's generic strategy.
+/// A kind without validation of its own yet: facts, upstream's generic strategy, and what defaults and cells its file has.
 pub struct FactsOnly {
     pub status: bool,
     pub generation: bool,
@@ -220,6 +220,10 @@ pub struct FactsOnly {
     pub unconditional_update: bool,
     /// An update of `status` leaves metadata alone (upstream's ResetObjectMetaForStatus).
     pub status_keeps_metadata: bool,
+    /// [`Rules::default`].
+    pub defaults: fn(&str, &mut Value),
+    /// [`Rules::cells`].
+    pub row: Option<fn(&Value, i64) -> Vec<Value>>,
 }
 
 impl FactsOnly {
@@ -231,6 +235,8 @@ impl FactsOnly {
             create_on_update: false,
             unconditional_update: true,
             status_keeps_metadata: false,
+            defaults: |_, _| {},
+            row: None,
         }
     }
 }
@@ -242,6 +248,12 @@ impl Default for FactsOnly {
 }
 
 impl Rules for FactsOnly {
+    fn default(&self, version: &str, value: &mut Value) {
+        (self.defaults)(version, value);
+    }
+    fn cells(&self, value: &Value, now: i64) -> Option<Vec<Value>> {
+        self.row.map(|row| row(value, now))
+    }
     fn has_status(&self) -> bool {
         self.status
     }

@@ -9,6 +9,7 @@ use crate::{Kind, Map, Value};
 pub mod cells;
 pub mod duration;
 pub mod jsonpath;
+pub mod volume;
 
 /// The columns of a Table of `version`.
 pub fn columns(kind: &Kind, version: &str) -> Vec<Column> {

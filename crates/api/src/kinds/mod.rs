@@ -135,4 +135,37 @@ mod tests {
         assert!(!events.is_storage("v1"));
         assert!(!kinds.resource("", "bindings").unwrap().is_stored());
     }
+
+    /// Defaults, strategies, validation and cells of every kind take whatever a client may send.
+    #[test]
+    fn rules_take_anything() {
+        let key = "core/pods/default/a".parse().unwrap();
+        let context = crate::kind::Context { key: &key, now: "2026-01-01T00:00:00Z", user: "me" };
+        let odd = r#"{"metadata":{"name":"a","labels":{"a":"b"}},"spec":{"containers":[{"ports":[{}],"env":[{}]}],"ports":[{}],
+            "template":{"spec":{"volumes":[{}],"containers":[{"livenessProbe":{}}]}}},"status":{"conditions":[{}]}}"#;
+        for text in ["{}", r#"{"metadata":{"name":"a"},"spec":{},"status":{}}"#, odd] {
+            for kind in builtin().iter() {
+                for version in &kind.versions {
+                    let mut value: crate::Value = serde_json::from_str(text).unwrap();
+                    kind.rules.default(&version.name, &mut value);
+                    kind.rules.to_storage(&version.name, &mut value);
+                    let mut errors = Vec::new();
+                    let old = value.clone();
+                    kind.rules.prepare_create(&context, &mut value);
+                    kind.rules.validate_create(&context, &value, &mut errors);
+                    kind.rules.prepare_update(&context, &mut value, &old);
+                    kind.rules.validate_update(&context, &value, &old, &mut errors);
+                    for part in ["status", "finalize", "ephemeralcontainers", "resize"] {
+                        let mut value = value.clone();
+                        kind.rules.prepare_subresource(part, &context, &mut value, &old);
+                        kind.rules.validate_subresource(part, &context, &value, &old, &mut errors);
+                    }
+                    kind.rules.warnings(&value, None);
+                    if let Some(cells) = kind.rules.cells(&value, 0) {
+                        assert_eq!(cells.len(), version.columns.len(), "{}", kind.resource);
+                    }
+                }
+            }
+        }
+    }
 }
