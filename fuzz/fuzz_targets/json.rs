@@ -1,0 +1,21 @@
+#![no_main]
+//! JSON bodies: parsed, normalised as a Pod, written, and made an object of.
+
+use api::{Object, Revision, decode, json, schema};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let kinds = api::kinds::builtin();
+    let kind = kinds.resource("", "pods").expect("because pods are built in");
+    let key = "core/pods/d/a".parse().expect("because it is a key");
+    if let Ok(object) = Object::from_stored(kind, bytes, key, Revision(7)) {
+        let _ = object.without_managed_fields().concat();
+    }
+    let _ = json::duplicates(bytes);
+    if let Ok(mut value) = json::parse(bytes) {
+        let text = json::to_vec(&value);
+        assert_eq!(json::to_vec(&json::parse(&text).expect("because it was written")), text);
+        let of = schema::of_kind("", "v1", "Pod").expect("because Pod has a type");
+        let _ = decode::normalize(of, &mut value);
+    }
+});
