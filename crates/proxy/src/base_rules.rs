@@ -19,6 +19,16 @@ pub(crate) const CLUSTER_IPS: &str = "cluster-ips";
 pub(crate) const FIREWALL: &str = "firewall-ips";
 pub(crate) const REJECT: &str = "reject-all";
 
+/// Up to this many endpoints, a Service needs no chain of its own.
+pub(crate) const PICKED: usize = 16;
+
+/// The chain that picks one of `count` endpoints in `map`, by the address and port that the packet goes to.
+pub(crate) fn pick(map: &str, count: usize) -> Chain {
+    let fields = vec![Select::Destination, Select::Protocol, Select::DestinationPort];
+    let rule = vec![Statement::BalanceBy(fields, count, map.to_owned())];
+    Chain::new(format!("{map}-{count}"), vec![rule])
+}
+
 /// The base of the table.
 pub fn base(cluster: Ipv4Net, services: Option<Ipv4Net>) -> Fragment {
     use Statement as S;
@@ -45,6 +55,8 @@ pub fn base(cluster: Ipv4Net, services: Option<Ipv4Net>) -> Fragment {
     };
     let unserved_port = vec![S::DestinationLocal, S::Follow(port(), NO_ENDPOINT_PORTS.into())];
     let guarded = || vec![vec![S::Follow(address(), FIREWALL.into())]];
+    let picks = [ENDPOINTS, LOCAL_ENDPOINTS].into_iter();
+    let picks = picks.flat_map(|map| (1..=PICKED).map(move |count| pick(map, count)));
     Fragment {
         sets: vec![
             verdicts(SERVICES, full()),
@@ -56,35 +68,37 @@ pub fn base(cluster: Ipv4Net, services: Option<Ipv4Net>) -> Fragment {
             endpoints(LOCAL_ENDPOINTS),
             Set { name: CLUSTER_IPS.into(), key: vec![Type::Address], kind: SetKind::Members },
         ],
-        chains: vec![
-            Chain::new(REJECT, vec![vec![S::Reject]]),
-            Chain::new(
-                "services",
-                vec![
+        chains: picks
+            .chain([
+                Chain::new(REJECT, vec![vec![S::Reject]]),
+                Chain::new(
+                    "services",
                     vec![
-                        S::SourceNotIn(cluster),
-                        S::InSet(vec![Select::Destination], CLUSTER_IPS.into()),
-                        S::Mark,
+                        vec![
+                            S::SourceNotIn(cluster),
+                            S::InSet(vec![Select::Destination], CLUSTER_IPS.into()),
+                            S::Mark,
+                        ],
+                        vec![S::Follow(address(), SERVICES.into())],
+                        vec![S::DestinationLocal, S::Follow(port(), NODE_PORTS.into())],
                     ],
-                    vec![S::Follow(address(), SERVICES.into())],
-                    vec![S::DestinationLocal, S::Follow(port(), NODE_PORTS.into())],
-                ],
-            ),
-            Chain::base("guard-in", "filter", HookPoint::Prerouting, -110, guarded()),
-            Chain::base("guard-out", "filter", HookPoint::Output, -110, guarded()),
-            Chain::base("translate-in", "nat", HookPoint::Prerouting, -100, vec![jump("services")]),
-            Chain::base("translate-out", "nat", HookPoint::Output, -100, vec![jump("services")]),
-            Chain::base(
-                "masquerading",
-                "nat",
-                HookPoint::Postrouting,
-                100,
-                vec![vec![S::Marked, S::Unmark, S::Masquerade]],
-            ),
-            Chain::base("check-in", "filter", HookPoint::Input, 0, with(unserved(), &[unserved_port])),
-            Chain::base("check-through", "filter", HookPoint::Forward, 0, with(unserved(), &stray)),
-            Chain::base("check-out", "filter", HookPoint::Output, 0, with(unserved(), &stray)),
-        ],
+                ),
+                Chain::base("guard-in", "filter", HookPoint::Prerouting, -110, guarded()),
+                Chain::base("guard-out", "filter", HookPoint::Output, -110, guarded()),
+                Chain::base("translate-in", "nat", HookPoint::Prerouting, -100, vec![jump("services")]),
+                Chain::base("translate-out", "nat", HookPoint::Output, -100, vec![jump("services")]),
+                Chain::base(
+                    "masquerading",
+                    "nat",
+                    HookPoint::Postrouting,
+                    100,
+                    vec![vec![S::Marked, S::Unmark, S::Masquerade]],
+                ),
+                Chain::base("check-in", "filter", HookPoint::Input, 0, with(unserved(), &[unserved_port])),
+                Chain::base("check-through", "filter", HookPoint::Forward, 0, with(unserved(), &stray)),
+                Chain::base("check-out", "filter", HookPoint::Output, 0, with(unserved(), &stray)),
+            ])
+            .collect(),
         elements: Vec::new(),
     }
 }

@@ -1,9 +1,10 @@
 //! One Service to its part of the rules. Pure: same input, same output, and every rule is in it.
 //!
-//! A port of a Service has up to three chains: `service-…` balances over all usable endpoints, `local-…` over those of
-//! this node, and `external-…` decides between them for what comes from outside (nodePort, external and load balancer
-//! addresses). Verdict maps lead from address and port to the chain. With client affinity each endpoint has a chain of
-//! its own, and a set of the clients that were sent there.
+//! Endpoints are elements of two maps, all usable ones and those of this node, and a ClusterIP leads to a shared chain
+//! that picks one of so many. So a plain Service is made of elements alone, and an endpoint that takes another's place
+//! changes no rule and no verdict, after which the kernel would check the whole table. What is reached from outside
+//! (nodePort, external and load balancer addresses) has a chain `external-…` that decides on the policy. With client
+//! affinity each endpoint has a chain, and a set of the clients that were sent there.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -16,8 +17,8 @@ use net::Protocol;
 use net::nft::{Chain, Datum, Element, Fragment, Select, Set, SetKind, Statement, Type, Value, Verdict};
 
 use crate::base_rules::{
-    CLUSTER_IPS, ENDPOINTS, FIREWALL, LOCAL_ENDPOINTS, NO_ENDPOINT_PORTS, NO_ENDPOINTS, NODE_PORTS, REJECT,
-    SERVICES,
+    CLUSTER_IPS, ENDPOINTS, FIREWALL, LOCAL_ENDPOINTS, NO_ENDPOINT_PORTS, NO_ENDPOINTS, NODE_PORTS, PICKED,
+    REJECT, SERVICES, pick,
 };
 use crate::endpoints::{Target, Usable, collect, usable};
 
@@ -132,6 +133,12 @@ impl Facing {
     }
 }
 
+/// The way to one of some endpoints: for packets that go to the ClusterIP, a chain; for others, a statement.
+struct Way {
+    chain: String,
+    go: Statement,
+}
+
 struct Port<'a> {
     /// `<namespace>/<name>/<protocol>/<port's name>`, unique in the table.
     id: String,
@@ -178,18 +185,11 @@ impl<'a> Port<'a> {
 
     fn compile(&self, out: &mut Fragment, node: &Node) {
         let (facing, usable) = (self.facing, &self.usable);
-        let cluster = format!("service-{}", self.id);
-        let local = format!("local-{}", self.id);
         let external = format!("external-{}", self.id);
-        self.balance(out, &cluster, ENDPOINTS, &usable.cluster);
-        self.balance(out, &local, LOCAL_ENDPOINTS, &usable.local);
+        let cluster = self.balance(out, "service", ENDPOINTS, &usable.cluster);
+        let local = self.balance(out, "local", LOCAL_ENDPOINTS, &usable.local);
         self.remember(out);
-
-        let choose = |stays: bool| match (stays, usable) {
-            (true, usable) if !usable.local.is_empty() => Some(local.clone()),
-            (false, usable) if !usable.cluster.is_empty() => Some(cluster.clone()),
-            _ => None,
-        };
+        let choose = |stays: bool| if stays { local.as_ref() } else { cluster.as_ref() };
         // Nobody at all: refused. Nobody here, where the policy wants somebody here: dropped.
         let refusal = if usable.any { Verdict::Drop } else { Verdict::Goto(REJECT.into()) };
         let serve = |out: &mut Fragment, address: Ipv4Addr, chain: Option<&String>, refused: bool| {
@@ -204,14 +204,14 @@ impl<'a> Port<'a> {
         };
 
         let inward = choose(facing.internal_local);
-        serve(out, facing.cluster_ip, inward.as_ref(), inward.is_none());
+        serve(out, facing.cluster_ip, inward.map(|way| &way.chain), inward.is_none());
         if !self.externally {
             return;
         }
         let outward = choose(facing.external_local);
         let entry = usable.any.then_some(&external);
         if entry.is_some() {
-            out.chains.push(Chain::new(&external, self.external(node, outward.as_ref(), &cluster)));
+            out.chains.push(Chain::new(&external, self.external(node, outward, cluster.as_ref())));
         }
         for address in facing.external_ips.iter().chain(&facing.balancer_ips) {
             serve(out, *address, entry, outward.is_none());
@@ -231,28 +231,25 @@ impl<'a> Port<'a> {
 
     /// What comes from outside. With policy Cluster it may leave again for another node, so answers must come back
     /// here; with Local, only pods and the node itself may use endpoints elsewhere.
-    fn external(&self, node: &Node, outward: Option<&String>, cluster: &str) -> Vec<Vec<Statement>> {
+    fn external(&self, node: &Node, outward: Option<&Way>, cluster: Option<&Way>) -> Vec<Vec<Statement>> {
         use Statement as S;
         let mut rules = Vec::new();
         if !self.facing.external_local {
             rules.push(vec![S::Mark]);
-        } else if !self.usable.cluster.is_empty() {
-            let anywhere = || S::Verdict(Verdict::Goto(cluster.to_owned()));
-            rules.push(vec![S::SourceIn(node.cluster_cidr), anywhere()]);
-            rules.push(vec![S::SourceLocal, S::Mark, anywhere()]);
+        } else if let Some(anywhere) = cluster {
+            rules.push(vec![S::SourceIn(node.cluster_cidr), anywhere.go.clone()]);
+            rules.push(vec![S::SourceLocal, S::Mark, anywhere.go.clone()]);
         }
-        if let Some(chain) = outward {
-            rules.push(vec![S::Verdict(Verdict::Goto(chain.clone()))]);
-        }
+        rules.extend(outward.map(|way| vec![way.go.clone()]));
         rules
     }
 
-    /// The chain that chooses one of `targets`. They are elements of one map, so that a change among them changes no
-    /// rule; after a changed rule the kernel checks the whole table.
-    fn balance(&self, out: &mut Fragment, chain: &str, map: &str, targets: &[Target]) {
+    /// How one of `targets` is chosen; `None` if there is none.
+    fn balance(&self, out: &mut Fragment, word: &str, map: &str, targets: &[Target]) -> Option<Way> {
         if targets.is_empty() {
-            return;
+            return None;
         }
+        let name = format!("{word}-{}", self.id);
         let Some(timeout) = self.facing.affinity else {
             let key = self.key(self.facing.cluster_ip);
             for (number, (address, port)) in (0..).zip(targets) {
@@ -261,10 +258,13 @@ impl<'a> Port<'a> {
                 let to: Box<[Value]> = Box::new([Value::Address(*address), Value::Port(*port)]);
                 out.elements.push(Element::new(map, key, Datum::Values(to)));
             }
-            let protocol = Statement::Protocol(self.protocol.number());
-            let rule = vec![protocol, Statement::Balance(key.into(), targets.len(), map.to_owned())];
-            out.chains.push(Chain::new(chain, vec![rule]));
-            return;
+            let mut chain = pick(map, targets.len());
+            if targets.len() > PICKED {
+                chain.name = name;
+                out.chains.push(chain.clone());
+            }
+            let go = Statement::Balance(key.into(), targets.len(), map.to_owned());
+            return Some(Way { chain: chain.name, go });
         };
         let known = |target: &Target| {
             let set = self.clients(target, timeout);
@@ -277,7 +277,9 @@ impl<'a> Port<'a> {
         rules.push(vec![Statement::BalanceChains(
             targets.iter().map(|target| self.endpoint(target)).collect(),
         )]);
-        out.chains.push(Chain::new(chain, rules));
+        out.chains.push(Chain::new(&name, rules));
+        let go = Statement::Verdict(Verdict::Goto(name.clone()));
+        Some(Way { chain: name, go })
     }
 
     /// With client affinity, a chain and a set of clients for each endpoint.

@@ -261,6 +261,78 @@ fn a_udp_client_is_not_left_with_a_dead_endpoint() {
     });
 }
 
+/// Changes in the caches become rules.
+#[test]
+fn the_caches_are_followed() {
+    isolated(|| {
+        let lab = Lab::new();
+        let pod = lab.pod("a");
+        serve_tcp(&pod.netns, "a");
+        let cache = |group: &str, plural: &str, kind: &str| {
+            let about = client::About {
+                resource: api::Resource::new(group, plural),
+                kind: kind.into(),
+                version: "v1".into(),
+                namespaced: true,
+                verbs: Vec::new(),
+                fields: Vec::new(),
+                paths: Vec::new(),
+                custom: false,
+            };
+            client::Cache::new(about, client::Limits::default())
+        };
+        let services = cache("", "services", "Service");
+        let slices = cache("discovery.k8s.io", "endpointslices", "EndpointSlice");
+        let metadata = |name: &str, revision: u64| {
+            json!({"name": name, "namespace": "a", "resourceVersion": revision.to_string(),
+                   "labels": {"kubernetes.io/service-name": "s"}})
+        };
+        let service = json!({"metadata": metadata("s", 1), "spec": tcp(json!({}))});
+        let slice = |revision, ready| {
+            json!({"metadata": metadata("s-1", revision), "addressType": "IPv4",
+                   "endpoints": [{"addresses": ["10.42.0.2"], "conditions": {"ready": ready}}],
+                   "ports": [{"name": "p", "protocol": "TCP", "port": 8080}]})
+        };
+        let object = |cache: &client::Cache, value: Value| {
+            client::wire::object(cache.about(), &value.to_string()).unwrap()
+        };
+        services.fill(vec![object(&services, service)], api::Revision(1));
+        slices.fill(Vec::new(), api::Revision(1));
+        let caches = client::Caches::new();
+        caches.insert(services.clone());
+        caches.insert(slices.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let tasks = base::Tasks::new();
+            proxy::run(config(), &caches, &tasks).unwrap();
+            let until = async |wanted: &dyn Fn(&std::io::Result<String>) -> bool| {
+                for _ in 0..500 {
+                    if wanted(&tokio::task::spawn_blocking(|| ask("10.43.0.1:80")).await.unwrap()) {
+                        return;
+                    }
+                }
+                panic!("the rules do not follow");
+            };
+            let refused = |answer: &std::io::Result<String>| {
+                answer.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+            };
+            let served = |answer: &std::io::Result<String>| answer.is_ok();
+            until(&refused).await;
+            slices.apply([client::Update::Put(object(&slices, slice(2, true)))]);
+            until(&served).await;
+            slices.apply([client::Update::Put(object(&slices, slice(3, false)))]);
+            until(&refused).await;
+            slices.apply([client::Update::Put(object(&slices, slice(4, true)))]);
+            until(&served).await;
+            services
+                .apply([client::Update::Delete(object(&services, json!({"metadata": metadata("s", 5)})))]);
+            until(&|answer| answer.is_err()).await;
+            tasks.stop().await;
+        });
+        lab.end();
+    });
+}
+
 /// Prints what a change costs among 5,000 Services; asserts nothing about time.
 #[test]
 fn a_change_among_thousands_of_services() {
@@ -270,7 +342,7 @@ fn a_change_among_thousands_of_services() {
             let [_, _, high, low] = number.to_be_bytes();
             let spec = json!({
                 "clusterIP": format!("10.43.{}.{low}", high + 1),
-                "type": "NodePort",
+                "type": if number % 50 == 0 { "NodePort" } else { "ClusterIP" },
                 "ports": [{"name": "p", "port": 80, "protocol": "TCP", "nodePort": 30000 + number}],
             });
             let name = format!("s{number}");
@@ -283,12 +355,20 @@ fn a_change_among_thousands_of_services() {
             let start = Instant::now();
             engine.apply(all).unwrap();
             let filled = start.elapsed();
-            let changes: Vec<_> = (0..20).map(|number| vec![one(number, &endpoints[..1])]).collect();
-            let start = Instant::now();
-            for change in changes {
-                engine.apply(change).unwrap();
+            let replaced = [("10.42.0.2", 8080), ("10.42.0.9", 8080)];
+            let mut took = Vec::new();
+            for endpoints in [&replaced[..], &replaced[..1]] {
+                let changes: Vec<_> = (0..20).map(|number| vec![one(number + 1, endpoints)]).collect();
+                let start = Instant::now();
+                for change in changes {
+                    engine.apply(change).unwrap();
+                }
+                took.push(start.elapsed() / 20);
             }
-            println!("{count} Services: filled in {filled:?}, one change {:?}", start.elapsed() / 20);
+            println!(
+                "{count} Services: filled in {filled:?}, endpoint replaced {:?}, gone {:?}",
+                took[0], took[1]
+            );
         }
         engine.remove().unwrap();
     });

@@ -84,13 +84,11 @@ pub(super) fn statement(list: &mut Writer, statement: &Statement, set: Option<An
             for (register, value) in (R0..).zip(key) {
                 immediate(list, register, *value);
             }
-            let register = R0 + key.len() as u32;
-            match count {
-                1 => immediate(list, register, Value::Number(0)),
-                _ => numgen(list, register, *count),
-            }
-            lookup(list, map, None, Some(R0), false);
-            translate(list);
+            balance(list, R0 + key.len() as u32, *count, map);
+        }
+        S::BalanceBy(fields, count, map) => {
+            load(list, fields);
+            balance(list, R0 + fields.len() as u32, *count, map);
         }
         S::BalanceChains(chains) => match (chains.as_slice(), set) {
             ([chain], _) => verdict(list, &Verdict::Goto(chain.clone())),
@@ -241,6 +239,16 @@ fn numgen(list: &mut Writer, register: u32, modulus: usize) {
     expression(list, "numgen", |data| {
         data.u32_be(1, register).u32_be(2, modulus as u32).u32_be(3, RANDOM).u32_be(4, 0);
     });
+}
+
+/// Looks up what is in the registers before `register`, with a random number in that, and translates.
+fn balance(list: &mut Writer, register: u32, count: usize, map: &str) {
+    match count {
+        1 => immediate(list, register, Value::Number(0)),
+        _ => numgen(list, register, count),
+    }
+    lookup(list, map, None, Some(R0), false);
+    translate(list);
 }
 
 /// Destination NAT to the address in the first register and the port in the second.

@@ -127,8 +127,10 @@ pub enum Statement {
     /// Sends the connection to where the map says; goes on behind if it says nothing.
     TranslateBy(Vec<Select>, String),
     TranslateTo(Ipv4Addr, u16),
-    /// Sends the connection to where the map says for the values and a random number below the count (not 0), and
+    /// Sends the connection to where the map says for the fields and a random number below the count (not 0), and
     /// goes on behind if it says nothing. One map for all who ask: the kernel finds sets by walking them all.
+    BalanceBy(Vec<Select>, usize, String),
+    /// The same for values in the place of fields.
     Balance(Key, usize, String),
     /// Goes to one of these chains, each as likely as the others. Not empty.
     BalanceChains(Vec<String>),
@@ -264,6 +266,9 @@ impl fmt::Display for Statement {
             Follow(fields, map) => write!(out, "{} vmap @{map}", Joined(fields)),
             TranslateBy(fields, map) => write!(out, "dnat to {} map @{map}", Joined(fields)),
             TranslateTo(address, port) => write!(out, "dnat to {address}:{port}"),
+            BalanceBy(fields, count, map) => {
+                write!(out, "dnat to {} . numgen random mod {count} map @{map}", Joined(fields))
+            }
             Balance(key, count, map) => {
                 write!(out, "dnat to {} . numgen random mod {count} map @{map}", Joined(key))
             }

@@ -105,6 +105,7 @@ fn what_lands_is_what_was_said() {
                             S::DestinationIn(net("10.43.0.1/32")),
                             S::Mark,
                         ],
+                        vec![S::BalanceBy(vec![Destination, DestinationPort], 3, "ends".into())],
                         vec![S::BalanceChains(vec!["a/b".into(), "c".into()])],
                     ],
                 ),

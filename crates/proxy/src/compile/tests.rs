@@ -59,13 +59,10 @@ fn a_cluster_ip_is_balanced_over_its_endpoints() {
     check(
         json!({}),
         &["10.42.1.3!", "10.42.0.2", "-10.42.0.9"],
-        "chain service-a/s/tcp/web {
-           meta l4proto tcp dnat to 10.43.0.1 . tcp . 80 . numgen random mod 2 map @endpoints
-         }
-         cluster-ips: 10.43.0.1
+        "cluster-ips: 10.43.0.1
          endpoints: 10.43.0.1 . tcp . 80 . 0 : 10.42.0.2 . 8080
          endpoints: 10.43.0.1 . tcp . 80 . 1 : 10.42.1.3 . 8080
-         service-ips: 10.43.0.1 . tcp . 80 : goto service-a/s/tcp/web",
+         service-ips: 10.43.0.1 . tcp . 80 : goto endpoints-2",
     );
 }
 
@@ -87,12 +84,9 @@ fn who_ends_serves_while_nobody_else_does() {
     check(
         json!({}),
         &["~10.42.0.2", "-10.42.0.3"],
-        "chain service-a/s/tcp/web {
-           meta l4proto tcp dnat to 10.43.0.1 . tcp . 80 . numgen random mod 1 map @endpoints
-         }
-         cluster-ips: 10.43.0.1
+        "cluster-ips: 10.43.0.1
          endpoints: 10.43.0.1 . tcp . 80 . 0 : 10.42.0.2 . 8080
-         service-ips: 10.43.0.1 . tcp . 80 : goto service-a/s/tcp/web",
+         service-ips: 10.43.0.1 . tcp . 80 : goto endpoints-1",
     );
 }
 
@@ -106,12 +100,9 @@ fn what_comes_from_outside_is_masqueraded() {
             "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}, {"ip": "192.0.2.7", "ipMode": "Proxy"}]}},
         }),
         &["10.42.0.2"],
-        "chain service-a/s/tcp/web {
-           meta l4proto tcp dnat to 10.43.0.1 . tcp . 80 . numgen random mod 1 map @endpoints
-         }
-         chain external-a/s/tcp/web {
+        "chain external-a/s/tcp/web {
            meta mark set meta mark | 0x4000
-           goto service-a/s/tcp/web
+           dnat to 10.43.0.1 . tcp . 80 . numgen random mod 1 map @endpoints
          }
          chain firewall-a/s/tcp/web {
            ip saddr 198.51.100.0/24 return
@@ -119,7 +110,7 @@ fn what_comes_from_outside_is_masqueraded() {
          }
          cluster-ips: 10.43.0.1
          endpoints: 10.43.0.1 . tcp . 80 . 0 : 10.42.0.2 . 8080
-         service-ips: 10.43.0.1 . tcp . 80 : goto service-a/s/tcp/web
+         service-ips: 10.43.0.1 . tcp . 80 : goto endpoints-1
          service-ips: 192.0.2.9 . tcp . 80 : goto external-a/s/tcp/web
          service-ips: 192.0.2.8 . tcp . 80 : goto external-a/s/tcp/web
          firewall-ips: 192.0.2.8 . tcp . 80 : goto firewall-a/s/tcp/web
@@ -138,37 +129,28 @@ fn policy_local_keeps_the_source_and_drops_without_local_endpoints() {
     check(
         spec(),
         &["10.42.0.2", "10.42.1.3!"],
-        "chain service-a/s/tcp/web {
-           meta l4proto tcp dnat to 10.43.0.1 . tcp . 80 . numgen random mod 2 map @endpoints
-         }
-         chain local-a/s/tcp/web {
-           meta l4proto tcp dnat to 10.43.0.1 . tcp . 80 . numgen random mod 1 map @local-endpoints
-         }
-         chain external-a/s/tcp/web {
-           ip saddr 10.42.0.0/16 goto service-a/s/tcp/web
-           fib saddr type local meta mark set meta mark | 0x4000 goto service-a/s/tcp/web
-           goto local-a/s/tcp/web
+        "chain external-a/s/tcp/web {
+           ip saddr 10.42.0.0/16 dnat to 10.43.0.1 . tcp . 80 . numgen random mod 2 map @endpoints
+           fib saddr type local meta mark set meta mark | 0x4000 dnat to 10.43.0.1 . tcp . 80 . numgen random mod 2 map @endpoints
+           dnat to 10.43.0.1 . tcp . 80 . numgen random mod 1 map @local-endpoints
          }
          cluster-ips: 10.43.0.1
          endpoints: 10.43.0.1 . tcp . 80 . 0 : 10.42.0.2 . 8080
          endpoints: 10.43.0.1 . tcp . 80 . 1 : 10.42.1.3 . 8080
          local-endpoints: 10.43.0.1 . tcp . 80 . 0 : 10.42.0.2 . 8080
-         service-ips: 10.43.0.1 . tcp . 80 : goto service-a/s/tcp/web
+         service-ips: 10.43.0.1 . tcp . 80 : goto endpoints-2
          node-ports: tcp . 30080 : goto external-a/s/tcp/web",
     );
     check(
         spec(),
         &["10.42.1.3!"],
-        "chain service-a/s/tcp/web {
-           meta l4proto tcp dnat to 10.43.0.1 . tcp . 80 . numgen random mod 1 map @endpoints
-         }
-         chain external-a/s/tcp/web {
-           ip saddr 10.42.0.0/16 goto service-a/s/tcp/web
-           fib saddr type local meta mark set meta mark | 0x4000 goto service-a/s/tcp/web
+        "chain external-a/s/tcp/web {
+           ip saddr 10.42.0.0/16 dnat to 10.43.0.1 . tcp . 80 . numgen random mod 1 map @endpoints
+           fib saddr type local meta mark set meta mark | 0x4000 dnat to 10.43.0.1 . tcp . 80 . numgen random mod 1 map @endpoints
          }
          cluster-ips: 10.43.0.1
          endpoints: 10.43.0.1 . tcp . 80 . 0 : 10.42.1.3 . 8080
-         service-ips: 10.43.0.1 . tcp . 80 : goto service-a/s/tcp/web
+         service-ips: 10.43.0.1 . tcp . 80 : goto endpoints-1
          node-ports: tcp . 30080 : goto external-a/s/tcp/web
          no-endpoint-ports: tcp . 30080 : drop",
     );
@@ -233,4 +215,12 @@ fn hints_count_if_all_have_one_and_one_is_near() {
     assert_eq!(hinted([zone("z2"), zone("z2")]), 2);
     assert_eq!(hinted([at("n1"), at("n2")]), 1);
     assert_eq!(hinted([at("n2"), at("n2")]), 2);
+}
+
+#[test]
+fn many_endpoints_have_a_chain_of_their_own() {
+    let endpoints: Vec<String> = (2..30).map(|last| format!("10.42.0.{last}")).collect();
+    let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+    let compiled = compile(&service(json!({})), &[slice(&endpoints)], &node());
+    assert_eq!(compiled.fragment.chains, [Chain::new("service-a/s/tcp/web", pick("endpoints", 28).rules)]);
 }
