@@ -9,6 +9,7 @@ pub mod caches;
 pub mod diff;
 pub mod informer;
 pub mod labels;
+pub mod placement;
 pub mod queue;
 pub mod reconcile;
 pub mod recorder;

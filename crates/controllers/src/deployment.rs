@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use crate::owned::{self, Parent};
 use crate::{Context, Controller, pods};
 use plan::Step;
+pub(crate) use plan::hash as template_hash;
 
 pub const CONTROLLER: Controller = Controller {
     name: "deployment",

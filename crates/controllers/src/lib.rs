@@ -5,9 +5,11 @@
 
 mod cluster_role;
 mod context;
+mod daemon_set;
 mod deployment;
 mod endpoints;
 mod garbage;
+mod history;
 mod namespace;
 mod node_lifecycle;
 mod owned;
@@ -48,6 +50,7 @@ pub const ALL: &[Controller] = &[
     replica_set::CONTROLLER,
     replica_set::REPLICATION,
     deployment::CONTROLLER,
+    daemon_set::CONTROLLER,
     endpoints::CONTROLLER,
     endpoints::LEGACY,
     namespace::CONTROLLER,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use api::Key;
 use api::object::Change;
 use async_trait::async_trait;
+use client::placement::covers;
 use client::reconcile::Error;
 use client::recorder::{Regarding, second};
 use client::{Action, Cache, Delete, Patch, Reconciler, Watch};
@@ -114,18 +115,6 @@ fn tolerated(taints: &[Taint], tolerations: &[Toleration], now: Timestamp) -> Op
         least = Some(least.map_or(left, |other| other.min(left)));
     }
     least
-}
-
-fn covers(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
-    (effect.is_empty() || effect == taint.effect)
-        && (key.is_empty() || key == taint.key)
-        && match text(&toleration.operator).as_str() {
-            "" | "Equal" => text(&toleration.value) == text(&taint.value),
-            "Exists" => true,
-            _ => false,
-        }
 }
 
 #[cfg(test)]

@@ -7,13 +7,15 @@ mod node_affinity;
 mod spread;
 mod taint;
 
+use client::placement::tolerates;
+
 use crate::cluster::{Cluster, Happened, Node};
 use crate::pod::Pod;
 
 pub use inter_pod::{InterPod, in_namespaces};
 pub use node_affinity::{matches as matches_node, preference};
 pub use spread::Spread;
-pub use taint::{prefers_not, tolerates};
+pub use taint::prefers_not;
 
 /// Who rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -387,7 +387,7 @@ pub fn new_set(deployment: &View, owner: Reference, replicas: i32, revision: i64
 
 /// Names a template: FNV-1a of its canonical JSON and the collisions so far, in the letters that upstream's names have.
 /// Not the number that upstream computes (it hashes Go's memory layout); sets are found by template, not by hash.
-fn hash(template: &Value, collisions: Option<i32>) -> String {
+pub fn hash(template: &Value, collisions: Option<i32>) -> String {
     let mut plain = template.clone();
     without_nothing(&mut plain);
     sort(&mut plain);

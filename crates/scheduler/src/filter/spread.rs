@@ -62,7 +62,7 @@ impl Spread {
                 let repelled = node
                     .taints
                     .iter()
-                    .any(|one| taint::repels(one) && !taint::tolerates(&pod.tolerations, one));
+                    .any(|one| taint::repels(one) && !client::placement::tolerates(&pod.tolerations, one));
                 if honors(&constraint.node_taints_policy, "Ignore") && repelled {
                     continue;
                 }
