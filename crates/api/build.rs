@@ -120,7 +120,7 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
         for (at, rows) in own.iter().enumerate() {
             let reaches =
                 |row: &&Vec<String>| by_name.get(fields.get(row, "ref")).is_some_and(|&of| before[of]);
-            defaults[at] |= rows.iter().any(|row| reaches(&row));
+            defaults[at] |= rows.iter().any(reaches);
         }
         if defaults == before {
             break;

@@ -53,10 +53,8 @@ fn read(text: &str, layout: &'static str) -> Result<Time, Error> {
     let mut nanos = 0;
     let fraction = reader.rest().strip_prefix(['.', ',']).unwrap_or_default();
     let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-    if layout == MICROS {
-        if digits != 6 {
-            return Err(reader.cannot(".000000"));
-        }
+    if layout == MICROS && digits != 6 {
+        return Err(reader.cannot(".000000"));
     }
     if digits > 0 {
         let kept = &fraction[..digits.min(9)];

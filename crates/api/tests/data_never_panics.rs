@@ -147,7 +147,7 @@ fn sorted(value: Value) -> Value {
 }
 
 fn pod() -> &'static schema::Type {
-    schema::of_kind("", "v1", "Pod").unwrap()
+    schema::of_kind("", "v1", "Pod").expect("because Pod has a type")
 }
 
 proptest! {

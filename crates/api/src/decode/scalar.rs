@@ -12,7 +12,8 @@ pub(super) fn normalize(kind: Kind, value: &mut Value, at: &At<'_>) -> Result<()
         | (Kind::Bool, Value::Bool(_))
         | (Kind::Int64, Value::Int(_))
         | (Kind::Double, Value::Int(_) | Value::Float(_))
-        | (Kind::FieldsV1, Value::Object(_)) => Ok(()),
+        // Go keeps the bytes, whatever JSON they are.
+        | (Kind::FieldsV1, _) => Ok(()),
         (Kind::Int32 | Kind::IntOrString, Value::Int(number)) if i32::try_from(*number).is_ok() => Ok(()),
         (Kind::IntOrString, Value::String(_)) => Ok(()),
         (Kind::Int32 | Kind::Int64 | Kind::IntOrString, Value::Int(_) | Value::Float(_)) => {
@@ -23,6 +24,17 @@ pub(super) fn normalize(kind: Kind, value: &mut Value, at: &At<'_>) -> Result<()
             if let Some(fixed) = base64(text)? {
                 *value = fixed.into();
             }
+            Ok(())
+        }
+        // encoding/json takes a list of small numbers for bytes too.
+        (Kind::Bytes, Value::Array(items)) => {
+            let byte = |item: &Value| match item {
+                Value::Null => Some(0),
+                other => other.as_int().and_then(|number| u8::try_from(number).ok()),
+            };
+            let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
+            let bytes = bytes.ok_or_else(|| wrong(&items[0], at, || "uint8".into()))?;
+            *value = encode(&bytes).into();
             Ok(())
         }
         (Kind::Quantity, Value::String(text)) => {
@@ -61,12 +73,16 @@ pub(super) fn normalize(kind: Kind, value: &mut Value, at: &At<'_>) -> Result<()
                 Kind::Int64 => "int64",
                 Kind::Double => "float64",
                 Kind::Bytes => "[]uint8",
-                Kind::FieldsV1 => "v1.FieldsV1",
                 _ => "string",
             }
             .into()
         })),
     }
+}
+
+fn encode(bytes: &[u8]) -> String {
+    use ::base64::Engine as _;
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 /// Checks padded base64; `Some` where Go would write another text (line breaks, trailing bits).

@@ -298,8 +298,8 @@ impl Parser<'_> {
                 if fields.len() < MANY {
                     fields.iter().position(|(name, _)| *name == key)
                 } else {
-                    for at in known.len()..fields.len() {
-                        known.insert(fields[at].0.clone(), at);
+                    for (at, (name, _)) in fields.iter().enumerate().skip(known.len()) {
+                        known.insert(name.clone(), at);
                     }
                     known.get(&key).copied()
                 }

@@ -91,10 +91,10 @@ fn merge(mut original: Map, mut patch: Map, schema: Schema<'_>) -> Result<Map, E
             original.remove(&key);
             continue;
         }
-        let same = match (original.get(&key), &value) {
-            (Some(Value::Object(_)), Value::Object(_)) | (Some(Value::Array(_)), Value::Array(_)) => true,
-            _ => false,
-        };
+        let same = matches!(
+            (original.get(&key), &value),
+            (Some(Value::Object(_)), Value::Object(_)) | (Some(Value::Array(_)), Value::Array(_))
+        );
         if !same {
             if !deletes {
                 discard_nulls(&mut value);

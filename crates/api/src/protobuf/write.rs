@@ -47,9 +47,8 @@ fn write(of: &'static Type, value: &Value, out: &mut Writer) {
             items.iter().rev().filter_map(Value::as_str).for_each(|text| out.bytes_field(1, text.as_bytes()));
         }
         TypeShape::SchemaOrBool => {
-            match value {
-                Value::Object(map) => out.nested(2, |out| fields(decode::schema_type(of), map, out)),
-                _ => {}
+            if let Value::Object(map) = value {
+                out.nested(2, |out| fields(decode::schema_type(of), map, out));
             }
             let allows = matches!(value, Value::Object(_) | Value::Bool(true));
             out.varint_field(1, allows.into());

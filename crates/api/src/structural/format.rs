@@ -114,7 +114,7 @@ fn isbn(text: &str, length: usize) -> bool {
                 }
         })
         .sum();
-    sum % if length == 10 { 11 } else { 10 } == 0
+    sum.is_multiple_of(if length == 10 { 11 } else { 10 })
 }
 
 fn credit_card(text: &str) -> bool {
@@ -135,7 +135,7 @@ fn credit_card(text: &str) -> bool {
             digit / 10 + digit % 10
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 fn rgb(text: &str) -> bool {
