@@ -79,11 +79,18 @@ fn open(path: &Path) -> Result<gix::Repository, Error> {
         .map_err(|error| Error::Open { path: path.display().to_string(), text: chain(&error) })
 }
 
-fn chain(error: &dyn std::fmt::Display) -> String {
-    // gix' errors print their whole tree over several lines.
-    let text = error.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join(": ")
+/// gix' errors and their causes on one line, each once.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        next = error.source();
+    }
+    texts.join(": ")
 }
 
 /// Argo CD's order: a branch or tag of that name, a full ref name, then a commit.

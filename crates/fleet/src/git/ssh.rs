@@ -34,8 +34,8 @@ pub(super) fn transport(
     let (handle, stream) = runtime.block_on(connect(&target, credentials, repository))?;
     let (read, write) = tokio::io::split(stream);
     Ok(Connection::new(
-        Reading { read, runtime: runtime.clone(), _session: handle },
-        Writing { write, runtime },
+        Reading { read: Some((read, handle)), runtime: runtime.clone() },
+        Writing { write: Some(write), runtime },
         Protocol::V2,
         target.path,
         None::<(&str, Option<u16>)>,
@@ -107,28 +107,51 @@ impl Handler for Known {
     }
 }
 
+/// Closing a channel needs its runtime: both halves are dropped inside it.
 pub(super) struct Reading {
-    read: ReadHalf<Stream>,
+    read: Option<(ReadHalf<Stream>, Handle<Known>)>,
     runtime: Arc<Runtime>,
-    _session: Handle<Known>,
 }
 
 impl Read for Reading {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.runtime.block_on(self.read.read(buffer))
+        match &mut self.read {
+            Some((read, _)) => self.runtime.block_on(read.read(buffer)),
+            None => Ok(0),
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let _inside = self.runtime.enter();
+        self.read = None;
     }
 }
 
 pub(super) struct Writing {
-    write: WriteHalf<Stream>,
+    write: Option<WriteHalf<Stream>>,
     runtime: Arc<Runtime>,
 }
 
 impl Write for Writing {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.runtime.block_on(self.write.write(bytes))
+        match &mut self.write {
+            Some(write) => self.runtime.block_on(write.write(bytes)),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
     }
     fn flush(&mut self) -> std::io::Result<()> {
-        self.runtime.block_on(self.write.flush())
+        match &mut self.write {
+            Some(write) => self.runtime.block_on(write.flush()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let _inside = self.runtime.enter();
+        self.write = None;
     }
 }

@@ -94,7 +94,8 @@ pub(super) fn show(app: &App, object: &Value, state: &State, now: Timestamp) -> 
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+            a.len() == b.len()
+                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
         }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         _ => a == b,
@@ -250,9 +251,10 @@ fn operation(new: &mut Value, old: &Value, object: &Value, app: &App, sync: &Syn
 fn history(new: &mut Value, old: &Value, object: &Value, sync: &SyncState, source: &Value, by: Value) {
     let mut all = old.get("history").and_then(Value::as_array).unwrap_or_default().to_vec();
     let last = all.last();
-    if last
-        .is_some_and(|last| last.str_at(&["revision"]) == sync.revision && last.get("source").is_some_and(|last| same(last, source)))
-    {
+    if last.is_some_and(|last| {
+        last.str_at(&["revision"]) == sync.revision
+            && last.get("source").is_some_and(|last| same(last, source))
+    }) {
         return;
     }
     let id = last.and_then(|last| last.get("id")).and_then(Value::as_int).map_or(0, |id| id + 1);
