@@ -178,7 +178,6 @@ pub(crate) fn impersonate(inner: &Inner, asker: Arc<Identity>, headers: &HeaderM
         let attributes = Attributes {
             verb: "impersonate",
             group,
-            version: "v1",
             resource,
             subresource,
             namespace,

@@ -29,7 +29,7 @@ impl Strictness {
                 &[api::field::Error::not_supported(
                     api::field::Path::new("fieldValidation"),
                     other,
-                    &["Ignore", "Strict", "Warn"],
+                    &["", "Ignore", "Strict", "Warn"],
                 )],
             )),
         }
@@ -125,7 +125,16 @@ pub fn finish(
         }
     }
     if !matches!(value, Value::Object(_)) {
-        let error = "couldn't get version/kind; json parse error: json: cannot unmarshal into an object";
+        let shape = match value {
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Bool(_) => "bool",
+            Value::Null => "null",
+            _ => "number",
+        };
+        let error = format!(
+            "json: cannot unmarshal {shape} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+        );
         return Err(unrecognized(expected, &error, &value.to_json()));
     }
     let cannot = |error: &dyn std::fmt::Display| {
@@ -157,11 +166,15 @@ pub fn type_meta(value: &mut Value, kind: &str, api_version: &str) {
 }
 
 fn unrecognized(expected: &Expected<'_>, error: &dyn std::fmt::Display, bytes: &[u8]) -> Status {
-    let shown = &bytes[..bytes.len().min(64)];
+    let cut = &bytes[..bytes.len().min(64)];
     let dots = if bytes.len() > 64 { " ..." } else { "" };
-    let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+    let shown = match cut.first() {
+        None => "<empty>".to_string(),
+        Some(b'{') => String::from_utf8_lossy(cut).into_owned(),
+        Some(_) => cut.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
     Status::bad_request(format!(
-        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({hex}{dots})",
+        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({shown}{dots})",
         expected.kind
     ))
 }

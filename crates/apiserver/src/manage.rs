@@ -1,6 +1,6 @@
 //! `metadata.managedFields` on every write: who owns which field. The rules are `api::apply`'s.
 //!
-//! Ownership is kept in the storage version; entries of other versions are converted when they meet.
+//! Ownership is kept in the version of the request; entries of other versions are converted when they meet.
 
 use api::apply::{self, Set, Subject};
 use api::schema::{self, Schema};
@@ -20,30 +20,47 @@ pub(crate) enum How {
 
 /// Runs `act` with what is written to.
 fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subject<'_>) -> T) -> T {
-    let storage = &target.storage;
-    let version = storage.storage();
-    let reset = match subresource {
-        "" if storage.rules.has_status() => Set::of_fields(&[&["status"]]),
-        "status" => Set::of_fields(&[&["spec"], &["metadata"]]),
+    let kind = &target.kind;
+    let version = target.version();
+    let reset = match (subresource, kind.resource.group.as_str()) {
+        ("", _) if target.storage.rules.has_status() => Set::of_fields(&[&["status"]]),
+        ("status", _) if kind.custom => Set::of_fields(&[&["spec"], &["metadata"]]),
+        ("status", "") => Set::of_fields(&[&["spec"]]),
+        ("status", _) => Set::of_fields(&[&["spec"], &["metadata", "labels"]]),
         _ => Set::new(),
     };
     let convert = |value: &Value, api_version: &str| {
         let name = api_version.rsplit('/').next().unwrap_or_default();
-        let row = storage.version(name).filter(|_| storage.api_version(name) == api_version)?;
+        let row = kind.version(name).filter(|_| kind.api_version(name) == api_version)?;
         let mut value = value.clone();
-        codec::from_storage(storage, name, &mut value);
+        codec::to_storage(kind, &target.storage, &version.name, &mut value);
+        codec::from_storage(kind, name, &mut value);
         Some((value, crate::custom::schema_of(row)))
     };
-    let api_version = storage.api_version(&version.name);
+    let api_version = kind.api_version(&version.name);
     act(&Subject {
         api_version: &api_version,
-        kind: &storage.kind,
+        kind: &kind.kind,
         schema: crate::custom::schema_of(version),
         subresource,
         reset: &reset,
         now,
         convert: &convert,
     })
+}
+
+/// Runs `act` on a stored value as it is in the request's version, and takes over who owns what in it.
+fn in_version(target: &Target, value: &mut Value, act: impl FnOnce(&mut Value)) {
+    if target.is_storage() {
+        return act(value);
+    }
+    let mut shown = value.clone();
+    codec::from_storage(&target.kind, &target.version().name, &mut shown);
+    act(&mut shown);
+    match shown.remove(&["metadata", "managedFields"]) {
+        Some(entries) => value.set(&["metadata", "managedFields"], entries),
+        None => drop(value.remove(&["metadata", "managedFields"])),
+    }
 }
 
 /// A new object: everything in it belongs to the one who made it.
@@ -55,7 +72,9 @@ pub(crate) fn created(
     now: &str,
 ) {
     if !options.applied {
-        with(target, subresource, now, |subject| apply::track_update(subject, None, value, &options.manager));
+        with(target, subresource, now, |subject| {
+            in_version(target, value, |value| apply::track_update(subject, None, value, &options.manager));
+        });
     }
 }
 
@@ -69,13 +88,19 @@ pub(crate) fn updated(
     now: &str,
 ) {
     if !options.applied {
+        let shown = (!target.is_storage()).then(|| {
+            let mut shown = old.clone();
+            codec::from_storage(&target.kind, &target.version().name, &mut shown);
+            shown
+        });
+        let old = shown.as_ref().unwrap_or(old);
         with(target, subresource, now, |subject| {
-            apply::track_update(subject, Some(old), new, &options.manager);
+            in_version(target, new, |new| apply::track_update(subject, Some(old), new, &options.manager));
         });
     }
 }
 
-/// Server-side apply of a configuration in the storage version.
+/// Server-side apply of a configuration; all values are in the version of the request.
 pub(crate) fn applied(
     target: &Target,
     old: Option<&Value>,

@@ -24,6 +24,9 @@ pub(crate) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
     let expected = Expected::kind(&call.target.kind, call.target.version());
     let mut value =
         codec::decode(&expected, call.content_type(), &bytes, options.strictness, &mut Vec::new())?;
+    if plural != "bindings" {
+        crate::manage::created(&call.target, &mut value, &options, "", &call.inner.now());
+    }
     match plural {
         "bindings" => {
             let name = value.str_at(&["metadata", "name"]).to_string();
@@ -115,7 +118,7 @@ fn token(call: &Call, value: &mut Value) {
         }
         Err(_) => {
             value.set(&["status", "user"], Value::object());
-            value.set(&["status", "error"], "[invalid bearer token]");
+            value.set(&["status", "error"], "invalid bearer token");
         }
     }
 }
@@ -139,7 +142,6 @@ fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<()> {
             (Some(part), None) => Attributes {
                 verb: part.str_at(&["verb"]),
                 group: part.str_at(&["group"]),
-                version: part.str_at(&["version"]),
                 resource: part.str_at(&["resource"]),
                 subresource: part.str_at(&["subresource"]),
                 namespace: part.str_at(&["namespace"]),
@@ -151,7 +153,6 @@ fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<()> {
                 verb: part.str_at(&["verb"]),
                 path: part.str_at(&["path"]),
                 group: "",
-                version: "",
                 resource: "",
                 subresource: "",
                 namespace: "",

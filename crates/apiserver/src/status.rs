@@ -62,6 +62,11 @@ impl Status {
         self.0.details.get_or_insert_default().causes.push(cause);
         self
     }
+    /// Says something before the message.
+    pub fn prefixed(mut self, text: &str) -> Status {
+        self.0.message.insert_str(0, text);
+        self
+    }
     pub fn retry_after(mut self, seconds: u32) -> Status {
         self.0.details.get_or_insert_default().retry_after = seconds;
         self
@@ -91,13 +96,15 @@ impl Status {
     pub fn bad_request(message: impl Into<String>) -> Status {
         Status::new(400, "BadRequest", message)
     }
-    pub fn method_not_supported(resource: &Resource, action: &str) -> Status {
-        let message = format!("{action} is not supported on resources of kind {:?}", resource.to_string());
-        Status::of(resource, "", 405, "MethodNotAllowed", message)
-    }
-    /// The path leads nowhere.
+    /// The path leads to nothing that is served.
     pub fn no_such_path() -> Status {
-        Status::new(404, "NotFound", "the server could not find the requested resource")
+        let status = Status::new(404, "NotFound", "the server could not find the requested resource");
+        status.with(Details::default())
+    }
+    /// The resource is there, the method is not.
+    pub fn no_such_method() -> Status {
+        let text = "the server does not allow this method on the requested resource";
+        Status::new(405, "MethodNotAllowed", text).with(Details::default())
     }
     pub fn expired(message: impl Into<String>) -> Status {
         Status::new(410, "Expired", message)

@@ -3,6 +3,7 @@
 //!
 //! Not here yet: LimitRanger, ResourceQuota, NodeRestriction, PodSecurity, storage defaults, webhooks and policies.
 
+mod escalation;
 mod lifecycle;
 mod priority;
 mod runtime_class;
@@ -51,8 +52,8 @@ pub(crate) async fn delete(call: &Call, name: &str, _old: &Value) -> Result<()> 
 }
 
 /// After validation; changes nothing.
-pub(crate) async fn validate(_call: &Call, _new: &Value, _old: Option<&Value>) -> Result<()> {
-    Ok(())
+pub(crate) fn validate(call: &Call, new: &Value, old: Option<&Value>) -> Result<()> {
+    escalation::check(call, new, old)
 }
 
 /// Addresses and ports of a Service, held until the write is over.

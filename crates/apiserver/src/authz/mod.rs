@@ -19,7 +19,6 @@ pub(crate) use rbac::Rbac;
 pub(crate) struct Attributes<'a> {
     pub verb: &'a str,
     pub group: &'a str,
-    pub version: &'a str,
     pub resource: &'a str,
     pub subresource: &'a str,
     pub namespace: &'a str,
@@ -33,7 +32,6 @@ impl<'a> Attributes<'a> {
         Attributes {
             verb: info.verb,
             group: &info.group,
-            version: &info.version,
             resource: &info.resource,
             subresource: &info.subresource,
             namespace: &info.namespace,

@@ -344,7 +344,6 @@ mod tests {
         Attributes {
             verb,
             group: "",
-            version: "v1",
             resource,
             subresource,
             namespace: "d",

@@ -76,7 +76,7 @@ impl Call {
     /// Creates a defaulted value of the storage version.
     pub async fn create_value(&self, mut value: Value, options: &WriteOptions) -> Result<Arc<Object>> {
         if !value.str_at(&["metadata", "resourceVersion"]).is_empty() {
-            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
         }
         let target = &self.target;
         let generate = value.str_at(&["metadata", "generateName"]).to_string();
@@ -105,7 +105,7 @@ impl Call {
             if !errors.is_empty() {
                 return Err(Status::invalid(&target.kind, &name, &errors));
             }
-            admit::validate(self, &value, None).await?;
+            admit::validate(self, &value, None)?;
             self.warn(target.storage.rules.warnings(&value, None));
             let exists = || Status::already_exists(&target.kind.resource, &name);
             if options.dry_run {
@@ -135,6 +135,15 @@ impl Call {
                         target.kind.resource
                     );
                     return Err(Status::new(409, "AlreadyExists", message).retry_after(1));
+                }
+                Err(store::Error::Conflict { current: Some(record), .. }) => {
+                    let there = Object::from_stored(&target.storage, &record.value, key, record.revision);
+                    let deleting = there.is_ok_and(|object| object.deleting);
+                    return Err(if deleting {
+                        exists().prefixed("object is being deleted: ")
+                    } else {
+                        exists()
+                    });
                 }
                 Err(store::Error::Conflict { .. }) => return Err(exists()),
                 Err(error) => return Err(Status::store(&target.kind.resource, &name, error)),

@@ -75,11 +75,12 @@ impl Options {
                 errors.push(field::Error::invalid(path.clone(), policy.as_str(), text));
             }
             if !matches!(policy.as_str(), "Foreground" | "Background" | "Orphan") {
-                errors.push(field::Error::not_supported(
+                errors.push(field::Error {
                     path,
-                    policy.as_str(),
-                    &["Background", "Foreground", "Orphan", "nil"],
-                ));
+                    reason: field::Reason::NotSupported,
+                    value: Some(policy.as_str().into()),
+                    detail: "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"".into(),
+                });
             }
         }
         match errors.is_empty() {
@@ -266,8 +267,12 @@ impl Call {
                 value.set(&["metadata", "finalizers"], list);
             }
         }
+        let graceful = grace.is_some();
         let grace = grace.unwrap_or(0);
         let later = grace > 0 || !wanted.is_empty() || holds(&target.storage, value);
+        if !later && !graceful {
+            return Mark::Now;
+        }
         if deleting.is_none() {
             let generation = metadata("generation", value).and_then(|at| at.as_int()).unwrap_or(0);
             if generation > 0 && later {
@@ -335,7 +340,8 @@ enum Mark {
 }
 
 fn preconditions(target: &Target, object: &Object, options: &Options) -> Result<()> {
-    let resource = &target.kind.resource;
+    // Upstream names the kind here, not the resource.
+    let resource = &api::Resource::new(target.kind.resource.group.clone(), target.kind.kind.clone());
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != object.uid.0) {
         let why = format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",

@@ -29,14 +29,7 @@ pub(crate) struct Selection {
 
 impl Selection {
     pub fn of(call: &Call) -> Result<Selection> {
-        let bad = |error: api::selector::Error| {
-            Status::bad_request(format!(
-                "Unable to find {:?} that match label selector {:?}, field selector {:?}: {error}",
-                call.target.kind.resource.to_string(),
-                call.query.get("labelSelector"),
-                call.query.get("fieldSelector"),
-            ))
-        };
+        let bad = |error: api::selector::Error| Status::bad_request(error.to_string());
         let labels = Labels::parse(call.query.get("labelSelector"))
             .map_err(|error| Status::bad_request(error.to_string()))?;
         let fields = Fields::parse(call.query.get("fieldSelector"))
@@ -76,7 +69,9 @@ impl Token {
         URL_SAFE_NO_PAD.encode(json.to_string())
     }
     fn read(text: &str) -> Result<Token> {
-        let bad = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bad = |why: &str| {
+            Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        };
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| bad(&error.to_string()))?;
         let value: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
@@ -109,14 +104,27 @@ impl Call {
         let cache = self.target.cache()?;
         let limit: usize = match self.query.get("limit") {
             "" => 0,
-            text => text.parse().map_err(|_| Status::bad_request(format!("invalid limit {text:?}")))?,
-        };
-        let exact = match self.query.get("resourceVersionMatch") {
-            "" | "NotOlderThan" => false,
-            "Exact" => true,
-            other => return Err(bad_match(other)),
+            text => text.parse().map_err(|_| {
+                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            })?,
         };
         let version = self.query.get("resourceVersion");
+        let exact = match (self.query.get("resourceVersionMatch"), version) {
+            ("", _) => false,
+            (_, "") => {
+                return Err(forbidden_match(
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ));
+            }
+            ("NotOlderThan", _) => false,
+            ("Exact", "0") => {
+                return Err(forbidden_match(
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                ));
+            }
+            ("Exact", _) => true,
+            (other, _) => return Err(bad_match(other)),
+        };
         let token = match self.query.get("continue") {
             "" => None,
             _ if !version.is_empty() && version != "0" => {
@@ -135,7 +143,6 @@ impl Call {
                 self.inner.catch_up(cache).await?;
                 cache.snapshot()
             }
-            (None, "0") if exact => return Err(bad_match("Exact")),
             (None, "0") => cache.snapshot(),
             (None, asked) => {
                 let asked = parse_version(asked)?;
@@ -309,16 +316,22 @@ impl Page {
     }
 }
 
+fn forbidden_match(text: &str) -> Status {
+    let path = api::field::Path::new("resourceVersionMatch");
+    Status::invalid_kind("meta.k8s.io", "ListOptions", "", &[api::field::Error::forbidden(path, text)])
+}
+
 fn bad_match(given: &str) -> Status {
     Status::invalid_kind(
         "meta.k8s.io",
         "ListOptions",
         "",
-        &[api::field::Error::not_supported(
-            api::field::Path::new("resourceVersionMatch"),
-            given,
-            &["Exact", "NotOlderThan"],
-        )],
+        &[api::field::Error {
+            path: api::field::Path::new("resourceVersionMatch"),
+            reason: api::field::Reason::NotSupported,
+            value: Some(given.into()),
+            detail: "supported values: \"Exact\", \"NotOlderThan\", \"\"".into(),
+        }],
     )
 }
 

@@ -86,7 +86,11 @@ impl Call {
                         "meta.k8s.io",
                         "CreateOptions",
                         "",
-                        &[api::field::Error::not_supported(api::field::Path::new("dryRun"), other, &["All"])],
+                        &[api::field::Error::not_supported(
+                            api::field::Path::new("dryRun"),
+                            vec![api::Value::from(other)],
+                            &["All"],
+                        )],
                     ));
                 }
             }
@@ -163,7 +167,7 @@ impl Call {
 pub(crate) fn parse_version(text: &str) -> Result<Revision> {
     text.parse().map(Revision).map_err(|_| {
         Status::bad_request(format!(
-            "Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            "invalid resource version: resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
         ))
     })
 }

@@ -22,7 +22,6 @@ pub(crate) enum Way {
     Apply,
 }
 
-const BUILT_IN: &str = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
 const CUSTOM: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
@@ -34,7 +33,11 @@ impl Way {
             "application/merge-patch+json" => Ok(Way::Merge),
             "application/strategic-merge-patch+json" if !custom => Ok(Way::Strategic),
             "application/apply-patch+yaml" => Ok(Way::Apply),
-            _ => Err(Status::unsupported_media(if custom { CUSTOM } else { BUILT_IN })),
+            _ if custom => Err(Status::unsupported_media(CUSTOM)),
+            _ => {
+                let status = Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+                Err(status.with(Default::default()))
+            }
         }
     }
 }
@@ -113,13 +116,17 @@ impl Call {
         codec::finish(&expected, config.clone(), Vec::new(), options.strictness, &mut warnings)?;
         self.warn(warnings);
         let given = config.str_at(&["metadata", "name"]);
-        if !given.is_empty() && given != self.info.name {
-            let name = &self.info.name;
+        let name = &self.info.name;
+        if given.is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        if given != *name {
             let text =
                 format!("the name of the object ({given}) does not match the name on the URL ({name})");
             return Err(Status::bad_request(text));
         }
-        config.set(&["metadata", "name"], self.info.name.as_str());
         if target.kind.namespaced {
             config.set(&["metadata", "namespace"], self.info.namespace.as_str());
         }
@@ -133,13 +140,15 @@ impl Call {
             );
             return Err(Status::bad_request(text));
         }
-        codec::to_storage(&target.kind, &target.storage, &target.version().name, &mut config);
         let now = self.inner.now();
         let make = |old: Option<&Value>| {
-            let merged = manage::applied(target, old, &config, options, &self.info.subresource, &now)?;
-            if old.is_some_and(|old| same_but_managers(old, &merged)) {
-                return Ok(merged);
-            }
+            let old = old.map(|old| {
+                let mut shown = old.clone();
+                codec::from_storage(&target.kind, &target.version().name, &mut shown);
+                shown
+            });
+            let merged =
+                manage::applied(target, old.as_ref(), &config, options, &self.info.subresource, &now)?;
             self.completed(merged, options)
         };
         let new = match part {
@@ -150,29 +159,15 @@ impl Call {
     }
 
     /// A merged object in the storage version, with its form and defaults.
-    fn completed(&self, mut value: Value, options: &WriteOptions) -> Result<Value> {
+    fn completed(&self, value: Value, options: &WriteOptions) -> Result<Value> {
         let target = &self.target;
-        let storage = &target.storage;
-        let expected = Expected::kind(storage, storage.storage());
-        value = codec::finish(&expected, value, Vec::new(), codec::Strictness::Ignore, &mut Vec::new())?;
-        let as_stored = super::Target {
-            kind: storage.clone(),
-            version: storage.versions.iter().position(|row| row.storage).unwrap_or(0),
-            storage: storage.clone(),
-            cache: None,
-        };
-        as_stored.complete(&mut value, options, &mut Vec::new())?;
+        let expected = Expected::kind(&target.kind, target.version());
+        let ignore = codec::Strictness::Ignore;
+        let mut value = codec::finish(&expected, value, Vec::new(), ignore, &mut Vec::new())?;
+        let options = WriteOptions { strictness: ignore, ..options.clone() };
+        target.complete(&mut value, &options, &mut Vec::new())?;
         Ok(value)
     }
-}
-
-fn same_but_managers(one: &Value, other: &Value) -> bool {
-    let bare = |value: &Value| {
-        let mut value = value.clone();
-        value.remove(&["metadata", "managedFields"]);
-        value
-    };
-    bare(one) == bare(other)
 }
 
 /// JSON, or YAML as people write patches by hand.
@@ -191,7 +186,15 @@ pub(crate) fn patch_document(
         Way::Json => json_patch(document, patch),
         Way::Strategic => strategic_merge(document, patch.clone(), schema),
         Way::Merge | Way::Apply if !matches!(patch, Value::Object(_)) => {
-            Err(patch::Error::Bad("Invalid JSON Patch".into()))
+            let shape = match patch {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                Value::Bool(_) => "bool",
+                _ => "number",
+            };
+            Err(patch::Error::Bad(format!(
+                "error decoding patch: json: cannot unmarshal {shape} into Go value of type map[string]interface {{}}"
+            )))
         }
         Way::Merge | Way::Apply => Ok(merge_patch(document, patch.clone())),
     };

@@ -137,16 +137,21 @@ impl Call {
         let now = self.inner.now();
         keep_system_fields(&mut new, old_value);
         let context = Context { key, now: &now, user: &self.identity.name };
+        if part == Part::Status {
+            // What the subresource may not change is the old object's before anybody comes to own it.
+            rules.prepare_status(&context, &mut new, old_value);
+        }
         manage::updated(target, old_value, &mut new, options, &self.info.subresource, &now);
         if part != Part::Status {
             admit::update(self, part, old_value, &mut new).await?;
         }
         match part {
             Part::Main => rules.prepare_update(&context, &mut new, old_value),
-            Part::Status => rules.prepare_status(&context, &mut new, old_value),
-            Part::Whole => {}
+            Part::Status | Part::Whole => {}
         }
-        if rules.has_generation() && part != Part::Status && rules.generation_changes(&new, old_value) {
+        let counts =
+            part == Part::Main || matches!(self.info.subresource.as_str(), "resize" | "ephemeralcontainers");
+        if counts && rules.has_generation() && rules.generation_changes(&new, old_value) {
             let generation = old_value.at(&["metadata", "generation"]).and_then(Value::as_int).unwrap_or(0);
             new.set(&["metadata", "generation"], generation + 1);
         }
@@ -164,7 +169,7 @@ impl Call {
         if !errors.is_empty() {
             return Err(Status::invalid(&target.kind, name, &errors));
         }
-        admit::validate(self, &new, Some(old_value)).await?;
+        admit::validate(self, &new, Some(old_value))?;
         self.warn(rules.warnings(&new, Some(old_value)));
         manage::settle(&mut new, old_value);
         let stored = Bytes::from(api::object::stored(&new));

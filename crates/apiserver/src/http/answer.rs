@@ -44,6 +44,10 @@ impl Inner {
         let result = AssertUnwindSafe(self.route(identity, parts, body)).catch_unwind().await;
         let mut response = match result {
             Ok(Ok(response)) => response,
+            // What is no API at all is answered as Go's server does.
+            Ok(Err(status)) if status.code() == 404 && !self.knows(&path) => {
+                respond::text(http::StatusCode::NOT_FOUND, "404 page not found\n")
+            }
             Ok(Err(status)) => respond::failure(&accept, &status),
             Err(panic) => {
                 tracing::error!(path, panic = base::task::panic_text(&*panic), "a request panicked");
@@ -89,6 +93,18 @@ impl Inner {
         tokio::time::timeout(limit, answer)
             .await
             .unwrap_or_else(|_| Err(Status::timeout("request did not complete within the allotted timeout")))
+    }
+
+    /// The path is below a group and version that is served.
+    fn knows(&self, path: &str) -> bool {
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let kinds = self.kinds.load();
+        let (group, version, more) = match parts.as_slice() {
+            ["api", version, more @ ..] => ("", *version, more),
+            ["apis", group, version, more @ ..] => (*group, *version, more),
+            _ => return false,
+        };
+        !more.is_empty() && api::discovery::group_versions(&kinds, group).iter().any(|own| own == version)
     }
 
     async fn resource<B>(
@@ -172,8 +188,7 @@ impl Call {
     }
 
     pub fn no_verb(&self) -> Status {
-        let resource = &self.target.kind.resource;
-        Status::method_not_supported(resource, self.info.verb)
+        Status::no_such_method()
     }
 }
 

@@ -15,6 +15,9 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
     let options = call.write_options()?;
     let expected = Expected::named("", "v1", "Binding");
     let sent = codec::decode(&expected, call.content_type(), &bytes, options.strictness, &mut Vec::new())?;
+    if sent.str_at(&["metadata", "name"]) != call.info.name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object"));
+    }
     bind(call, &sent, &options).await
 }
 
@@ -65,7 +68,9 @@ pub(crate) async fn bind(call: &Call, sent: &Value, options: &WriteOptions) -> R
         scheduled(&mut new, &now);
         Ok(new)
     };
-    call.change(Part::Whole, options, How::Patch, &make, None).await?;
+    // As upstream: whoever binds comes to own nothing by it.
+    let options = WriteOptions { applied: true, ..options.clone() };
+    call.change(Part::Whole, &options, How::Patch, &make, None).await?;
     Ok(success(call, StatusCode::CREATED))
 }
 

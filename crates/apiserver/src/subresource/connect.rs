@@ -50,7 +50,9 @@ where
             let pod = call.current().await?.value();
             let container = container(&call, &pod)?;
             if pod.str_at(&["spec", "nodeName"]).is_empty() {
-                return Ok(crate::http::respond::text(StatusCode::OK, ""));
+                let mut nothing = Response::new(Body::Empty);
+                *nothing.status_mut() = StatusCode::NO_CONTENT;
+                return Ok(nothing);
             }
             to_kubelet(&call, &pod, "containerLogs", Some(&container), &without(query, "container"))?
         }

@@ -41,8 +41,43 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
         // What was judged is what is deleted.
         options.uid.get_or_insert_with(|| object.uid.to_string());
     }
+    if !unneeded && !write.dry_run {
+        mark(call, &object).await?;
+    }
     call.delete_one(&call.info.name, &call.info.namespace, &options).await?;
     Ok(super::success(call, StatusCode::CREATED))
+}
+
+/// Tells controllers why the pod goes (KEP-3329).
+async fn mark(call: &Call, object: &Object) -> Result<()> {
+    let now = call.inner.now();
+    let uid = object.uid.to_string();
+    let make = |old: &Value| {
+        let mut new = old.clone();
+        new.remove(&["metadata", "resourceVersion"]);
+        new.set(&["metadata", "uid"], uid.as_str());
+        let conditions = old.at(&["status", "conditions"]).and_then(Value::as_array).unwrap_or_default();
+        let mut all: Vec<Value> = conditions
+            .iter()
+            .filter(|condition| condition.str_at(&["type"]) != "DisruptionTarget")
+            .cloned()
+            .collect();
+        let mut condition = Value::object();
+        for (field, text) in [
+            ("type", "DisruptionTarget"),
+            ("status", "True"),
+            ("lastTransitionTime", now.as_str()),
+            ("reason", "EvictionByEvictionAPI"),
+            ("message", "Eviction API: evicting"),
+        ] {
+            condition.set(&[field], text);
+        }
+        all.push(condition);
+        new.set(&["status", "conditions"], all);
+        Ok(new)
+    };
+    let place = ("", "v1", "pods", object.namespace(), object.name());
+    call.inner.change(place, Part::Status, &make).await.map(drop)
 }
 
 async fn ask_budgets(call: &Call, pod: &Object, value: &Value, dry_run: bool) -> Result<()> {

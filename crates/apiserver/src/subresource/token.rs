@@ -62,6 +62,7 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
     };
     value.set(&["metadata", "name"], account.name());
     value.set(&["metadata", "namespace"], namespace);
+    value.set(&["metadata", "uid"], account.uid.to_string());
     value.set(&["metadata", "creationTimestamp"], inner.now());
     value.set(&["spec", "audiences"], audiences.into_iter().map(Value::from).collect::<Vec<_>>());
     value.set(&["spec", "expirationSeconds"], seconds);
