@@ -104,9 +104,9 @@ impl Error {
     pub fn not_found(path: Path, value: impl Into<Value>) -> Error {
         Error { path, reason: Reason::NotFound, value: Some(value.into()), detail: String::new() }
     }
+    /// `valid` is shown in the order given, as upstream does.
     pub fn not_supported(path: Path, value: impl Into<Value>, valid: &[&str]) -> Error {
-        let mut valid: Vec<String> = valid.iter().map(|text| format!("{text:?}")).collect();
-        valid.sort();
+        let valid: Vec<String> = valid.iter().map(|text| format!("{text:?}")).collect();
         let detail =
             if valid.is_empty() { String::new() } else { format!("supported values: {}", valid.join(", ")) };
         Error { path, reason: Reason::NotSupported, value: Some(value.into()), detail }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn reads_as_upstream_writes_it() {
         let path = Path::new("spec").child("ports").index(0).child("protocol");
-        let error = Error::not_supported(path, "ICMP", &["UDP", "TCP"]);
+        let error = Error::not_supported(path, "ICMP", &["TCP", "UDP"]);
         assert_eq!(
             error.to_string(),
             r#"spec.ports[0].protocol: Unsupported value: "ICMP": supported values: "TCP", "UDP""#

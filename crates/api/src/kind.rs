@@ -266,6 +266,13 @@ impl Rules for FactsOnly {
     fn unconditional_update(&self) -> bool {
         self.unconditional_update
     }
+    /// What upstream's defaults put into a status stands in what it answers, though it cleared the client's.
+    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
+        if self.status {
+            new.remove(&["status"]);
+            (self.defaults)("", new);
+        }
+    }
     fn prepare_status(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
         if self.status_keeps_metadata {
             only_status(new, old);

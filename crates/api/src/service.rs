@@ -175,6 +175,16 @@ impl Network {
     pub fn assign(&mut self, service: &mut Value, old: Option<&Value>) -> Result<Vec<Taken>, Vec<Error>> {
         let mut errors = Vec::new();
         if needs_address(service) {
+            for (at, ip) in
+                list(service, &["spec", "clusterIPs"]).iter().filter_map(Value::as_str).enumerate()
+            {
+                if ip != "None" {
+                    let path = Path::new("spec").child("clusterIPs").index(at);
+                    crate::validation::check::format(ip, &path, crate::validation::names::ip, &mut errors);
+                }
+            }
+        }
+        if needs_address(service) && errors.is_empty() {
             self.set_families(service, old, &mut errors);
         }
         let mut taken = Vec::new();

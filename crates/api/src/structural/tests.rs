@@ -71,7 +71,7 @@ fn validates_with_upstreams_texts() {
         ),
         (
             r#"{"size":1,"color":"green"}"#,
-            vec![r#"spec.color: Unsupported value: "green": supported values: "blue", "red""#],
+            vec![r#"spec.color: Unsupported value: "green": supported values: "red", "blue""#],
         ),
         (r#"{"size":1,"name":"abcdef"}"#, vec!["spec.name: Too long: may not be more than 5 bytes"]),
         (

@@ -44,6 +44,9 @@ pub fn validate_object_meta(kind: &Kind, value: &Value, errors: &mut Vec<Error>)
     let metadata = value.get("metadata").unwrap_or(&Value::Null);
     common(metadata, &path, errors);
     validate_finalizers(metadata.get("finalizers"), &path.child("finalizers"), errors);
+    if !kind.custom && kind.resource.group != "apiextensions.k8s.io" {
+        standard_finalizers(metadata.get("finalizers"), &path.child("finalizers"), errors);
+    }
     validate_managed_fields(metadata.get("managedFields"), &path.child("managedFields"), errors);
 }
 
@@ -109,7 +112,7 @@ pub fn validate_labels(labels: Option<&Value>, path: &Path, errors: &mut Vec<Err
         validate_label_name(key, path, errors);
         let value = value.as_str().unwrap_or_default();
         for text in names::label_value(value) {
-            errors.push(Error::invalid(path.key(key), value, text));
+            errors.push(Error::invalid(path.clone(), value, text));
         }
     }
 }
@@ -179,6 +182,17 @@ pub fn validate_finalizers(finalizers: Option<&Value>, path: &Path, errors: &mut
     if has("orphan") && has("foregroundDeletion") {
         let text = "finalizer orphan and foregroundDeletion cannot be both set";
         errors.push(Error::invalid(path.clone(), finalizers.cloned().unwrap_or_default(), text));
+    }
+}
+
+/// A name without a domain is one that Kubernetes knows; asked of built-in kinds only.
+fn standard_finalizers(finalizers: Option<&Value>, path: &Path, errors: &mut Vec<Error>) {
+    let list = finalizers.and_then(Value::as_array).unwrap_or_default();
+    for (at, name) in list.iter().filter_map(Value::as_str).enumerate() {
+        if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+            let text = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(Error::invalid(path.index(at), name, text));
+        }
     }
 }
 

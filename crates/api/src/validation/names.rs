@@ -7,13 +7,13 @@ const QUALIFIED: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const QUALIFIED_TEXT: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with \
                               an alphanumeric character";
 
-/// `text (e.g. 'a', or 'b', regex used for validation is 'format')`.
+/// `text (e.g. 'a',  or 'b', regex used for validation is 'format')`, with upstream's two blanks.
 pub fn regex_error(text: &str, format: &str, examples: &[&str]) -> String {
     if examples.is_empty() {
         return format!("{text} (regex used for validation is '{format}')");
     }
     let examples: Vec<String> = examples.iter().map(|example| format!("'{example}', ")).collect();
-    format!("{text} (e.g. {}regex used for validation is '{format}')", examples.join("or "))
+    format!("{text} (e.g. {}regex used for validation is '{format}')", examples.join(" or "))
 }
 
 fn too_long(most: usize) -> String {
@@ -76,6 +76,25 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
             "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
              start and end with an alphanumeric character",
             &format!("{LABEL}(\\.{LABEL})*"),
+            &["example.com"],
+        ));
+    }
+    wrong
+}
+
+/// RFC 1123 subdomain that may hold underscores: a DNS search path.
+pub fn dns_search(text: &str) -> Vec<String> {
+    const PART: &str = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+    let mut wrong = Vec::new();
+    if text.len() > 253 {
+        wrong.push(too_long(253));
+    }
+    let is_part = |part: &str| is_label(&part.strip_prefix('_').unwrap_or(part).replace('_', "-"));
+    if !text.split('.').all(is_part) {
+        wrong.push(regex_error(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and \
+             must start and end with an alphanumeric character",
+            &format!("{PART}(\\.{PART})*"),
             &["example.com"],
         ));
     }
@@ -335,7 +354,7 @@ mod tests {
         assert_eq!(
             label_value("a b")[0],
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
-             start and end with an alphanumeric character (e.g. 'MyValue', or 'my_value', or '12345', regex used for \
+             start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
              validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
         );
     }

@@ -83,6 +83,10 @@ fn versions(spec: &Value, path: &Path, errors: &mut Errors) {
         let wrong = names::dns_1035_label(name);
         if !wrong.is_empty() {
             errors.push(Error::invalid(path.child("name"), name, wrong.join(",")));
+            if at == 0 {
+                // The first version's name is also what an older field, `version`, is taken to say.
+                errors.push(Error::invalid(Path::new("spec").child("version"), name, wrong.join(",")));
+            }
         }
         seen.insert(name);
         let inner = path.child("schema").child("openAPIV3Schema");
@@ -163,9 +167,9 @@ fn column(column: &Value, path: &Path, errors: &mut Errors) {
     }
     let json = column.str_at(&["jsonPath"]);
     if json.is_empty() {
-        errors.push(Error::required(path.child("jsonPath"), ""));
+        errors.push(Error::required(path.child("JSONPath"), ""));
     } else if !jsonpath::is_valid(json) {
-        errors.push(Error::invalid(path.child("jsonPath"), json, "is an invalid path"));
+        errors.push(Error::invalid(path.child("JSONPath"), json, "is an invalid path"));
     }
 }
 
@@ -208,7 +212,8 @@ fn stored_versions(crd: &Value, errors: &mut Errors) {
     let path = Path::new("status").child("storedVersions");
     let stored = list(crd, &["status", "storedVersions"]);
     if stored.is_empty() {
-        return errors.push(Error::invalid(path, stored.to_vec(), "must have at least one stored version"));
+        let value = crd.at(&["status", "storedVersions"]).cloned().unwrap_or_default();
+        return errors.push(Error::invalid(path, value, "must have at least one stored version"));
     }
     let versions = list(crd, &["spec", "versions"]);
     for version in versions.iter().filter(|version| flag(version, &["storage"])) {

@@ -15,6 +15,9 @@ pub const KIND: Builtin =
 
 struct DaemonSet;
 
+/// What became of `spec.templateGeneration` in apps/v1: upstream keeps it as an annotation.
+const GENERATION: &str = "deprecated.daemonset.template.generation";
+
 impl Rules for DaemonSet {
     fn default(&self, _: &str, value: &mut Value) {
         workload::default_template(value);
@@ -31,9 +34,17 @@ impl Rules for DaemonSet {
         }
         default_pointer(spec, "revisionHistoryLimit", 10i64);
     }
+    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
+        new.remove(&["status"]);
+        new.set(&["metadata", "annotations", GENERATION], "1");
+    }
     fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
         keep(new, old, "status");
         workload::mirror_service_account(new);
+        let was: i64 = old.str_at(&["metadata", "annotations", GENERATION]).parse().unwrap_or(1);
+        let same = same(new.at(&["spec", "template"]), old.at(&["spec", "template"]));
+        let now = if same { was } else { was + 1 };
+        new.set(&["metadata", "annotations", GENERATION], now.to_string());
     }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         let (path, empty) = (Path::new("spec"), Value::object());

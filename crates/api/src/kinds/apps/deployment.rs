@@ -201,7 +201,7 @@ mod tests {
                 "spec.template.metadata.labels: Invalid value: {\"a\":\"c\"}: `selector` does not match template `labels`",
                 "spec.template.spec.containers[0].name: Invalid value: \"C\": a lowercase RFC 1123 label must consist of \
                  lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. \
-                 'my-name', or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+                 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
                 "spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"",
             ]
         );

@@ -47,7 +47,11 @@ impl Rules for StatefulSet {
         default(policy, "whenScaled", "Retain");
         default_pointer(spec, "replicas", 1i64);
         default_pointer(spec, "revisionHistoryLimit", 10i64);
-        each(spec, &["volumeClaimTemplates"], |claim| persistent_volume_claim::defaults(version, claim));
+        each(spec, &["volumeClaimTemplates"], |claim| {
+            default(claim, "kind", "PersistentVolumeClaim");
+            default(claim, "apiVersion", "v1");
+            persistent_volume_claim::defaults(version, claim);
+        });
     }
     fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
         keep(new, old, "status");

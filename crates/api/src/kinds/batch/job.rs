@@ -35,6 +35,17 @@ fn generate_selector(job: &mut Value) {
     }
 }
 
+/// A job without labels has its template's.
+fn label_from_template(job: &mut Value) {
+    let labels = job.at(&["spec", "template", "metadata", "labels"]).cloned();
+    let own = job.at(&["metadata", "labels"]).and_then(Value::as_map);
+    if let Some(labels @ Value::Object(_)) = labels
+        && own.is_none_or(|own| own.is_empty())
+    {
+        job.set(&["metadata", "labels"], labels);
+    }
+}
+
 impl Rules for Job {
     fn default(&self, _: &str, value: &mut Value) {
         inside(value, &["spec", "template"], defaults::template);
@@ -53,19 +64,14 @@ impl Rules for Job {
         each(spec, &["podFailurePolicy", "rules"], |rule| {
             each(rule, &["onPodConditions"], |pattern| default(pattern, "status", "True"));
         });
-        let labels = value.at(&["spec", "template", "metadata", "labels"]).cloned();
-        let own = value.at(&["metadata", "labels"]).and_then(Value::as_map);
-        if let Some(labels @ Value::Object(_)) = labels
-            && own.is_none_or(|own| own.is_empty())
-        {
-            value.set(&["metadata", "labels"], labels);
-        }
+        label_from_template(value);
     }
     fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
         new.remove(&["status"]);
         if !flag(new, &["spec", "manualSelector"]) {
             generate_selector(new);
         }
+        label_from_template(new);
         inside(new, &["spec", "template", "spec"], defaults::mirror_service_account);
     }
     fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
@@ -109,9 +115,7 @@ impl Rules for Job {
         let policy = template.str_at(&["spec", "restartPolicy"]);
         if policy == "Always" {
             let path = inner.child("spec").child("restartPolicy");
-            let mut error = Error::not_supported(path, policy, &["Never", "OnFailure"]);
-            error.detail = "supported values: \"OnFailure\", \"Never\"".into();
-            errors.push(error);
+            errors.push(Error::required(path, "valid values: \"OnFailure\", \"Never\""));
         }
     }
     fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {

@@ -36,10 +36,9 @@ fn require_json(secret: &Value, key: &str, errors: &mut Errors) {
         return;
     }
     let text = bytes(secret, key).unwrap_or_default();
-    let wrong = match serde_json::from_slice::<Value>(&text) {
+    let wrong = match crate::json::parse(&text) {
         Ok(Value::Object(_) | Value::Null) => return,
         Ok(_) => "json: cannot unmarshal into Go value of type map[string]interface {}".to_string(),
-        Err(_) if text.is_empty() => "unexpected end of JSON input".into(),
         Err(error) => error.to_string(),
     };
     errors.push(Error::invalid(Path::new("data").key(key), "<secret contents redacted>", wrong));

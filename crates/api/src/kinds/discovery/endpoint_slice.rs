@@ -76,13 +76,13 @@ fn address(text: &str, family: &str, path: &Path, at: usize, errors: &mut Errors
     let path_at = path.index(at);
     match (family, text.parse::<IpAddr>()) {
         ("IPv4" | "IPv6", Err(_)) => check::format(text, &path_at, names::ip, errors),
-        ("IPv4", Ok(ip)) if !ip.is_ipv4() => {
-            errors.push(Error::invalid(path.clone(), text, "must be an IPv4 address"));
+        ("IPv4" | "IPv6", Ok(ip)) => {
+            if ip.is_ipv4() != (family == "IPv4") {
+                let wanted = format!("must be an {family} address");
+                errors.push(Error::invalid(path.clone(), text, wanted));
+            }
+            not_special(ip, text, &path_at, errors);
         }
-        ("IPv6", Ok(ip)) if !ip.is_ipv6() => {
-            errors.push(Error::invalid(path.clone(), text, "must be an IPv6 address"));
-        }
-        ("IPv4" | "IPv6", Ok(ip)) => not_special(ip, text, &path_at, errors),
         ("FQDN", _) => check::format(text.trim_end_matches('.'), &path_at, names::dns_subdomain, errors),
         _ => {}
     }

@@ -224,10 +224,7 @@ fn dns_config(spec: &Value, path: &Path, errors: &mut Errors) {
         searches.iter().filter_map(Value::as_str).enumerate().filter(|(_, search)| *search != ".")
     {
         let search = search.strip_suffix('.').unwrap_or(search);
-        // Underscores are taken (RelaxedDNSSearchValidation).
-        for reason in names::dns_subdomain(&search.replace('_', "a")) {
-            errors.push(Error::invalid(path.child("searches").index(at), search, reason));
-        }
+        check::format(search, &path.child("searches").index(at), names::dns_search, errors);
     }
     for (at, option) in list(config, &["options"]).iter().enumerate() {
         if option.str_at(&["name"]).is_empty() {

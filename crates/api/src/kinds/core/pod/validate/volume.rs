@@ -49,13 +49,15 @@ pub fn volumes<'a>(
 }
 
 fn source(volume: &Value, path: &Path, errors: &mut Errors) {
-    let sources: Vec<(&str, &Value)> = volume
+    let mut sources: Vec<(&str, &Value)> = volume
         .as_map()
         .into_iter()
         .flat_map(|map| map.iter())
         .filter(|(key, value)| *key != "name" && !value.is_null())
         .map(|(key, value)| (key.as_str(), value))
         .collect();
+    // Upstream looks at emptyDir first: of two sources it is not the one to blame.
+    sources.sort_by_key(|(kind, _)| *kind != "emptyDir");
     if sources.is_empty() {
         errors.push(Error::required(path.clone(), "must specify a volume type"));
     }

@@ -1,0 +1,230 @@
+//! What upstream v1.36.3 makes of an object on create, or says against it: `fixtures/upstream.jsonl`, one answer of its API
+//! server (a dry run) a line. Ours must be the same.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::kind::Context;
+use crate::service::Network;
+use crate::{Value, decode, schema, validation};
+
+#[test]
+fn creates_what_upstream_creates() {
+    let kinds = builtin();
+    let mut wrong = Vec::new();
+    let lines = include_str!("fixtures/upstream.jsonl").lines();
+    for line in lines.clone() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let mut value = case.get("input").unwrap().clone();
+        let (group, version) = match value.str_at(&["apiVersion"]).split_once('/') {
+            Some((group, version)) => (group.to_string(), version.to_string()),
+            None => (String::new(), value.str_at(&["apiVersion"]).to_string()),
+        };
+        let kind = kinds.kind(&group, value.str_at(&["kind"])).unwrap();
+        let of = schema::lookup(kind.version(&version).unwrap().type_name).unwrap();
+        if kind.namespaced {
+            value.set(&["metadata", "namespace"], "default");
+        }
+        let canonical = |value: &mut Value| drop(decode::normalize(of, value).unwrap());
+        canonical(&mut value);
+        kind.rules.default(&version, &mut value);
+        decode::default_facts(of, &mut value);
+        canonical(&mut value);
+        value.set(&["metadata", "uid"], "the-uid");
+        let key = crate::Key::new(&kind.resource, "default", "a");
+        let context = Context { key: &key, now: "2026-01-01T00:00:00Z", user: "admin" };
+        kind.rules.prepare_create(&context, &mut value);
+        if kind.rules.has_generation() {
+            value.set(&["metadata", "generation"], 1i64);
+        }
+        let mut errors = Vec::new();
+        if kind.kind == "Service" {
+            let mut network = Network {
+                addresses: vec![crate::allocator::IpRange::new("10.0.0.0".parse().unwrap(), 24)],
+                ports: Default::default(),
+            };
+            if let Err(refused) = network.assign(&mut value, None) {
+                errors = refused;
+            }
+        }
+        canonical(&mut value);
+        if kind.kind == "Pod" {
+            value.set(&["spec", "serviceAccountName"], "default");
+        }
+        if errors.is_empty() {
+            validation::validate_object_meta(kind, &value, &mut errors);
+            kind.rules.validate_create(&context, &value, &mut errors);
+        }
+        match case.get("output") {
+            Some(output) => compare(&value, output, &errors, line, &mut wrong),
+            None => causes(&case, &errors, line, &mut wrong),
+        }
+    }
+    let shown = wrong.iter().take(40).cloned().collect::<Vec<_>>().join("\n");
+    assert!(wrong.is_empty(), "{} of {} differ:\n{shown}", wrong.len(), lines.count());
+}
+
+/// Only admission's, or the allocator's choice.
+fn not_ours(value: &mut Value) {
+    for path in [
+        &["spec", "tolerations"][..],
+        &["spec", "taints"],
+        &["spec", "priority"],
+        &["spec", "preemptionPolicy"],
+        &["spec", "serviceAccountName"],
+        &["spec", "serviceAccount"],
+        &["spec", "clusterIP"],
+        &["spec", "clusterIPs"],
+        &["spec", "healthCheckNodePort"],
+        &["metadata", "uid"],
+        &["metadata", "finalizers"],
+        &["status", "lastPhaseTransitionTime"],
+    ] {
+        value.remove(path);
+    }
+    for port in value.at_mut(&["spec", "ports"]).and_then(Value::as_array_mut).into_iter().flatten() {
+        if port.get("nodePort").is_some() {
+            port.set(&["nodePort"], 1i64);
+        }
+    }
+    for condition in
+        value.at_mut(&["status", "conditions"]).and_then(Value::as_array_mut).into_iter().flatten()
+    {
+        condition.remove(&["lastTransitionTime"]);
+    }
+}
+
+fn uid_free(value: &Value) -> String {
+    let text = value.to_string();
+    let is_uid = |part: &str| part.len() == 36 && part.bytes().filter(|byte| *byte == b'-').count() == 4;
+    text.split('"').map(|part| if is_uid(part) { "the-uid" } else { part }).collect::<Vec<_>>().join("\"")
+}
+
+fn compare(
+    ours: &Value,
+    theirs: &Value,
+    errors: &[crate::field::Error],
+    line: &str,
+    wrong: &mut Vec<String>,
+) {
+    let (mut ours, mut theirs) = (ours.clone(), theirs.clone());
+    not_ours(&mut ours);
+    not_ours(&mut theirs);
+    if !errors.is_empty() {
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        wrong.push(format!("refused: {}\n  {}", &line[..line.len().min(150)], texts.join("\n  ")));
+    } else if uid_free(&ours) != uid_free(&theirs) {
+        wrong.push(format!("ours:   {}\ntheirs: {}", uid_free(&ours), uid_free(&theirs)));
+    }
+}
+
+fn causes(case: &Value, errors: &[crate::field::Error], line: &str, wrong: &mut Vec<String>) {
+    let mut theirs: Vec<String> = case
+        .get("causes")
+        .and_then(Value::as_array)
+        .unwrap_or_default()
+        .iter()
+        .map(|cause| {
+            format!(
+                "{} {}: {}",
+                cause.str_at(&["reason"]),
+                cause.str_at(&["field"]),
+                cause.str_at(&["message"])
+            )
+        })
+        .collect();
+    let mut ours: Vec<String> = errors
+        .iter()
+        .map(|error| format!("{} {}: {}", error.reason.as_str(), error.path, error.body()))
+        .collect();
+    // Structs are shown with the names of Go's internal types, which are nobody's API.
+    for text in theirs.iter_mut().chain(&mut ours) {
+        for (open, close) in [("value: {", "}: "), ("value: [{", "}]: ")] {
+            if let (Some(from), Some(to)) = (text.find(open), text.rfind(close)) {
+                text.replace_range(from + open.len()..to, "");
+            }
+        }
+    }
+    theirs.sort();
+    theirs.dedup();
+    ours.sort();
+    ours.dedup();
+    let missing: Vec<&String> = theirs.iter().filter(|text| !ours.contains(text)).collect();
+    let extra: Vec<&String> = ours.iter().filter(|text| !theirs.contains(text)).collect();
+    if !missing.is_empty() || !extra.is_empty() {
+        let show = |texts: &[&String], mark: &str| -> String {
+            texts.iter().map(|text| format!("\n  {mark} {text}")).collect()
+        };
+        wrong.push(format!("{}{}{}", &line[..line.len().min(150)], show(&missing, "-"), show(&extra, "+")));
+    }
+}
+
+#[test]
+fn the_tables_and_the_facts_name_the_same_resources() {
+    let here: BTreeSet<(&str, &str)> =
+        ALL.iter().flat_map(|group| group.iter()).map(|row| (row.group, row.plural)).collect();
+    let facts: BTreeSet<(&str, &str)> =
+        crate::schema::kinds().iter().map(|row| (row.group(), row.plural())).collect();
+    assert_eq!(here, facts);
+    for kind in builtin().iter() {
+        assert_eq!(kind.versions.iter().filter(|version| version.storage).count(), 1, "{}", kind.resource);
+    }
+}
+
+#[test]
+fn prints_the_kinds_without_rules() {
+    let kinds = builtin();
+    let missing: Vec<String> = kinds
+        .iter()
+        .filter(|kind| kind.is_stored() && !kind.rules.complete())
+        .map(|kind| kind.resource.to_string())
+        .collect();
+    println!("{} of {} stored kinds lack rules: {}", missing.len(), kinds.iter().count(), missing.join(", "));
+}
+
+#[test]
+fn finds_what_a_path_names() {
+    let kinds = builtin();
+    let (kind, version) = kinds.served("apps", "v1", "deployments").unwrap();
+    assert_eq!((kind.kind.as_str(), version.name.as_str()), ("Deployment", "v1"));
+    assert!(version.subresource("scale").is_some());
+    assert!(kinds.served("apps", "v1beta1", "deployments").is_none());
+    assert!(kinds.served("resource.k8s.io", "v1beta1", "deviceclasses").is_none(), "off by default");
+    let events = kinds.resource("events.k8s.io", "events").unwrap();
+    assert_eq!(kinds.storage_of(events).resource.to_string(), "events");
+    assert!(!events.is_storage("v1"));
+    assert!(!kinds.resource("", "bindings").unwrap().is_stored());
+}
+
+/// Defaults, strategies, validation and cells of every kind take whatever a client may send.
+#[test]
+fn rules_take_anything() {
+    let key = "core/pods/default/a".parse().unwrap();
+    let context = crate::kind::Context { key: &key, now: "2026-01-01T00:00:00Z", user: "me" };
+    let odd = r#"{"metadata":{"name":"a","labels":{"a":"b"}},"spec":{"containers":[{"ports":[{}],"env":[{}]}],"ports":[{}],
+        "template":{"spec":{"volumes":[{}],"containers":[{"livenessProbe":{}}]}}},"status":{"conditions":[{}]}}"#;
+    for text in ["{}", r#"{"metadata":{"name":"a"},"spec":{},"status":{}}"#, odd] {
+        for kind in builtin().iter() {
+            for version in &kind.versions {
+                let mut value: crate::Value = serde_json::from_str(text).unwrap();
+                kind.rules.default(&version.name, &mut value);
+                kind.rules.to_storage(&version.name, &mut value);
+                let mut errors = Vec::new();
+                let old = value.clone();
+                kind.rules.prepare_create(&context, &mut value);
+                kind.rules.validate_create(&context, &value, &mut errors);
+                kind.rules.prepare_update(&context, &mut value, &old);
+                kind.rules.validate_update(&context, &value, &old, &mut errors);
+                for part in ["status", "finalize", "ephemeralcontainers", "resize"] {
+                    let mut value = value.clone();
+                    kind.rules.prepare_subresource(part, &context, &mut value, &old);
+                    kind.rules.validate_subresource(part, &context, &value, &old, &mut errors);
+                }
+                kind.rules.warnings(&value, None);
+                if let Some(cells) = kind.rules.cells(&value, 0) {
+                    assert_eq!(cells.len(), version.columns.len(), "{}", kind.resource);
+                }
+            }
+        }
+    }
+}
