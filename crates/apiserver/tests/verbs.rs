@@ -114,14 +114,7 @@ async fn refuses_what_upstream_refuses() {
         r#"namespaces "nowhere" not found"#,
     )
     .await;
-    check(
-        Method::GET,
-        "/apis/nothing/v1/things",
-        "",
-        404,
-        "the server could not find the requested resource",
-    )
-    .await;
+    check(Method::GET, "/api/v1/things", "", 404, "the server could not find the requested resource").await;
     check(
         Method::PUT,
         "/api/v1/namespaces/default/configmaps/a",

@@ -86,6 +86,13 @@ impl Cluster {
 
     /// Serves TLS on `address`; gives a kubeconfig of an administrator.
     pub async fn listen(&self, address: &str) -> String {
+        let address = self.listen_at(address).await;
+        let admin = self.admin_certificate();
+        pki::kubeconfig(&format!("https://{address}"), &self.pki.server.pem(), &admin)
+    }
+
+    /// Serves TLS on `address`, under that name and `localhost`; gives the address with its port.
+    pub async fn listen_at(&self, address: &str) -> SocketAddr {
         let listener = TcpListener::bind(address).await.expect("because the address is free");
         let address = listener.local_addr().expect("because it is bound");
         let serving = self
@@ -106,11 +113,11 @@ impl Cluster {
             .server_config(Serving::new(&serving).expect("because it was just issued"))
             .expect("because the CA is good");
         self.tasks.spawn("serve", self.server.serve(listener, tls));
-        let admin = self.admin_certificate();
-        pki::kubeconfig(&format!("https://{address}"), &self.pki.server.pem(), &admin)
+        address
     }
 
-    fn admin_certificate(&self) -> pki::Issued {
+    /// A client certificate of an administrator.
+    pub fn admin_certificate(&self) -> pki::Issued {
         let request = pki::Request {
             common_name: "admin".into(),
             organization: Some("system:masters".into()),

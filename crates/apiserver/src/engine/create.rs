@@ -85,8 +85,11 @@ impl Call {
         begin(&mut value, &now);
         manage::created(target, &mut value, options, &self.info.subresource, &now);
         admit::create(self, &mut value, options).await?;
+        // Copied only where another name may have to be tried.
+        let mut template = Some(value);
         for attempt in 0.. {
-            let mut value = value.clone();
+            let copy = if generated { template.clone() } else { template.take() };
+            let mut value = copy.expect("because only generated names are tried twice");
             if generated {
                 value.set(&["metadata", "name"], generated_name(&generate));
             }
