@@ -429,6 +429,7 @@ async fn the_pod_has_its_sysctls_and_network() {
     // One that cannot be made leaves nothing.
     let spec = runtime::SandboxSpec {
         uid: "c".into(),
+        cgroup_parent: "podc".into(),
         sysctls: [("net.no.such".to_owned(), "1".to_owned())].into(),
         ..host.spec.clone()
     };

@@ -36,8 +36,8 @@ pub(crate) struct Inside {
 }
 
 /// Becomes the first process of a container.
-pub(crate) fn container(plan: &Container, stdio: Stdio, channel: OwnedFd) -> ! {
-    let failed = begin(&plan.process, &channel)
+pub(crate) fn container(plan: &Container, joined: bool, stdio: Stdio, channel: OwnedFd) -> ! {
+    let failed = begin(&plan.process, joined, &channel)
         .and_then(|()| program_of(&plan.process))
         .and_then(|program| rootfs::enter(plan).map(|()| program))
         .and_then(|program| end(&plan.process, stdio, program, &channel, true));
@@ -45,8 +45,8 @@ pub(crate) fn container(plan: &Container, stdio: Stdio, channel: OwnedFd) -> ! {
 }
 
 /// Becomes a process inside a running container.
-pub(crate) fn exec(plan: &Process, inside: Inside, stdio: Stdio, channel: OwnedFd) -> ! {
-    let failed = begin(plan, &channel)
+pub(crate) fn exec(plan: &Process, joined: bool, inside: Inside, stdio: Stdio, channel: OwnedFd) -> ! {
+    let failed = begin(plan, joined, &channel)
         .and_then(|()| program_of(plan))
         .and_then(|program| {
             if let Some(cgroup) = &inside.cgroup {
@@ -74,7 +74,7 @@ fn say(channel: &OwnedFd, kind: u8, text: &str) {
 }
 
 /// Out of the shim's session, signals and cgroups.
-fn begin(process: &Process, channel: &OwnedFd) -> Result<(), Error> {
+fn begin(process: &Process, joined: bool, channel: &OwnedFd) -> Result<(), Error> {
     for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
         // SAFETY: the default action runs no code of ours.
         unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }.at("reset signals")?;
@@ -82,8 +82,8 @@ fn begin(process: &Process, channel: &OwnedFd) -> Result<(), Error> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).at("unblock signals")?;
     umask(Mode::empty());
     setsid().at("setsid")?;
-    for cgroup in &process.cgroups {
-        fs::write(cgroup.join("cgroup.procs"), "0").at_path("join cgroup", cgroup)?;
+    for cgroup in process.cgroups.iter().filter(|_| !joined) {
+        sys::join_cgroup(cgroup).at_path("join cgroup", cgroup)?;
     }
     if let Some(score) = process.oom_score_adj
         && let Err(error) = fs::write("/proc/self/oom_score_adj", score.to_string())

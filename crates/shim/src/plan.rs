@@ -27,8 +27,6 @@ pub struct Sandbox {
     pub hostname: Option<String>,
     /// Kernel parameters of the namespaces made here, e.g. `net.ipv4.ip_forward` and `1`.
     pub sysctls: Vec<(String, String)>,
-    /// Cgroup folders that the shim itself moves to.
-    pub cgroups: Vec<PathBuf>,
 }
 
 /// Whether a namespace is the pod's own or the host's.

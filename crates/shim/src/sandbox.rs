@@ -13,7 +13,7 @@ use nix::unistd::{ForkResult, Pid, fork, sethostname};
 use shim::plan::{Network, Sandbox, Share};
 
 use crate::error::{At, Error};
-use crate::sys;
+use crate::sys::{self, Forked};
 
 /// Namespaces for processes to be born into.
 pub(crate) struct Namespaces {
@@ -30,9 +30,6 @@ fn namespace(path: &str) -> Result<OwnedFd, Error> {
 
 /// Makes what `plan` asks for, for this process and its children.
 pub(crate) fn enter(plan: &Sandbox) -> Result<Namespaces, Error> {
-    for cgroup in &plan.cgroups {
-        fs::write(cgroup.join("cgroup.procs"), "0").at_path("join cgroup", cgroup)?;
-    }
     let mut flags = CloneFlags::empty();
     flags.set(CloneFlags::CLONE_NEWIPC, plan.ipc == Share::Pod);
     flags.set(CloneFlags::CLONE_NEWUTS, plan.hostname.is_some());
@@ -115,8 +112,13 @@ impl Namespaces {
         self.shared_pid.as_ref().map(|(pid, _)| *pid)
     }
 
-    /// Forks a child that runs `body`, which never returns.
-    pub(crate) fn fork(&self, birth: Birth<'_>, body: impl FnOnce()) -> Result<Pid, Error> {
+    /// Forks a child that runs `body`, which never returns; it is told whether the child is in `cgroups` already.
+    pub(crate) fn fork(
+        &self,
+        birth: Birth<'_>,
+        cgroups: &[PathBuf],
+        body: impl FnOnce(bool),
+    ) -> Result<Pid, Error> {
         match (birth, &self.shared_pid) {
             (Birth::Beside(namespace), _) => {
                 setns(namespace, CloneFlags::CLONE_NEWPID).at("enter the PID namespace")?
@@ -128,16 +130,16 @@ impl Namespaces {
             (Birth::Container, None) => unshare(CloneFlags::CLONE_NEWPID).at("unshare the PID namespace")?,
         }
         // SAFETY: the shim has one thread.
-        let forked = unsafe { fork() };
-        if let Ok(ForkResult::Child) = forked {
-            body();
+        let forked = unsafe { sys::fork_into(cgroups) };
+        if let Ok(Forked::Child { joined }) = forked {
+            body(joined);
             // SAFETY: ends this process without the parent's handlers and buffers.
             unsafe { libc::_exit(128) }
         }
         setns(&self.own_pid, CloneFlags::CLONE_NEWPID).at("return to the PID namespace")?;
         match forked.at("fork")? {
-            ForkResult::Parent { child } => Ok(child),
-            ForkResult::Child => unreachable!("the child has left above"),
+            Forked::Parent(child) => Ok(child),
+            Forked::Child { .. } => unreachable!("the child has left above"),
         }
     }
 }

@@ -14,7 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use shim::frame::{self, Decoder, Frame};
-use shim::protocol::{Answer, Event, Failure, Kind, Message, Request, Verb};
+use shim::protocol::{Answer, Event, Failure, Kind, Message, Request};
 
 use crate::child;
 use crate::container::{Caller, Container, Starting, set_nonblocking};

@@ -148,9 +148,9 @@ impl Server {
             self.namespaces.as_ref().ok_or_else(|| Error::Author("there is no sandbox yet".into()))?;
         // The parent keeps its copies until after the fork; the child takes these with it.
         let mut given = Some((stdio, channel));
-        let pid = namespaces.fork(Birth::Container, || {
+        let pid = namespaces.fork(Birth::Container, &plan.process.cgroups, |joined| {
             if let Some((stdio, channel)) = given.take() {
-                child::container(plan, stdio, channel);
+                child::container(plan, joined, stdio, channel);
             }
         })?;
         drop(given);
@@ -232,9 +232,9 @@ impl Server {
         let namespaces =
             self.namespaces.as_ref().ok_or_else(|| Error::Author("there is no sandbox yet".into()))?;
         let mut given = Some((inside, stdio, channel));
-        let pid = namespaces.fork(Birth::Beside(&beside), || {
+        let pid = namespaces.fork(Birth::Beside(&beside), &plan.process.cgroups, |joined| {
             if let Some((inside, stdio, channel)) = given.take() {
-                child::exec(&plan.process, inside, stdio, channel);
+                child::exec(&plan.process, joined, inside, stdio, channel);
             }
         })?;
         drop(given);

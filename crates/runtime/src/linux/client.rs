@@ -124,6 +124,8 @@ async fn write(stream: Arc<UnixStream>, mut queue: mpsc::Receiver<Outgoing>) {
             fds.clear();
         }
     }
+    // The client was dropped: the reader must end too, and a shim that never got its pod with it.
+    let _ = nix::sys::socket::shutdown(stream.as_raw_fd(), nix::sys::socket::Shutdown::Both);
 }
 
 async fn read(stream: Arc<UnixStream>, shared: Arc<Shared>, events: mpsc::Sender<shim::protocol::Status>) {

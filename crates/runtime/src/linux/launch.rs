@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -32,7 +32,7 @@ impl Program {
     }
 
     /// Starts a shim and gives the connection to it. Blocks for the milliseconds that this takes.
-    pub(super) fn start(&self, pod: &str, log: &Path) -> Result<UnixStream, Error> {
+    pub(super) fn start(&self, pod: &str, cgroups: &[PathBuf], log: &Path) -> Result<UnixStream, Error> {
         let failed = || system("start the shim of pod", pod);
         let (ours, theirs) = UnixStream::pair().map_err(failed())?;
         let log = File::options().create(true).append(true).open(log).map_err(failed())?;
@@ -40,6 +40,7 @@ impl Program {
         command
             .arg0("skiff-shim")
             .arg(pod) // for people who read `ps`
+            .args(cgroups)
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())

@@ -40,12 +40,7 @@ pub(super) fn container_cgroup(sandbox: &SandboxSpec, id: &str) -> String {
 /// Of all shims.
 pub(super) const SHIMS: &str = "shims";
 
-pub(super) fn sandbox(
-    spec: &SandboxSpec,
-    folder: &Folder,
-    sockets: &Path,
-    cgroups: &Cgroups,
-) -> plan::Sandbox {
+pub(super) fn sandbox(spec: &SandboxSpec, folder: &Folder, sockets: &Path) -> plan::Sandbox {
     let share = |host: bool| if host { plan::Share::Host } else { plan::Share::Pod };
     plan::Sandbox {
         uid: spec.uid.clone(),
@@ -62,7 +57,6 @@ pub(super) fn sandbox(
         share_pid: spec.share_pid,
         hostname: Some(spec.hostname.clone()).filter(|name| !name.is_empty() && !spec.host.network),
         sysctls: spec.sysctls.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        cgroups: cgroups.folders(SHIMS),
     }
 }
 

@@ -87,9 +87,9 @@ impl Linux {
                 linux.cgroups.make(plan::SHIMS)?;
                 linux.cgroups.make(&cgroup)?;
                 linux.cgroups.limit(&cgroup, &file.spec.resources)?;
-                let made =
-                    plan::sandbox(&file.spec, &folder, &linux.config.run.join("shims"), &linux.cgroups);
-                Ok((made, linux.shim.start(&uid, &folder.shim_log())?))
+                let made = plan::sandbox(&file.spec, &folder, &linux.config.run.join("shims"));
+                let cgroups = linux.cgroups.folders(plan::SHIMS);
+                Ok((made, linux.shim.start(&uid, &cgroups, &folder.shim_log())?))
             })
             .await?
         };
