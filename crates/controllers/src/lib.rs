@@ -18,6 +18,7 @@ mod pods;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod stateful_set;
 mod taint_eviction;
 
 use std::collections::BTreeSet;
@@ -51,6 +52,7 @@ pub const ALL: &[Controller] = &[
     replica_set::REPLICATION,
     deployment::CONTROLLER,
     daemon_set::CONTROLLER,
+    stateful_set::CONTROLLER,
     endpoints::CONTROLLER,
     endpoints::LEGACY,
     namespace::CONTROLLER,

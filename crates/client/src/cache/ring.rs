@@ -64,6 +64,9 @@ impl Event {
     }
 }
 
+/// The newest events that keep their encodings.
+const FRESH: usize = 128;
+
 #[derive(Default)]
 pub(super) struct Ring {
     events: VecDeque<Arc<Event>>,
@@ -78,6 +81,10 @@ impl Ring {
     pub(super) fn push(&mut self, event: Event, limits: &Limits) {
         self.bytes += event.weight();
         self.events.push_back(Arc::new(event));
+        // Watchers that keep up have read this one; who comes late has it encoded again.
+        if let Some(old) = self.events.len().checked_sub(FRESH).and_then(|at| self.events.get(at)) {
+            old.forms.lock().clear();
+        }
         while self.events.len() > limits.events
             || (self.bytes > limits.bytes && self.events.len() > limits.least)
         {
