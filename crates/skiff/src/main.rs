@@ -12,6 +12,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Unix seconds of the build (or of `SOURCE_DATE_EPOCH`): no trustworthy clock is behind it.
 pub const BUILT: i64 = parse_seconds(env!("SKIFF_BUILT"));
+/// The subcommand under which fleet's short-lived child runs: fetch and render, in one process that ends (D14).
+pub const FLEET_CHILD: &str = "fleet-child";
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const fn parse_seconds(text: &str) -> i64 {
@@ -40,6 +42,8 @@ enum Sub {
     Status(command::status::Args),
     Check(command::check::Args),
     Uninstall(command::uninstall::Args),
+    #[command(subcommand)]
+    Fleet(command::fleet::Command),
     /// Print a shell's completion script
     #[command(after_help = "Example:\n  skiff completion bash > /etc/bash_completion.d/skiff")]
     Completion {
@@ -52,6 +56,9 @@ fn cli() -> clap::Command {
 }
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == FLEET_CHILD) {
+        return fleet::child::main().into();
+    }
     match run() {
         Ok(code) => code,
         Err(error) => {
@@ -72,6 +79,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Sub::Status(args) => command::status::run(&args),
         Sub::Check(args) => command::check::run(&args),
         Sub::Uninstall(args) => command::uninstall::run(&args),
+        Sub::Fleet(command) => command::fleet::run(&command),
         Sub::Completion { shell } => {
             clap_complete::generate(shell, &mut cli(), "skiff", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! The subcommands beside `server`, one a file.
 
 pub mod check;
+pub mod fleet;
 pub mod status;
 pub mod uninstall;
 

@@ -1,6 +1,7 @@
-//! Controllers and scheduler: roles that only read caches and write through the API, each under upstream's identity.
+//! Controllers, scheduler and fleet: roles that only read and write through the API, each under an identity of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Host;
 use crate::roles::State;
@@ -19,6 +20,37 @@ pub fn start(host: &Host, server: &apiserver::Server, pki: &pki::Pki) {
     } else {
         host.roles.set("scheduler", State::Disabled, "--disable-scheduler", "");
     }
+    fleet(host, server);
+}
+
+/// Keeps what this cluster runs in step with Git.
+fn fleet(host: &Host, server: &apiserver::Server) {
+    let config = &host.config;
+    if config.disable.contains("fleet") {
+        host.roles.set("fleet", State::Disabled, "--disable=fleet", "");
+        return;
+    }
+    let settings = fleet::Config {
+        directory: host.paths.fleet(),
+        site: fleet::Site {
+            name: config.node_name.clone(),
+            uid: String::new(),
+            labels: config.node_labels.clone(),
+        },
+        child: fleet::child::Command {
+            // The binary that runs, also after its file was replaced by an upgrade.
+            program: "/proc/self/exe".into(),
+            arguments: vec![crate::FLEET_CHILD.into()],
+        },
+        settings: Default::default(),
+        interval: config.fleet_interval.map(Duration::from_secs),
+        limits: Default::default(),
+        front_ends: Vec::new(),
+    };
+    let client = server.local(apiserver::Identity::new("skiff:fleet", &["system:masters"]));
+    let (clock, tasks) = (host.clock.clone(), host.tasks.clone());
+    host.tasks.spawn("fleet", fleet::run(settings, client, clock, tasks));
+    host.roles.up("fleet");
 }
 
 /// The identity of a name: a ServiceAccount's groups come with it.

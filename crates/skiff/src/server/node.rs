@@ -125,7 +125,11 @@ pub async fn start(
         network: Arc::new(Network(machine.network)),
     };
     let kubelet = kubelet::Kubelet::start(settings, seams, host.clock.clone(), &host.tasks);
-    let _unused = (&kubelet, dialer);
+    let api = kubelet.api();
+    dialer.set(Box::new(move |stream| {
+        let api = api.clone();
+        drop(base::spawn("node API", async move { api.serve_connection(stream).await }));
+    }));
     host.roles.up("kubelet");
 
     let inbox = machine.images;

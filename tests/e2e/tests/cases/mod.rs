@@ -1,0 +1,29 @@
+//! The cases, one a file; [`ALL`] is what runs, in order. To add one, add its file and its line.
+
+mod durable;
+mod pod;
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+
+use anyhow::Result;
+use e2e::Machine;
+
+/// What a case is: it gets a machine that has not started.
+pub type Case = for<'a> fn(&'a mut Machine) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+pub const ALL: &[(&str, Case)] = &[
+    ("a_configmap_is_there_after_kill_9", |machine| Box::pin(durable::configmap(machine))),
+    ("one_pod_put_on_the_node_by_hand", |machine| Box::pin(pod::by_hand(machine))),
+];
+
+/// Runs a case on a machine of its own and takes the machine down again; a failure comes with the end of the log.
+pub async fn run(case: Case, binary: &Path, folder: &Path) -> Result<()> {
+    let mut machine = Machine::new(binary, folder, 16443).flags(&["--node-name", "box"]);
+    let done = case(&mut machine).await;
+    let done =
+        done.map_err(|error| error.context(format!("the server's log ends:\n{}", machine.log_tail(25))));
+    let ended = machine.uninstall();
+    done.and(ended)
+}
