@@ -19,6 +19,9 @@ use tokio::net::{TcpStream, UdpSocket};
 use crate::message::{LARGE, Question};
 use crate::resolv;
 
+#[cfg(test)]
+mod tests;
+
 /// How long one resolver has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one that did not is passed over.

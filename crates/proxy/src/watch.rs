@@ -40,7 +40,7 @@ pub fn run(config: Config, caches: &Caches, tasks: &Tasks) -> Result<(), Error> 
         };
         let nodes = caches.get(&client::resource::<NodeObject>());
         let state = State { services, slices, nodes, index: Index::default(), node };
-        Proxy { state, engine: Some(engine), health }.run().await;
+        Proxy { state, engine: Some(engine), config, health }.run().await;
     });
     Ok(())
 }
@@ -62,6 +62,7 @@ struct Proxy {
     state: State,
     /// Lent to a blocking thread while the kernel works.
     engine: Option<Engine>,
+    config: Config,
     health: Health,
 }
 
@@ -71,6 +72,21 @@ impl Proxy {
         self.state.slices.wait_synced().await;
         let (mut services, mut slices, mut dirty) = self.state.watch();
         loop {
+            if self.engine.is_none() {
+                // The last one fell with its thread; a new one starts from everything.
+                match Engine::new(self.config.clone()) {
+                    Ok(engine) => self.engine = Some(engine),
+                    Err(error) => {
+                        tracing::error!(error = %base::chain(&error), "the proxy cannot start again");
+                        tokio::time::sleep(RETRY).await;
+                        continue;
+                    }
+                }
+                let all;
+                (services, slices, all) = self.state.watch();
+                dirty.extend(all);
+                self.state.index.started = false;
+            }
             if !dirty.is_empty() || !self.state.index.started {
                 self.state.index.started = true;
                 let names = std::mem::take(&mut dirty);

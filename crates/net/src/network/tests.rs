@@ -181,6 +181,41 @@ fn host_ports_lead_to_their_pod_from_everywhere() {
 }
 
 #[test]
+fn a_udp_client_of_a_host_port_follows_the_pod() {
+    isolated(|| {
+        let node = Node::new();
+        let udp = |uid: &str| {
+            let port = HostPort { protocol: Protocol::Udp, ..port(None, 5300, 53) };
+            let pod = node.attach(uid, &[port]);
+            let name = uid.to_owned();
+            let (ready, is_ready) = std::sync::mpsc::channel();
+            inside(&pod.netns, move || {
+                let socket = std::net::UdpSocket::bind("0.0.0.0:53").unwrap();
+                ready.send(()).unwrap();
+                let mut buffer = [0; 8];
+                while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+                    socket.send_to(name.as_bytes(), peer).unwrap();
+                }
+            });
+            is_ready.recv().unwrap();
+        };
+        let client = std::net::UdpSocket::bind("10.42.0.1:4000").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let ask = || {
+            client.send_to(b"?", "10.42.0.1:5300").unwrap();
+            let mut buffer = [0; 8];
+            client.recv(&mut buffer).map(|length| buffer[..length].to_vec())
+        };
+        udp("a");
+        assert_eq!(ask().unwrap(), b"a");
+        node.runtime.block_on(node.network.detach("a")).unwrap();
+        udp("b");
+        assert_eq!(ask().unwrap(), b"b");
+        node.end();
+    });
+}
+
+#[test]
 fn pods_do_not_reach_the_nodes_loopback() {
     isolated(|| {
         let node = Node::new();

@@ -10,9 +10,9 @@ use ipnet::Ipv4Net;
 
 use super::{Attachment, Config, Error};
 use crate::ipam::Pool;
-use crate::lease::{Lease, Leases};
+use crate::lease::{HostPort, Lease, Leases, Protocol};
 use crate::link::{Link, Links, mac};
-use crate::{PREFIX, netns, nft, rules, sysctl};
+use crate::{PREFIX, conntrack, netns, nft, rules, sysctl};
 
 pub(super) struct Worker {
     config: Config,
@@ -134,7 +134,9 @@ impl Worker {
             })??;
             self.connect(lease, inside)?;
         }
-        Ok(self.table.update(vec![(lease.uid.clone(), Some(rules::pod(lease)))])?)
+        self.table.update(vec![(lease.uid.clone(), Some(rules::pod(lease)))])?;
+        forget(lease, Some(lease.address));
+        Ok(())
     }
 
     /// Connects a live namespace whose link is missing.
@@ -170,6 +172,7 @@ impl Worker {
         // tens of milliseconds. If a process still lives in there, `make` or `sweep` removes the link.
         netns::remove(&self.netns(uid))?;
         self.leases.remove(uid)?;
+        forget(&lease, None);
         self.pool.release(lease.address);
         self.pods.remove(uid);
         Ok(())
@@ -246,6 +249,22 @@ fn settings() {
     // As containerd does for Kubernetes: without NET_BIND_SERVICE and NET_RAW a pod may serve port 80, and ping.
     sysctl::set_if_known("ipv4/ip_unprivileged_port_start", "0");
     sysctl::set_if_known("ipv4/ping_group_range", "0 2147483647");
+}
+
+/// Forgets UDP flows to a pod's host ports that lead elsewhere than to `now`: to a predecessor, or to nobody.
+fn forget(lease: &Lease, now: Option<Ipv4Addr>) {
+    let udp = |port: &&HostPort| port.protocol == Protocol::Udp;
+    let ports: Vec<u16> = lease.host_ports.iter().filter(udp).map(|port| port.host_port).collect();
+    if ports.is_empty() {
+        return;
+    }
+    let stale = |flow: &conntrack::Flow| {
+        ports.contains(&flow.to.1)
+            && now.map_or(flow.endpoint.0 == lease.address, |now| flow.endpoint.0 != now)
+    };
+    if let Err(error) = conntrack::forget(stale) {
+        tracing::warn!(pod = lease.uid, error = %base::chain(&error), "old UDP flows to host ports stay");
+    }
 }
 
 /// The node's end of a pod's link: `skiff` and 40 bits of the uid's FNV-1a hash, for a name has 15 bytes.

@@ -45,15 +45,6 @@ pub(super) fn statement(list: &mut Writer, statement: &Statement, set: Option<An
         S::DestinationLocal => local(list, 2, EQUAL),
         S::DestinationNotLocal => local(list, 2, NOT_EQUAL),
         S::SourceLocal => local(list, 1, EQUAL),
-        S::Translated => {
-            const STATUS: u32 = 2;
-            const DST_NAT: u32 = 1 << 5;
-            expression(list, "ct", |data| {
-                data.u32_be(1, R0).u32_be(2, STATUS);
-            });
-            bitwise(list, &DST_NAT.to_ne_bytes(), &[0; 4]);
-            compare(list, NOT_EQUAL, &[0; 4]);
-        }
         S::Marked => {
             meta(list, 3);
             bitwise(list, &MARK.to_ne_bytes(), &[0; 4]);
@@ -64,19 +55,15 @@ pub(super) fn statement(list: &mut Writer, statement: &Statement, set: Option<An
         S::Unmark => remark(list, 0),
         S::InSet(fields, name) => {
             load(list, fields);
-            lookup(list, name, None, None, false);
-        }
-        S::NotInSet(fields, name) => {
-            load(list, fields);
-            lookup(list, name, None, None, true);
+            lookup(list, name, None, None);
         }
         S::Follow(fields, map) => {
             load(list, fields);
-            lookup(list, map, None, Some(VERDICT), false);
+            lookup(list, map, None, Some(VERDICT));
         }
         S::TranslateBy(fields, map) => {
             load(list, fields);
-            lookup(list, map, None, Some(R0), false);
+            lookup(list, map, None, Some(R0));
             translate(list);
         }
         S::TranslateTo(address, port) => to(list, *address, *port),
@@ -94,7 +81,7 @@ pub(super) fn statement(list: &mut Writer, statement: &Statement, set: Option<An
             ([chain], _) => verdict(list, &Verdict::Goto(chain.clone())),
             (_, Some(set)) => {
                 numgen(list, R0, chains.len());
-                lookup(list, &set.name(), Some(set), Some(VERDICT), false);
+                lookup(list, &set.name(), Some(set), Some(VERDICT));
             }
             (_, None) => {}
         },
@@ -219,7 +206,7 @@ fn local(list: &mut Writer, address: u32, operation: u32) {
     compare(list, operation, &u32::from(libc::RTN_LOCAL).to_ne_bytes());
 }
 
-fn lookup(list: &mut Writer, name: &str, set: Option<Anonymous>, to: Option<u32>, inverted: bool) {
+fn lookup(list: &mut Writer, name: &str, set: Option<Anonymous>, to: Option<u32>) {
     expression(list, "lookup", |data| {
         data.text(1, name).u32_be(2, R0);
         if let Some(register) = to {
@@ -227,9 +214,6 @@ fn lookup(list: &mut Writer, name: &str, set: Option<Anonymous>, to: Option<u32>
         }
         if let Some(set) = set {
             data.u32_be(4, set.0);
-        }
-        if inverted {
-            data.u32_be(5, 1);
         }
     });
 }
@@ -247,7 +231,7 @@ fn balance(list: &mut Writer, register: u32, count: usize, map: &str) {
         1 => immediate(list, register, Value::Number(0)),
         _ => numgen(list, register, count),
     }
-    lookup(list, map, None, Some(R0), false);
+    lookup(list, map, None, Some(R0));
     translate(list);
 }
 

@@ -114,14 +114,11 @@ pub enum Statement {
     DestinationNotLocal,
     /// The source is an address of this node.
     SourceLocal,
-    /// The connection's destination was changed.
-    Translated,
     /// The packet carries [`MARK`].
     Marked,
     Mark,
     Unmark,
     InSet(Vec<Select>, String),
-    NotInSet(Vec<Select>, String),
     /// Looks a verdict up and follows it; goes on behind if there is none.
     Follow(Vec<Select>, String),
     /// Sends the connection to where the map says; goes on behind if it says nothing.
@@ -257,12 +254,10 @@ impl fmt::Display for Statement {
             DestinationLocal => out.write_str("fib daddr type local"),
             DestinationNotLocal => out.write_str("fib daddr type != local"),
             SourceLocal => out.write_str("fib saddr type local"),
-            Translated => out.write_str("ct status dnat"),
             Marked => write!(out, "meta mark & {MARK:#x} != 0"),
             Mark => write!(out, "meta mark set meta mark | {MARK:#x}"),
             Unmark => write!(out, "meta mark set meta mark & ~{MARK:#x}"),
             InSet(fields, set) => write!(out, "{} @{set}", Joined(fields)),
-            NotInSet(fields, set) => write!(out, "{} != @{set}", Joined(fields)),
             Follow(fields, map) => write!(out, "{} vmap @{map}", Joined(fields)),
             TranslateBy(fields, map) => write!(out, "dnat to {} map @{map}", Joined(fields)),
             TranslateTo(address, port) => write!(out, "dnat to {address}:{port}"),
