@@ -142,9 +142,19 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
             let owner = (0..=owner).rev().find(|&owner| !own[owner].is_empty()).expect("an owner");
             fields.get(own[owner][*field - first[owner]], "json")
         };
-        // Sorted by name: the places in `json`.
+        // The places in `json`, sorted by length and then name: most comparisons of a search then end at the length.
         let mut sorted: Vec<usize> = (0..json.len()).collect();
-        sorted.sort_by_key(|&place| json_name(&json[place]));
+        sorted.sort_by_key(|&place| (json_name(&json[place]).len(), json_name(&json[place])));
+        // Places that Go writes even when they are not set, and places with a default.
+        let row_of = |field: usize| {
+            let owner = first.partition_point(|&start| start <= field) - 1;
+            let owner = (0..=owner).rev().find(|&owner| !own[owner].is_empty()).expect("an owner");
+            own[owner][field - first[owner]]
+        };
+        let written: Vec<usize> =
+            (0..json.len()).filter(|&place| is_written(&fields, row_of(json[place]))).collect();
+        let defaulted: Vec<usize> =
+            (0..json.len()).filter(|&place| !fields.get(row_of(json[place]), "default").is_empty()).collect();
         let mut tags: Vec<(u32, usize)> = own[at]
             .iter()
             .enumerate()
@@ -156,6 +166,7 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
             index.extend(list);
             (start, index.len() - start)
         };
+        let (written, defaulted) = (range(&mut written.into_iter()), range(&mut defaulted.into_iter()));
         let (json, sorted, tags) = (
             range(&mut json.into_iter()),
             range(&mut sorted.into_iter()),
@@ -183,7 +194,7 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
         let _ = writeln!(
             rows_of_types,
             "Type {{ name: Text({}), proto: Text({}), gvks: Text({}), unions: Text({}), shape: TypeShape::{shape}, \
-             served: {}, atomic: {}, defaults: {}, own: ({}, {}), json: {}, sorted: {}, tags: ({}, {}) }},",
+             served: {}, atomic: {}, defaults: {}, own: ({}, {}), json: {}, sorted: {}, written: ({}, {}), defaulted: ({}, {}), tags: ({}, {}) }},",
             blob.pack(name),
             blob.pack(get("proto")),
             blob.pack(get("gvks")),
@@ -195,6 +206,10 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
             own[at].len(),
             json.0,
             sorted.0,
+            written.0,
+            written.1,
+            defaulted.0,
+            defaulted.1,
             tags.0,
             tags.1,
         );
@@ -220,6 +235,23 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
         let _ = writeln!(code, "(Text({}), {at}),", blob.pack(gvk));
     }
     code.push_str("];\n");
+}
+
+/// Go writes the field even when nobody set it: `omitempty` never leaves out a struct.
+fn is_written(fields: &Tsv, row: &[String]) -> bool {
+    let get = |column: &str| fields.get(row, column);
+    match get("omit") {
+        "empty" => {
+            get("presence") == "value"
+                && get("repeated") != "1"
+                && matches!(
+                    get("kind"),
+                    "message" | "time" | "microtime" | "quantity" | "int_or_string" | "raw_extension"
+                )
+        }
+        "zero" => false,
+        _ => true,
+    }
 }
 
 /// The fields of a type as JSON has them, inlined ones in their place, as indexes into FIELDS.

@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use super::element::Element;
 use super::set::{Node, Set};
 use crate::schema::{ListType, Schema, Shape};
-use crate::{Map, Value, json};
+use crate::{Map, Value};
 
 /// The set of all fields that a value states.
 pub(super) fn fields(value: &Value, schema: Schema<'_>) -> Set {
@@ -128,7 +128,7 @@ fn element(item: &Value, keys: &[&str], schema: Schema<'_>) -> Result<Element, S
 /// What in a configuration does not fit the schema: `.spec.foo: field not declared in schema`.
 pub(super) fn validate(value: &Value, schema: Schema<'_>) -> Vec<String> {
     let mut errors = Vec::new();
-    check(value, schema, "", &mut errors);
+    check(value, schema, &At::Root, &mut errors);
     errors
 }
 
@@ -140,50 +140,72 @@ pub(super) fn join(errors: &[String]) -> String {
     }
 }
 
-fn check(value: &Value, schema: Schema<'_>, path: &str, errors: &mut Vec<String>) {
-    let mut wrong = |text: String| {
-        errors.push(if path.is_empty() { text } else { format!("{path}: {text}") });
-    };
+/// Where the check is; made into text only for an error.
+enum At<'a> {
+    Root,
+    Field(&'a At<'a>, &'a str),
+    Element(&'a At<'a>, &'a Element),
+}
+
+impl std::fmt::Display for At<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            At::Root => Ok(()),
+            At::Field(parent, name) => write!(out, "{parent}.{name}"),
+            At::Element(parent, element) => write!(out, "{parent}{element}"),
+        }
+    }
+}
+
+#[cold]
+fn wrong(at: &At<'_>, text: &str, errors: &mut Vec<String>) {
+    errors.push(if matches!(at, At::Root) { text.into() } else { format!("{at}: {text}") });
+}
+
+fn check(value: &Value, schema: Schema<'_>, at: &At<'_>, errors: &mut Vec<String>) {
     match (schema.shape(), value) {
         (_, Value::Null) => {}
         (Shape::Object { .. } | Shape::Free, Value::Object(map)) => {
             for (key, value) in map.iter() {
-                let path = format!("{path}.{key}");
+                let here = At::Field(at, key);
                 match schema.child(key) {
-                    Some(schema) => check(value, schema, &path, errors),
-                    None => {
-                        errors.push(format!("{path}: field not declared in schema"));
-                        return;
-                    }
+                    Some(schema) => check(value, schema, &here, errors),
+                    None => return wrong(&here, "field not declared in schema", errors),
                 }
             }
         }
-        (Shape::List(kind), Value::Array(items)) => {
+        (Shape::List(ListType::Atomic), Value::Array(items)) => {
+            for (place, item) in items.iter().enumerate() {
+                let element = Element::Index(place as i64);
+                check(item, schema.item(), &At::Element(at, &element), errors);
+            }
+        }
+        (Shape::List(_), Value::Array(items)) => {
             let keys = schema.keys();
-            let mut seen = HashSet::new();
-            for (at, item) in items.iter().enumerate() {
-                let here = if kind == ListType::Atomic {
-                    Element::Index(at as i64)
-                } else {
-                    match element(item, &keys, schema) {
-                        Ok(element) => element,
-                        Err(text) => {
-                            let text = format!("element {at}: {text}");
-                            errors.push(if path.is_empty() { text } else { format!("{path}: {text}") });
-                            return;
-                        }
-                    }
+            let mut seen: Vec<Element> = Vec::with_capacity(items.len().min(MANY));
+            let mut many: HashSet<SmolStr> = HashSet::new();
+            for (place, item) in items.iter().enumerate() {
+                let element = match element(item, &keys, schema) {
+                    Ok(element) => element,
+                    Err(text) => return wrong(at, &format!("element {place}: {text}"), errors),
                 };
-                if kind != ListType::Atomic && !seen.insert(json::to_string(&Value::String(here.key()))) {
-                    errors.push(format!("{path}: duplicate entries for key {here}"));
+                let known =
+                    if items.len() <= MANY { seen.contains(&element) } else { !many.insert(element.key()) };
+                if known {
+                    wrong(at, &format!("duplicate entries for key {element}"), errors);
                 }
-                check(item, schema.item(), &format!("{path}{here}"), errors);
+                check(item, schema.item(), &At::Element(at, &element), errors);
+                if items.len() <= MANY {
+                    seen.push(element);
+                }
             }
         }
         (Shape::Object { .. }, other) => {
-            wrong(format!("expected map, got &{{{}}}", crate::text::show(other)))
+            wrong(at, &format!("expected map, got &{{{}}}", crate::text::show(other)), errors);
         }
-        (Shape::List(_), other) => wrong(format!("expected list, got &{{{}}}", crate::text::show(other))),
+        (Shape::List(_), other) => {
+            wrong(at, &format!("expected list, got &{{{}}}", crate::text::show(other)), errors);
+        }
         (Shape::Leaf | Shape::Free, _) => {}
     }
 }

@@ -1,6 +1,7 @@
 //! The two operations: apply, and noting what another write changed.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use smol_str::SmolStr;
 
@@ -79,7 +80,7 @@ fn message(conflicts: &[Conflict]) -> String {
 }
 
 /// Metadata that is nobody's.
-fn nobodys() -> Set {
+static NOBODYS: LazyLock<Set> = LazyLock::new(|| {
     Set::of_fields(&[
         &["apiVersion"],
         &["kind"],
@@ -94,7 +95,7 @@ fn nobodys() -> Set {
         &["metadata", "managedFields"],
         &["metadata", "resourceVersion"],
     ])
-}
+});
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -174,7 +175,7 @@ fn note_update(subject: &Subject<'_>, live: &Value, new: &Value, entries: &mut V
     if !subject.reset.is_empty() {
         own = own.recursive_difference(subject.reset);
     }
-    let own = own.difference(&nobodys());
+    let own = own.difference(&NOBODYS);
     if own.is_empty() {
         return;
     }
@@ -356,9 +357,8 @@ fn apply_once(
     let own = entries.len() - 1;
     take_from_others(subject, live, &pruned, &mut entries, Some(own), force).map_err(Error::Conflicts)?;
     let changed = !equal(live, &pruned);
-    let nobodys = nobodys();
     if let Some(entry) = entries.iter_mut().find(|entry| mine(entry)) {
-        entry.fields = entry.fields.difference(&nobodys);
+        entry.fields = entry.fields.difference(&NOBODYS);
         if changed {
             entry.time = subject.now.into();
         }

@@ -9,33 +9,33 @@ pub fn default_facts(of: &'static Type, value: &mut Value) {
         return;
     }
     let Value::Object(map) = value else { return };
-    for field in of.fields() {
-        if let Some(text) = field.default() {
-            match map.get(field.json()) {
-                None | Some(Value::Null) => {
-                    if let Ok(default) = serde_json::from_str(text)
-                        && !is_zero(field, &default)
-                    {
-                        map.insert(field.json(), default);
-                    }
-                }
-                Some(_) => {}
-            }
-            continue;
-        }
+    for (key, value) in map.iter_mut() {
+        let Some(field) = of.field(key) else { continue };
         let Some(inner) = field.of().filter(|of| of.has_defaults()) else { continue };
-        match map.get_mut(field.json()) {
-            Some(Value::Array(items)) if field.is_list() => {
+        match value {
+            Value::Array(items) if field.is_list() => {
                 items.iter_mut().for_each(|item| default_facts(inner, item));
             }
-            Some(Value::Object(items)) if field.is_map() => {
+            Value::Object(items) if field.is_map() => {
                 items.iter_mut().for_each(|(_, item)| default_facts(inner, item));
             }
-            Some(single) => default_facts(inner, single),
-            None => {}
+            single => default_facts(inner, single),
         }
     }
-    map.sort_by_key(|key| of.place(key));
+    let mut added = false;
+    for &place in of.defaulted() {
+        let Some(field) = of.field_at(place.into()) else { continue };
+        if map.get(field.json()).is_none_or(Value::is_null)
+            && let Some(Ok(default)) = field.default().map(|text| crate::json::parse(text.as_bytes()))
+            && !is_zero(field, &default)
+        {
+            map.insert(field.json(), default);
+            added = true;
+        }
+    }
+    if added {
+        map.sort_by_key(|key| of.place(key));
+    }
 }
 
 /// A default that Go would not write: the zero value of a field that is left out when empty.

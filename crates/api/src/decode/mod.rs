@@ -152,17 +152,25 @@ impl Walk {
         if !ordered {
             known.sort_unstable_by_key(|(place, ..)| *place);
         }
-        let mut done: Vec<(SmolStr, Value)> = Vec::with_capacity(known.len());
-        let mut known = known.into_iter().peekable();
-        for (place, field) in of.fields().enumerate() {
-            if let Some((_, key, value)) = known.next_if(|(at, ..)| *at == place) {
-                if !omitted(field, &value) {
-                    done.push((key, value));
+        // Both lists are in the struct's order: what is there, and what Go writes anyway.
+        let written = of.written();
+        let mut done: Vec<(SmolStr, Value)> = Vec::with_capacity(known.len() + written.len());
+        let mut written = written.iter().map(|&place| usize::from(place)).peekable();
+        let mut unset = |below: usize, done: &mut Vec<(SmolStr, Value)>| {
+            while let Some(place) = written.next_if(|place| *place < below) {
+                if let Some(field) = of.field_at(place) {
+                    done.push((SmolStr::new_static(field.json()), zero::of_field(field)));
                 }
-            } else if zero::is_written(field) {
-                done.push((SmolStr::new_static(field.json()), zero::of_field(field)));
+            }
+            written.next_if_eq(&below);
+        };
+        for (place, key, value) in known {
+            unset(place, &mut done);
+            if of.field_at(place).is_some_and(|field| !omitted(field, &value)) {
+                done.push((key, value));
             }
         }
+        unset(usize::MAX, &mut done);
         *map = Map::from_distinct(done);
         Ok(())
     }

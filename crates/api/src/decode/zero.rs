@@ -2,31 +2,8 @@
 
 use smol_str::SmolStr;
 
-use crate::schema::{Field, Kind, Omit, Presence, Type, TypeShape};
+use crate::schema::{Field, Kind, Presence, Type, TypeShape};
 use crate::{Map, Value};
-
-/// Go writes the field even when it is not set.
-pub(super) fn is_written(field: &Field) -> bool {
-    match field.omit() {
-        Omit::Never => true,
-        Omit::Zero => false,
-        // encoding/json's `omitempty` never leaves out a struct.
-        Omit::Empty => {
-            field.presence() == Presence::Value
-                && !field.is_list()
-                && !field.is_map()
-                && matches!(
-                    field.kind(),
-                    Kind::Message
-                        | Kind::Time
-                        | Kind::MicroTime
-                        | Kind::Quantity
-                        | Kind::IntOrString
-                        | Kind::RawExtension
-                )
-        }
-    }
-}
 
 /// The value of an unset field.
 pub(super) fn of_field(field: &Field) -> Value {
@@ -58,7 +35,7 @@ pub(super) fn of_element(field: &Field) -> Value {
 pub fn zero(of: &'static Type) -> Value {
     match of.shape() {
         TypeShape::Object | TypeShape::Envelope => {
-            let written = of.fields().filter(|field| is_written(field));
+            let written = of.written().iter().filter_map(|&place| of.field_at(place.into()));
             Value::Object(Map::from_distinct(
                 written.map(|field| (SmolStr::new_static(field.json()), of_field(field))).collect(),
             ))

@@ -102,6 +102,8 @@ pub struct Type {
     own: (u16, u16),
     json: u16,
     sorted: u16,
+    written: (u16, u16),
+    defaulted: (u16, u16),
     tags: (u16, u16),
     fields: u16,
 }
@@ -208,10 +210,20 @@ impl Type {
     pub fn place(&self, json: &str) -> Option<usize> {
         let (start, len) = (usize::from(self.sorted), usize::from(self.fields));
         let sorted = &tables::INDEX[start..start + len];
-        let name =
-            |place: u16| tables::FIELDS[usize::from(tables::INDEX[usize::from(self.json + place)])].json();
-        let at = sorted.binary_search_by(|&place| name(place).cmp(json)).ok()?;
+        let order = |place: &u16| {
+            let name = tables::FIELDS[usize::from(tables::INDEX[usize::from(self.json + place)])].json;
+            name.len().cmp(&json.len()).then_with(|| name.bytes().cmp(json.as_bytes()))
+        };
+        let at = sorted.binary_search_by(order).ok()?;
         Some(usize::from(sorted[at]))
+    }
+    /// The places of [`Type::fields`] that Go writes even when nobody set them, in order.
+    pub(crate) fn written(&self) -> &'static [u16] {
+        &tables::INDEX[usize::from(self.written.0)..][..usize::from(self.written.1)]
+    }
+    /// The places of [`Type::fields`] that have a stated default.
+    pub(crate) fn defaulted(&self) -> &'static [u16] {
+        &tables::INDEX[usize::from(self.defaulted.0)..][..usize::from(self.defaulted.1)]
     }
     /// Some field of the type, or of a type below it, has a default.
     pub fn has_defaults(&self) -> bool {

@@ -15,6 +15,16 @@ impl Text {
         let (at, len) = ((self.0 >> 12) as usize, (self.0 & 0xfff) as usize);
         &STRINGS[at..at + len]
     }
+    /// The bytes, without the check of [`Text::str`] that they begin and end at a character.
+    #[inline]
+    pub(super) fn bytes(self) -> &'static [u8] {
+        let (at, len) = ((self.0 >> 12) as usize, (self.0 & 0xfff) as usize);
+        &STRINGS.as_bytes()[at..at + len]
+    }
+    #[inline]
+    pub(super) fn len(self) -> usize {
+        (self.0 & 0xfff) as usize
+    }
     /// The comma-separated parts; none of an empty text.
     pub(super) fn list(self) -> impl Iterator<Item = &'static str> + Clone {
         let text = self.str();
