@@ -112,6 +112,7 @@ pub trait Rules: Send + Sync {
     /// Converts a defaulted value of `version` to the storage version, in place.
     fn to_storage(&self, version: &str, value: &mut Value) {}
     /// Converts a value of the storage version to `version`, in place.
+    #[allow(clippy::wrong_self_convention)] // the pair of `to_storage`; `self` are the rules, not the value
     fn from_storage(&self, version: &str, value: &mut Value) {}
     /// Before a create: drop what clients may not set (`status`), set what the server sets.
     fn prepare_create(&self, context: &Context<'_>, new: &mut Value) {

@@ -61,7 +61,7 @@ pub fn kind_from_crd(crd: &Value) -> Result<Kind, Vec<Error>> {
 
 fn version(body: &Value, group: &str, kind: &SmolStr) -> Version {
     let name = SmolStr::from(body.str_at(&["name"]));
-    let verbs = |verbs: &[&str]| verbs.iter().map(|verb| SmolStr::new(verb)).collect::<Vec<SmolStr>>();
+    let verbs = |verbs: &[&str]| verbs.iter().map(SmolStr::new).collect::<Vec<SmolStr>>();
     let part = verbs(&["get", "patch", "update"]);
     let mut subresources = Vec::new();
     if has(body, &["subresources", "status"]) {

@@ -137,9 +137,14 @@ impl Call {
         let now = self.inner.now();
         keep_system_fields(&mut new, old_value);
         let context = Context { key, now: &now, user: &self.identity.name };
+        // Subresources that show the whole object and have a strategy of their own.
+        let sub = self.info.subresource.as_str();
+        let shown = part == Part::Whole && matches!(sub, "finalize" | "ephemeralcontainers" | "resize");
         if part == Part::Status {
             // What the subresource may not change is the old object's before anybody comes to own it.
             rules.prepare_status(&context, &mut new, old_value);
+        } else if shown {
+            rules.prepare_subresource(sub, &context, &mut new, old_value);
         }
         manage::updated(target, old_value, &mut new, options, &self.info.subresource, &now);
         if part != Part::Status {
@@ -163,6 +168,7 @@ impl Call {
         match part {
             Part::Status => rules.validate_status(&context, &new, old_value, &mut errors),
             Part::Main => rules.validate_update(&context, &new, old_value, &mut errors),
+            Part::Whole if shown => rules.validate_subresource(sub, &context, &new, old_value, &mut errors),
             // Changed only where the subresource may: what it took from the request was checked there.
             Part::Whole => {}
         }

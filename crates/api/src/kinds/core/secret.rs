@@ -70,24 +70,22 @@ impl Rules for Secret {
             errors.push(Error::too_long(path.clone(), MOST));
         }
         match new.str_at(&["type"]) {
-            "kubernetes.io/service-account-token" => {
-                if new.str_at(&["metadata", "annotations", ACCOUNT]).is_empty() {
-                    let path = Path::new("metadata").child("annotations").key(ACCOUNT);
-                    errors.push(Error::required(path, ""));
-                }
+            "kubernetes.io/service-account-token"
+                if new.str_at(&["metadata", "annotations", ACCOUNT]).is_empty() =>
+            {
+                let path = Path::new("metadata").child("annotations").key(ACCOUNT);
+                errors.push(Error::required(path, ""));
             }
             "kubernetes.io/dockercfg" => require_json(new, ".dockercfg", errors),
             "kubernetes.io/dockerconfigjson" => require_json(new, ".dockerconfigjson", errors),
-            "kubernetes.io/basic-auth" => {
-                if !has(new, &["data", "username"]) && !has(new, &["data", "password"]) {
-                    errors.push(Error::required(path.key("username"), ""));
-                    errors.push(Error::required(path.key("password"), ""));
-                }
+            "kubernetes.io/basic-auth"
+                if !has(new, &["data", "username"]) && !has(new, &["data", "password"]) =>
+            {
+                errors.push(Error::required(path.key("username"), ""));
+                errors.push(Error::required(path.key("password"), ""));
             }
-            "kubernetes.io/ssh-auth" => {
-                if new.str_at(&["data", "ssh-privatekey"]).is_empty() {
-                    errors.push(Error::required(path.key("ssh-privatekey"), ""));
-                }
+            "kubernetes.io/ssh-auth" if new.str_at(&["data", "ssh-privatekey"]).is_empty() => {
+                errors.push(Error::required(path.key("ssh-privatekey"), ""));
             }
             "kubernetes.io/tls" => {
                 require(new, "tls.crt", errors);

@@ -98,8 +98,8 @@ fn annotations(object: &Value, path: &Path, node: &str, errors: &mut Errors) {
 }
 
 fn is_deletion_cost(text: &str) -> bool {
-    let plain = !text.starts_with('+') && !(text.len() > 1 && text.starts_with('0'));
-    plain && text.parse::<i32>().is_ok()
+    let odd = text.starts_with('+') || (text.len() > 1 && text.starts_with('0'));
+    !odd && text.parse::<i32>().is_ok()
 }
 
 /// The spec. `pod` is the pod's name, `None` in a template.

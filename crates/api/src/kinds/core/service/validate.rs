@@ -236,7 +236,8 @@ fn traffic(service: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
 pub(super) fn update(new: &Value, old: &Value, errors: &mut Errors) {
     let path = Path::new("spec");
     let named = |service: &Value| service.str_at(&["spec", "type"]) == "ExternalName";
-    if !named(new) && !named(old) && !(is_headless(new) && is_headless(old)) {
+    let unaddressed = named(new) || named(old) || (is_headless(new) && is_headless(old));
+    if !unaddressed {
         let (ips, before) = (list(new, &["spec", "clusterIPs"]), list(old, &["spec", "clusterIPs"]));
         let inner = path.child("clusterIPs");
         if ips.is_empty() && !before.is_empty() {

@@ -68,11 +68,9 @@ fn source(volume: &Value, path: &Path, errors: &mut Errors) {
             continue;
         }
         match kind {
-            "emptyDir" => {
-                if source.get("sizeLimit").is_some_and(|limit| quantity(limit).sign() < 0) {
-                    let text = "SizeLimit field must be a valid resource quantity";
-                    errors.push(Error::forbidden(path.child("sizeLimit"), text));
-                }
+            "emptyDir" if source.get("sizeLimit").is_some_and(|limit| quantity(limit).sign() < 0) => {
+                let text = "SizeLimit field must be a valid resource quantity";
+                errors.push(Error::forbidden(path.child("sizeLimit"), text));
             }
             "hostPath" => host_path(source, &path, errors),
             "secret" | "configMap" => {
@@ -97,10 +95,8 @@ fn source(volume: &Value, path: &Path, errors: &mut Errors) {
             }
             "projected" => projected(source, &path, errors),
             "csi" => drop(check::required(source, &path, "driver", errors)),
-            "ephemeral" => {
-                if !has(source, &["volumeClaimTemplate"]) {
-                    errors.push(Error::required(path.child("volumeClaimTemplate"), ""));
-                }
+            "ephemeral" if !has(source, &["volumeClaimTemplate"]) => {
+                errors.push(Error::required(path.child("volumeClaimTemplate"), ""));
             }
             "image" => {
                 let policy = source.str_at(&["pullPolicy"]);
