@@ -4,7 +4,7 @@
 
 use api::kind::Version;
 use api::schema::{self, Type};
-use api::{Kind, Value, decode, json, protobuf};
+use api::{Kind, Value, decode, json, protobuf, yaml};
 
 use crate::status::{Result, Status};
 
@@ -98,6 +98,30 @@ pub fn decode(
         _ => return Err(Status::unsupported_media(crate::http::accept::MEDIA)),
     };
     finish(expected, value, doubled, strictness, warnings)
+}
+
+/// Decodes a body that may say any group and version: options are registered in all of them.
+pub fn decode_options(expected: &Expected<'_>, content_type: &str, bytes: &[u8]) -> Result<Value> {
+    let mut value = match (media_of(content_type), expected.of) {
+        ("application/vnd.kubernetes.protobuf", Some(of)) => {
+            let bad = |error: protobuf::Error| Status::bad_request(error.to_string());
+            let envelope = protobuf::envelope(bytes).map_err(bad)?;
+            protobuf::decode_message(of, envelope.raw).map_err(bad)?
+        }
+        ("application/json", _) => {
+            json::parse(bytes).map_err(|error| unrecognized(expected, &error, bytes))?
+        }
+        ("application/yaml" | "application/x-yaml" | "text/yaml", _) => {
+            let text = String::from_utf8_lossy(bytes);
+            from_yaml(&text).map_err(|error| unrecognized(expected, &error, bytes))?
+        }
+        _ => return Err(Status::unsupported_media(crate::http::accept::MEDIA)),
+    };
+    if let Value::Object(map) = &mut value {
+        map.remove("kind");
+        map.remove("apiVersion");
+    }
+    finish(expected, value, Vec::new(), Strictness::Ignore, &mut Vec::new())
 }
 
 /// What follows parsing, also for the result of a patch.
@@ -231,13 +255,16 @@ pub fn object_meta() -> Option<&'static Type> {
     schema::lookup("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
 }
 
-/// YAML with Go's reading of it (YAML 1.1 where upstream has that).
+/// YAML as sigs.k8s.io/yaml reads it; of several documents the first.
 pub fn from_yaml(text: &str) -> std::result::Result<Value, String> {
-    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    let documents = yaml::parse(text, yaml::Dialect::V2).map_err(|error| error.to_string())?;
+    documents.into_iter().next().ok_or_else(|| "the document is empty".into())
 }
 
 pub fn to_yaml(value: &Value) -> String {
-    serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# cannot be written as YAML: {error}\n"))
+    let mut text = String::new();
+    yaml::emit(value, &mut text);
+    text
 }
 
 /// A value with its envelope in protobuf; `None`: its type has no protobuf form.

@@ -1,5 +1,7 @@
 //! Who may what: roles, tokens, reviews, and what admission adds to a pod.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail like tests
+
 use apiserver::Identity;
 use http::Method;
 use serde_json::{Value, json};

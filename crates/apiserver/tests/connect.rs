@@ -1,5 +1,7 @@
 //! The way to a node: what the kubelet is asked, and bytes in both directions after an upgrade, over a real connection.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail like tests
+
 use std::convert::Infallible;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! The verbs over the in-process cluster: what clients rely on, by what they see.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail like tests
+
 use http::Method;
 use serde_json::{Value, json};
 use testkit_cluster::Cluster;

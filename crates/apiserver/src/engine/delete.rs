@@ -10,7 +10,7 @@ use store::{Durability, Expect, Write};
 
 use super::list::Selection;
 use super::{Call, Target};
-use crate::codec::{self, Expected, Strictness};
+use crate::codec::{self, Expected};
 use crate::http::Body;
 use crate::status::{self, Details, MODIFIED, Result, Status};
 use crate::{admit, custom};
@@ -44,15 +44,13 @@ impl Options {
         if bytes.is_empty() {
             let query = &call.query;
             options.grace = query.get("gracePeriodSeconds").parse().ok();
-            let given = |text: &str| (!text.is_empty()).then(|| text.to_string());
-            options.policy = given(query.get("propagationPolicy"));
+            options.policy = Some(query.get("propagationPolicy").to_string()).filter(|text| !text.is_empty());
             options.orphan = query.has("orphanDependents").then(|| query.flag("orphanDependents"));
             options.dry_run = query.all("dryRun").any(|value| value == "All");
         } else {
             let of = Expected::named("", "v1", "DeleteOptions");
             // Clients send it as of meta/v1, of the kind's own group, or of v1.
-            let mut value = decode_options(call, &of, bytes)?;
-            let value = &mut value;
+            let value = codec::decode_options(&of, call.content_type(), bytes)?;
             let text = |path: &[&str]| value.at(path).and_then(Value::as_str).map(String::from);
             options.grace = value.get("gracePeriodSeconds").and_then(Value::as_int);
             options.uid = text(&["preconditions", "uid"]);
@@ -107,19 +105,6 @@ impl Options {
         }
         all
     }
-}
-
-fn decode_options(call: &Call, expected: &Expected<'_>, bytes: &Bytes) -> Result<Value> {
-    let content_type = call.content_type();
-    if codec::media_of(content_type) == "application/json" {
-        let mut value = api::json::parse(bytes).map_err(|error| Status::bad_request(error.to_string()))?;
-        if let Value::Object(map) = &mut value {
-            map.remove("kind");
-            map.remove("apiVersion");
-        }
-        return codec::finish(expected, value, Vec::new(), Strictness::Ignore, &mut Vec::new());
-    }
-    codec::decode(expected, content_type, bytes, Strictness::Ignore, &mut Vec::new())
 }
 
 /// An update took the last thing away that a deletion waited for.

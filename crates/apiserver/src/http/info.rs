@@ -52,12 +52,12 @@ impl Info {
             info.verb = "watch";
             parts.remove(0);
         }
-        if parts[0] == "namespaces" {
-            if let Some(name) = parts.get(1) {
-                info.namespace = decode(name, false).into_owned();
-                if parts.len() > 2 && !OF_NAMESPACES.contains(&parts[2]) {
-                    parts.drain(..2);
-                }
+        if parts[0] == "namespaces"
+            && let Some(name) = parts.get(1)
+        {
+            info.namespace = decode(name, false).into_owned();
+            if parts.len() > 2 && !OF_NAMESPACES.contains(&parts[2]) {
+                parts.drain(..2);
             }
         }
         if parts[0] == "namespaces" {

@@ -36,7 +36,8 @@ impl Query {
 
 /// Takes percent escapes away, and in a query `+` too. What is no escape stays as it is.
 pub fn decode(text: &str, query: bool) -> Cow<'_, str> {
-    if !text.contains('%') && !(query && text.contains('+')) {
+    let escaped = text.contains('%') || (query && text.contains('+'));
+    if !escaped {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len());
