@@ -75,6 +75,9 @@ impl Rules for DaemonSet {
             meta::immutable(now, before, Path::new("spec").child("selector"), errors);
         }
     }
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        workload::template_warnings(new, old)
+    }
     fn has_status(&self) -> bool {
         true
     }

@@ -117,14 +117,7 @@ impl Rules for Deployment {
         }
     }
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        let mut texts = Vec::new();
-        let template = new.at(&["spec", "template"]);
-        if let Some(template) =
-            template.filter(|_| old.is_none_or(|old| old.at(&["spec", "template"]) != template))
-        {
-            crate::kinds::core::pod::warnings::spec(template, "spec.template", &mut texts);
-        }
-        texts
+        workload::template_warnings(new, old)
     }
     fn has_status(&self) -> bool {
         true

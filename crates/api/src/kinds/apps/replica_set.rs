@@ -42,6 +42,9 @@ impl Rules for ReplicaSet {
         let below = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
         workload::status_counts(new, &below, &["terminatingReplicas"], errors);
     }
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        workload::template_warnings(new, old)
+    }
     fn has_status(&self) -> bool {
         true
     }

@@ -106,6 +106,9 @@ impl Rules for StatefulSet {
         let below = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
         workload::status_counts(new, &below, &["collisionCount"], errors);
     }
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        workload::template_warnings(new, old)
+    }
     fn has_status(&self) -> bool {
         true
     }

@@ -2,7 +2,7 @@
 
 use crate::Value;
 use crate::field::{Error, Path};
-use crate::kinds::core::pod::{defaults, validate};
+use crate::kinds::core::pod::{defaults, validate, warnings};
 use crate::kinds::edit::{entries, has, inside, int, list};
 use crate::selector::Labels;
 use crate::validation::check::{self, Errors};
@@ -15,6 +15,18 @@ pub fn default_template(value: &mut Value) {
 /// `spec.serviceAccount` of templates follows `serviceAccountName` (see [`defaults::mirror_service_account`]).
 pub fn mirror_service_account(value: &mut Value) {
     inside(value, &["spec", "template", "spec"], defaults::mirror_service_account);
+}
+
+/// Warnings for `spec.template`, where an update changed it.
+pub fn template_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut texts = Vec::new();
+    let of = |value: &Value| value.at(&["spec", "template"]).cloned();
+    if let Some(template) =
+        of(new).filter(|template| old.is_none_or(|old| of(old).as_ref() != Some(template)))
+    {
+        warnings::spec(&template, "spec.template", &mut texts);
+    }
+    texts
 }
 
 /// `spec.selector` is there, is good, is not empty, and selects the template's pods.

@@ -146,6 +146,9 @@ impl Rules for Job {
             );
         }
     }
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        crate::kinds::apps::workload::template_warnings(new, old)
+    }
     fn has_status(&self) -> bool {
         true
     }

@@ -9,6 +9,7 @@ use crate::{Value, pod};
 
 mod cells;
 pub mod defaults;
+mod label_keys;
 mod update;
 pub mod validate;
 pub mod warnings;
@@ -43,6 +44,7 @@ impl Rules for Pod {
         if let Some(spec) = new.get_mut("spec") {
             defaults::mirror_service_account(spec);
         }
+        label_keys::merge(new);
     }
 
     fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {

@@ -10,6 +10,7 @@ use crate::validation::check::Errors;
 use crate::validation::names;
 
 mod validate;
+mod warnings;
 
 pub const KIND: Builtin =
     Builtin { group: "", plural: "services", storage: "v1", rules: || Box::new(Service) };
@@ -111,6 +112,9 @@ impl Rules for Service {
     }
     fn validate_status(&self, _: &Context<'_>, new: &Value, _: &Value, errors: &mut Errors) {
         validate::status(new, errors);
+    }
+    fn warnings(&self, new: &Value, _: Option<&Value>) -> Vec<String> {
+        warnings::service(new)
     }
     fn has_status(&self) -> bool {
         true
