@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::codec;
 use crate::index::{Configuration, Entry};
-use crate::layer::{Part, decompress};
+use crate::layer::Part;
 use crate::reference::Reference;
 use crate::{Error, disk};
 
@@ -97,12 +98,12 @@ impl Archive {
         let mut file = File::open(path).map_err(disk("read", path))?;
         let mut head = [0u8; 4];
         let length = file.read(&mut head).map_err(disk("read", path))?;
-        let compressed = matches!(&head[..length], [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd]);
+        let compressed = codec::is_compressed(&head[..length]);
         let whole = Part { end: file.metadata().map_err(disk("read", path))?.len(), file: &file, at: 0 };
         if compressed {
             let mut plain = tempfile(scratch)?;
             let copied =
-                std::io::copy(&mut decompress(whole).map_err(bad)?.take(limit), &mut plain).map_err(bad)?;
+                std::io::copy(&mut codec::open(whole).map_err(bad)?.take(limit), &mut plain).map_err(bad)?;
             if copied == limit {
                 return Err(Error::TooLarge { what: path.display().to_string(), limit });
             }

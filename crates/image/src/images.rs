@@ -1,5 +1,6 @@
 //! The handle: what is here, import, pull, removal.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub(crate) struct Inner {
     /// One import or unpacking at a time: a board has one SD card.
     busy: Mutex<()>,
     client: Client,
+    /// Layers that a pull works on, by diff id: pods of one Deployment pull the same image at the same time.
+    pulling: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Images {
@@ -100,7 +103,13 @@ impl Images {
             index.imported.clear();
         }
         let client = Client::new(config.registries.clone())?;
-        Ok(Images(Arc::new(Inner { config, index: Mutex::new(index), busy: Mutex::new(()), client })))
+        Ok(Images(Arc::new(Inner {
+            config,
+            index: Mutex::new(index),
+            busy: Mutex::new(()),
+            client,
+            pulling: Mutex::default(),
+        })))
     }
 
     /// The image under a name, a digest reference or an id.
@@ -172,6 +181,8 @@ impl Images {
         let total = resolved.layers.iter().map(|layer| layer.size).sum();
         let mut done = 0;
         for (layer, diff_id) in resolved.layers.iter().zip(&resolved.entry.layers) {
+            let lock = self.0.pulling(diff_id);
+            let _held = lock.lock().await;
             let known = self.0.index.lock().layers.contains_key(diff_id);
             if !known {
                 let file = self.0.config.store.join("downloads").join(layer.digest.replacen(':', "-", 1));
@@ -220,6 +231,13 @@ async fn blocking<T: Send + 'static>(
 impl Inner {
     fn layer(&self, diff_id: &str) -> PathBuf {
         self.config.store.join("layers").join(diff_id.trim_start_matches("sha256:"))
+    }
+
+    /// The lock of a layer; those that nobody holds are dropped.
+    fn pulling(&self, diff_id: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut pulling = self.pulling.lock();
+        pulling.retain(|_, lock| Arc::strong_count(lock) > 1);
+        pulling.entry(diff_id.to_owned()).or_default().clone()
     }
 
     /// Changes the index and writes it; a change that cannot be written is taken back.

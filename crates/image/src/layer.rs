@@ -34,27 +34,6 @@ pub(crate) struct Unpacked {
     pub size: u64,
 }
 
-/// Opens a stream that may be gzip, zstd or plain.
-pub(crate) fn decompress<'a>(mut from: impl Read + 'a) -> std::io::Result<Box<dyn Read + 'a>> {
-    let mut head = [0u8; 4];
-    let mut filled = 0;
-    while filled < head.len() {
-        match from.read(&mut head[filled..])? {
-            0 => break,
-            some => filled += some,
-        }
-    }
-    let whole = std::io::Cursor::new(head[..filled].to_vec()).chain(from);
-    Ok(match &head[..filled] {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(
-            ruzstd::decoding::StreamingDecoder::new(whole)
-                .map_err(|error| std::io::Error::other(error.to_string()))?,
-        ),
-        _ => Box::new(whole),
-    })
-}
-
 /// Counts and hashes what goes through it, up to a limit.
 struct Measured<R> {
     from: R,
@@ -81,7 +60,7 @@ pub(crate) fn unpack(from: impl Read, folder: &Path, limits: &Limits) -> Result<
     std::fs::create_dir_all(folder).map_err(|error| fail(error.to_string()))?;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
         .map_err(|error| fail(error.to_string()))?;
-    let plain = decompress(from).map_err(|error| fail(error.to_string()))?;
+    let plain = crate::codec::open(from).map_err(|error| fail(error.to_string()))?;
     let mut measured = Measured { from: plain, hash: Sha256::new(), left: limits.layer };
     let size = entries(&mut measured, folder, limits).map_err(|error| fail(format!("{error:#}")))?;
     // What follows the archive's end belongs to the digest.
@@ -206,6 +185,10 @@ fn write<R: Read>(
         }
         if hidden.is_empty() || hidden.starts_with(WHITEOUT) {
             return Ok(0); // AUFS' own bookkeeping
+        }
+        // These would be removed with all that is in them, and the second is above the layer.
+        if matches!(hidden, "." | "..") {
+            return Err(std::io::Error::other("a whiteout of . or .. is refused"));
         }
         let hidden = text(OsStr::new(hidden))?;
         clear(parent, &hidden)?;

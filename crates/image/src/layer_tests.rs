@@ -112,6 +112,21 @@ fn nothing_gets_out_of_the_folder() {
 }
 
 #[test]
+fn whiteouts_stay_below_the_layer() {
+    if !root() {
+        return;
+    }
+    for name in [".wh...", ".wh..", "usr/.wh..."] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("neighbour")).unwrap();
+        let entries = layer(&[("usr/file", Regular, "x"), (name, Regular, "")]);
+        let result = unpack(&entries[..], &folder.path().join("layer"), &Limits::default());
+        assert!(result.unwrap_err().to_string().contains("refused"), "{name}");
+        assert!(folder.path().join("neighbour").exists(), "{name} reached a neighbour");
+    }
+}
+
+#[test]
 fn what_grows_too_large_is_refused() {
     if !root() {
         return;

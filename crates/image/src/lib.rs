@@ -5,6 +5,7 @@
 //! Overlay mounts over the layers are `runtime`'s; which images may go is `kubelet`'s to say.
 
 mod archive;
+mod codec;
 mod images;
 mod inbox;
 mod index;

@@ -237,3 +237,104 @@ async fn refusals_are_told_apart() {
     let error = pull("127.0.0.1:1/team/web:1", &[]).await;
     assert!(matches!(error, Error::Registry { .. }), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_pull_the_same_image_at_once() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let images = open(folder.path());
+    let registry = registry(&sample("x/web:1", "pulled"), "team/web", false);
+    let pulls = (0..6).map(|_| {
+        let (images, name, login) =
+            (images.clone(), format!("{}/team/web:1", registry.address), login(&registry));
+        tokio::spawn(async move { images.pull(&name, &login, |_| {}).await })
+    });
+    for pull in pulls.collect::<Vec<_>>() {
+        pull.await.unwrap().unwrap();
+    }
+    let asked = registry.asked.lock().unwrap();
+    let mut blobs: Vec<_> = asked.iter().filter(|asked| asked.contains("/blobs/")).collect();
+    blobs.sort();
+    let all = blobs.len();
+    blobs.dedup();
+    // A config is asked for by every pull, and each first question is refused for want of a token.
+    assert!(all <= 6 + 6 + 2 * blobs.len(), "{all} questions for {} blobs", blobs.len());
+}
+
+/// Upstream's program, pushed to by hand: what a registry really answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn upstream_s_registry_is_understood() {
+    if !root() {
+        return;
+    }
+    let program = Path::new(&std::env::var("HOME").unwrap()).join(".cache/skiff-reference/bin/registry");
+    if !program.exists() {
+        eprintln!("COULD NOT RUN: upstream's registry is not at {}", program.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let images = open(folder.path());
+    let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let config = folder.path().join("config.yml");
+    let data = folder.path().join("data");
+    let text = format!(
+        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'}}\n",
+        data.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = std::process::Command::new(program);
+    command.arg("serve").arg(&config).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let child = Ended(command.spawn().unwrap());
+    let begin = std::time::Instant::now();
+    while std::net::TcpStream::connect(&host).is_err() {
+        assert!(begin.elapsed().as_secs() < 30, "upstream's registry does not start");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let built = sample("x/web:1", "from upstream").build().unwrap();
+    for blob in built.layers.iter().chain([&built.config]) {
+        let head = ask(&host, "POST", "/v2/team/web/blobs/uploads/", "", b"");
+        let location = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().trim();
+        let path = location.trim_start_matches(&format!("http://{host}"));
+        let head = ask(
+            &host,
+            "PUT",
+            &format!("{path}&digest={}", blob.digest),
+            "application/octet-stream",
+            &blob.bytes,
+        );
+        assert!(head.starts_with("HTTP/1.1 201"), "{head}");
+    }
+    let kind = built.manifest.media_type;
+    let head = ask(&host, "PUT", "/v2/team/web/manifests/1", kind, &built.manifest.bytes);
+    assert!(head.starts_with("HTTP/1.1 201"), "{head}");
+    let image = images.pull(&format!("{host}/team/web:1"), &[], |_| {}).await.unwrap();
+    assert_eq!(std::fs::read_to_string(image.layers[1].join("etc/own")).unwrap(), "from upstream");
+    assert!(image.names.contains(&format!("{host}/team/web@{}", built.manifest.digest)), "{:?}", image.names);
+    let missing = images.pull(&format!("{host}/team/web:2"), &[], |_| {}).await.unwrap_err();
+    assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
+    drop(child);
+}
+
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+fn ask(host: &str, method: &str, path: &str, kind: &str, body: &[u8]) -> String {
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
