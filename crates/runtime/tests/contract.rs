@@ -477,6 +477,24 @@ async fn many_pods_start_and_go_at_once() {
     assert!(bench.nothing_left());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn images_may_have_many_layers() {
+    let bench = bench!();
+    let pod = bench.sandbox("a").await;
+    let mut spec = bench.spec(&pod, "c", &["run", "sleep:100"]);
+    for number in 0..120 {
+        // As long as the names that layers have by their digests.
+        let layer = bench.folder(&format!("layers/{number:064}"));
+        std::fs::write(layer.join(format!("from-{number}")), "x").unwrap();
+        std::fs::write(layer.join("last"), number.to_string()).unwrap();
+        spec.layers.push(layer);
+    }
+    let id = spec.id.clone();
+    bench.runtime.create_container(spec).await.unwrap();
+    bench.runtime.start_container(&id).await.unwrap_or_else(|error| panic!("{}", base::chain(&error)));
+    assert_eq!(bench.exec(&id, &["cat", "/from-0", "/from-119", "/last"]).await, "xx119");
+}
+
 /// Noise on a shim's socket ends that connection and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shim_survives_noise() {

@@ -21,6 +21,8 @@ use crate::sys;
 
 const NONE: Option<&str> = None;
 const GUARDED: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC).union(MsFlags::MS_NODEV);
+/// Bytes for the names of layers in the options of a mount, which have a page together with two more paths.
+const NAMES: usize = 3000;
 /// Made in every container.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
@@ -75,14 +77,22 @@ fn mount_root(container: &Container, root: &Path) -> Result<(), Error> {
     let Some(common) = common_parent(&container.layers) else {
         return mount(Some(&upper), root, NONE, MsFlags::MS_BIND, NONE).at_path("mount", root);
     };
-    // The options of a mount have one page; names relative to a common folder let 127 layers fit.
+    // The options of a mount have one page: names are relative to a common folder, and where that is not enough, to a
+    // folder of links with names of a few bytes.
     chdir(&common).at_path("chdir to", &common)?;
-    let lower: Vec<_> = container
-        .layers
-        .iter()
-        .rev() // overlayfs wants the uppermost first
-        .map(|layer| layer.strip_prefix(&common).unwrap_or(layer).to_string_lossy().into_owned())
-        .collect();
+    let relative =
+        |layer: &PathBuf| layer.strip_prefix(&common).unwrap_or(layer).to_string_lossy().into_owned();
+    let mut lower: Vec<_> = container.layers.iter().map(relative).collect();
+    if lower.iter().map(|name| name.len() + 1).sum::<usize>() > NAMES {
+        let links = container.dir.join("links");
+        make_folder(&links)?;
+        chdir(&links).at_path("chdir to", &links)?;
+        for (index, layer) in container.layers.iter().enumerate() {
+            lower[index] = format!("{index:x}");
+            symlink(layer, &lower[index]).at_path("link", layer)?;
+        }
+    }
+    lower.reverse(); // overlayfs wants the uppermost first
     let options =
         format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), upper.display(), work.display());
     // A container's root is never mounted a second time, so it need not be synced when it goes away (Linux 5.10).
