@@ -10,6 +10,7 @@ mod deployment;
 mod endpoints;
 mod garbage;
 mod history;
+mod job;
 mod namespace;
 mod node_lifecycle;
 mod owned;
@@ -53,6 +54,7 @@ pub const ALL: &[Controller] = &[
     deployment::CONTROLLER,
     daemon_set::CONTROLLER,
     stateful_set::CONTROLLER,
+    job::CONTROLLER,
     endpoints::CONTROLLER,
     endpoints::LEGACY,
     namespace::CONTROLLER,

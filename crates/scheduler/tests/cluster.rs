@@ -1,5 +1,7 @@
 //! The scheduler against the real API server, in this process, with upstream's RBAC.
 
+#![allow(clippy::unwrap_used)] // helpers of a test fail as the test does
+
 use api::{Key, Resource};
 use apiserver::Identity;
 use client::{Patch, Writer};

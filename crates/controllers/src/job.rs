@@ -1,0 +1,202 @@
+//! Runs Jobs to completion, plain and indexed, and counts each finished pod exactly once.
+//!
+//! A finished pod is noted by uid in the status before its finalizer goes, and counted after (KEP-2307), so that a
+//! crash between any two writes neither loses nor doubles it. Not here: podFailurePolicy, backoffLimitPerIndex,
+//! successPolicy, ttlSecondsAfterFinished.
+
+mod plan;
+
+use std::sync::Arc;
+
+use api::{Key, Object, Resource};
+use async_trait::async_trait;
+use client::reconcile::Error;
+use client::recorder::Regarding;
+use client::{Action, Cache, Delete, Meta, Patch, Reconciler, Watch};
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::owned::{self, Parent};
+use crate::{Context, Controller};
+use plan::FINALIZER;
+
+pub const CONTROLLER: Controller = Controller {
+    name: "job",
+    account: "job-controller",
+    workers: 5,
+    make: |context| {
+        let (jobs, pods) = (context.cache::<Job>()?, context.cache::<Pod>()?);
+        Some(Arc::new(Jobs { jobs, pods, context }))
+    },
+};
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct View {
+    pub metadata: Meta,
+    pub spec: Spec,
+    #[serde(default)]
+    pub status: JobStatus,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Spec {
+    pub parallelism: Option<i32>,
+    pub completions: Option<i32>,
+    pub active_deadline_seconds: Option<i64>,
+    pub backoff_limit: Option<i32>,
+    pub selector: Option<LabelSelector>,
+    pub completion_mode: Option<String>,
+    #[serde(default)]
+    pub suspend: bool,
+    pub template: Value,
+    pub managed_by: Option<String>,
+}
+
+struct Jobs {
+    jobs: Arc<Cache>,
+    pods: Arc<Cache>,
+    context: Context,
+}
+
+#[async_trait]
+impl Reconciler for Jobs {
+    fn name(&self) -> &'static str {
+        CONTROLLER.name
+    }
+    fn watches(&self) -> Vec<Watch> {
+        vec![
+            Watch::own(&self.jobs),
+            Watch::controlled(&self.pods, &self.jobs),
+            owned::orphan_watch(&self.pods, &self.jobs),
+        ]
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Action, Error> {
+        let Some((object, job)) = self.read(key) else { return Ok(Action::Done) };
+        let other = job.spec.managed_by.as_deref().is_some_and(|by| by != "kubernetes.io/job-controller");
+        if other {
+            return Ok(Action::Done);
+        }
+        let parent = Parent {
+            api_version: "batch/v1",
+            kind: "Job",
+            key,
+            uid: &job.metadata.uid,
+            deleting: object.deleting,
+        };
+        // Without a selector nothing is adopted: an empty one would select every pod of the namespace.
+        if let Some(selector) = &job.spec.selector {
+            owned::claim(&self.context.writer, &self.pods, &parent, selector).await?;
+        }
+        let pods = self.owned(&job);
+        if plan::finished(&job.status).is_some() || object.deleting {
+            self.release(&pods).await?;
+            return Ok(Action::Done);
+        }
+        // First what finished is noted, then released, then counted.
+        let noted = plan::note(&job, &pods);
+        self.context.writer.status(&object, &job.status, &noted).await?;
+        let released: Vec<Pod> =
+            pods.iter().filter(|pod| plan::tracked(pod) && plan::noted(&noted, pod)).cloned().collect();
+        self.release(&released).await?;
+
+        let Some((_, job)) = self.read(key) else { return Ok(Action::Done) };
+        let (pods, now) = (self.owned(&job), self.context.now());
+        let planned = plan::plan(&job, &pods, &now);
+        let failure = self.carry_out(&job, &parent, &planned).await.err();
+        let Some((object, job)) = self.read(key) else { return Ok(Action::Done) };
+        let status = plan::status(&job, &self.owned(&job), &now);
+        if self.context.writer.status(&object, &job.status, &status).await? {
+            self.tell(&job, &status);
+        }
+        match failure {
+            Some(failure) => Err(failure.into()),
+            None => Ok(planned.again.map_or(Action::Done, Action::After)),
+        }
+    }
+}
+
+impl Jobs {
+    fn read(&self, key: &Key) -> Option<(Arc<Object>, View)> {
+        let object = self.jobs.get_key(key)?;
+        let job = client::decode::<View>(&object)?;
+        Some((object, job))
+    }
+
+    fn owned(&self, job: &View) -> Vec<Pod> {
+        let uid = api::Uid(job.metadata.uid.as_str().into());
+        let all = self.pods.by_owner(&uid);
+        let mine =
+            all.iter().filter(|pod| pod.owners.iter().any(|owner| owner.controller && owner.uid == uid));
+        mine.filter_map(client::decode).collect()
+    }
+
+    fn key(&self, pod: &Pod) -> Key {
+        let metadata = &pod.metadata;
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        Key::new(self.pods.resource(), &text(&metadata.namespace), &text(&metadata.name))
+    }
+
+    /// Takes the finalizer off pods, so that they may go.
+    async fn release(&self, pods: &[Pod]) -> Result<(), client::writer::Error> {
+        for pod in pods.iter().filter(|pod| plan::tracked(pod)) {
+            let body = json!({ "metadata": {
+                "uid": pod.metadata.uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER] } });
+            let patched = self.context.writer.patch(&self.key(pod), "", Patch::Strategic(&body)).await;
+            client::writer::gone_is_fine(patched)?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(
+        &self,
+        job: &View,
+        parent: &Parent<'_>,
+        plan: &plan::Plan,
+    ) -> Result<(), client::writer::Error> {
+        let writer = &self.context.writer;
+        let regarding = Regarding::of("batch/v1", "Job", &job.metadata);
+        for (name, uid) in &plan.delete {
+            let key = Key::new(self.pods.resource(), parent.key.namespace(), name);
+            let options = Delete { uid: Some(uid), ..Delete::default() };
+            client::writer::gone_is_fine(writer.delete(&key, options).await)?;
+            self.context.recorder.normal(&regarding, "SuccessfulDelete", format!("Deleted pod: {name}"));
+        }
+        for index in &plan.create {
+            let mut pod = plan::pod(job, *index);
+            pod["metadata"]["ownerReferences"] = json!([parent.reference()]);
+            match writer.create(&Resource::new("", "pods"), parent.key.namespace(), &pod).await {
+                Ok(made) => {
+                    let text = format!("Created pod: {}", made.name);
+                    self.context.recorder.normal(&regarding, "SuccessfulCreate", text);
+                }
+                Err(error) if error.namespace_terminating() => return Ok(()),
+                Err(error) => {
+                    let text = format!("Error creating: {}", error.message());
+                    self.context.recorder.warning(&regarding, "FailedCreate", text);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, job: &View, status: &JobStatus) {
+        let regarding = Regarding::of("batch/v1", "Job", &job.metadata);
+        match plan::finished(status) {
+            Some(end) if end.type_ == "Complete" => {
+                self.context.recorder.normal(&regarding, "Completed", "Job completed");
+            }
+            Some(end) => {
+                let (reason, message) = (end.reason.clone(), end.message.clone());
+                let (reason, message) = (reason.unwrap_or_default(), message.unwrap_or_default());
+                self.context.recorder.warning(&regarding, &reason, message);
+            }
+            None => {}
+        }
+    }
+}
