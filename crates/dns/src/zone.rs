@@ -210,7 +210,7 @@ impl Zone {
 
     fn below(&self, labels: &[&str]) -> Name {
         let labels = labels.iter().map(|label| label.as_bytes());
-        let name = Name::from_labels(labels).and_then(|name| Ok(name.append_domain(&self.origin)?));
+        let name = Name::from_labels(labels).and_then(|name| name.append_domain(&self.origin));
         name.unwrap_or_else(|_| self.origin.clone())
     }
 }

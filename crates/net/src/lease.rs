@@ -167,7 +167,7 @@ mod tests {
         leases.write(&lease).unwrap();
         fs::write(folder.path().join("b.json"), "{\"uid\":\"b\"").unwrap();
         fs::write(folder.path().join("c.new"), "").unwrap();
-        assert_eq!(leases.read().unwrap(), [lease.clone()]);
+        assert_eq!(leases.read().unwrap(), std::slice::from_ref(&lease));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         leases.remove("a").unwrap();
         leases.remove("a").unwrap();

@@ -59,6 +59,7 @@ fn go(home: &File) {
 }
 
 /// Whether `path` holds a namespace. After a reboot only an empty file is left.
+#[allow(clippy::unnecessary_cast)] // The type differs between C libraries and processors.
 pub(crate) fn is_alive(path: &Path) -> bool {
     nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 as i64 == NSFS)
 }

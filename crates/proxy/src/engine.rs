@@ -76,6 +76,11 @@ impl Engine {
         &self.health
     }
 
+    /// How often the kernel refused a change, so that all rules were written anew.
+    pub fn refusals(&self) -> usize {
+        self.table.refusals()
+    }
+
     /// Removes all rules.
     pub fn remove(&mut self) -> Result<(), Error> {
         self.filled = false;

@@ -1,5 +1,7 @@
 //! Services as clients meet them: real pods, rules and packets, in a network that the test has to itself.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests, which clippy cannot know here.
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -330,6 +332,77 @@ fn the_caches_are_followed() {
             tasks.stop().await;
         });
         lab.end();
+    });
+}
+
+/// However a table came to be, it is what its Services say.
+#[test]
+fn any_way_leads_to_the_same_rules() {
+    isolated(|| {
+        let seed: u64 =
+            std::env::var("SKIFF_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+                std::time::SystemTime::now()
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .unwrap()
+                    .subsec_nanos()
+                    .into()
+            });
+        println!("SKIFF_SEED={seed}");
+        let mut state: u64 = seed | 1;
+        let mut random = move |below: u64| {
+            // Xorshift: enough to wander about.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let mut engine = Engine::new(config()).unwrap();
+        engine.apply(Vec::new()).unwrap();
+        let mut services = std::collections::BTreeMap::new();
+        for _ in 0..100 {
+            let name = format!("s{}", random(5));
+            if random(6) == 0 {
+                services.remove(&name);
+                engine.apply(vec![(format!("a/{name}"), None)]).unwrap();
+                continue;
+            }
+            // Node ports and external addresses collide now and then, as nothing but allocation keeps them apart.
+            let spec = json!({
+                "clusterIP": format!("10.43.0.{}", name[1..].parse::<u8>().unwrap() + 1),
+                "type": (["ClusterIP", "NodePort", "LoadBalancer"][random(3) as usize]),
+                "externalIPs": if random(2) == 0 { vec!["192.0.2.1"] } else { vec![] },
+                "sessionAffinity": (["None", "ClientIP"][random(2) as usize]),
+                "internalTrafficPolicy": (["Cluster", "Local"][random(2) as usize]),
+                "externalTrafficPolicy": (["Cluster", "Local"][random(2) as usize]),
+                "ports": [
+                    {"name": "p", "port": 80 + random(2), "protocol": "TCP", "nodePort": 30000 + random(3)},
+                    {"name": "q", "port": 53, "protocol": "UDP", "nodePort": 30000 + random(3)},
+                ],
+            });
+            let addresses: Vec<String> =
+                (0..random(20)).map(|_| format!("10.42.0.{}", 2 + random(30))).collect();
+            let endpoints: Vec<(&str, u16)> = addresses.iter().map(|text| (text.as_str(), 8080)).collect();
+            let compiled = compiled_as(&name, spec, &endpoints);
+            services.insert(name.clone(), compiled.clone());
+            engine.apply(vec![(format!("a/{name}"), Some(compiled))]).unwrap();
+        }
+        let words = || {
+            let mut words: Vec<String> = listed()?
+                .split(['\n', ',', '{', '}'])
+                .map(|word| word.trim().replace("elements = ", ""))
+                .collect();
+            words.sort();
+            Some(words)
+        };
+        assert_eq!(engine.refusals(), 0);
+        let walked = words();
+        let mut engine = Engine::new(config()).unwrap();
+        engine
+            .apply(
+                services.into_iter().map(|(name, compiled)| (format!("a/{name}"), Some(compiled))).collect(),
+            )
+            .unwrap();
+        assert_eq!(walked, words());
     });
 }
 

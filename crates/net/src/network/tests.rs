@@ -126,7 +126,7 @@ fn what_leaves_the_cluster_carries_the_nodes_address() {
         let pod = node.attach("a", &[]);
         // An outside world: a second namespace that knows nothing of pods, on a link of its own.
         let outside = node.folder.path().join("outside");
-        let mut there = crate::netns::create(&outside, || crate::link::Links::open()).unwrap().unwrap();
+        let mut there = crate::netns::create(&outside, crate::link::Links::open).unwrap().unwrap();
         let mut here = crate::link::Links::open().unwrap();
         here.add_bridge("uplink", [2, 0, 0, 0, 0, 9], 1500).unwrap();
         let bridge = here.get("uplink").unwrap().unwrap().index;

@@ -295,10 +295,11 @@ pub(super) fn uninstall(state: &Path, run: &Path) -> Result<(), Error> {
         }
     }
     for folder in [run, state] {
-        if let Err(source) = fs::remove_dir_all(folder) {
-            if source.kind() != std::io::ErrorKind::NotFound {
+        match fs::remove_dir_all(folder) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::Folder { path: folder.to_owned(), source });
             }
+            _ => {}
         }
     }
     Ok(())

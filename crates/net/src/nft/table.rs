@@ -13,6 +13,7 @@ pub struct Table {
     plan: Plan,
     /// Emptied chains that the kernel would not let go yet.
     stale: Vec<Operation>,
+    refusals: usize,
 }
 
 impl Table {
@@ -23,6 +24,7 @@ impl Table {
             socket: Socket::open(Protocol::Netfilter)?,
             plan: Plan::default(),
             stale: Vec::new(),
+            refusals: 0,
         })
     }
 
@@ -48,6 +50,7 @@ impl Table {
             !steps.iter().any(|step| matches!(step, Operation::AddChain(added, _) if added == name))
         });
         if let Err(error) = self.commit(&steps) {
+            self.refusals += 1;
             tracing::warn!(table = self.name, error = %base::chain(&error), "a change failed, the table is rebuilt");
             return self.rebuild();
         }
@@ -56,6 +59,11 @@ impl Table {
             self.stale.clear();
         }
         Ok(())
+    }
+
+    /// How often the kernel refused a change, so that the table was built anew.
+    pub fn refusals(&self) -> usize {
+        self.refusals
     }
 
     /// What an owner brought last.
