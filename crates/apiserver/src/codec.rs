@@ -167,10 +167,11 @@ pub fn finish(
             kind = expected.kind
         ))
     };
-    let mut strict = doubled;
+    let mut strict = Vec::new();
     if let Some(of) = expected.of {
-        strict.extend(decode::normalize(of, &mut value).map_err(|error| cannot(&error))?);
+        strict = decode::normalize(of, &mut value).map_err(|error| cannot(&error))?;
     }
+    strict.extend(doubled);
     match strictness {
         Strictness::Ignore => {}
         Strictness::Warn => warnings.extend(strict),
@@ -257,7 +258,16 @@ pub fn object_meta() -> Option<&'static Type> {
 
 /// YAML as sigs.k8s.io/yaml reads it; of several documents the first.
 pub fn from_yaml(text: &str) -> std::result::Result<Value, String> {
-    let documents = yaml::parse(text, yaml::Dialect::V2).map_err(|error| error.to_string())?;
+    let documents = yaml::parse(text, yaml::Dialect::V2).map_err(|error| {
+        // Clients look for yaml.v2's words.
+        match error.text.strip_prefix("the key ").and_then(|rest| rest.strip_suffix(" is there twice")) {
+            Some(key) => format!(
+                "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {key} already set in map",
+                error.line
+            ),
+            None => format!("error converting YAML to JSON: yaml: line {}: {}", error.line, error.text),
+        }
+    })?;
     documents.into_iter().next().ok_or_else(|| "the document is empty".into())
 }
 

@@ -1,7 +1,7 @@
 //! Custom resources: rows of the table made of CustomResourceDefinitions at run time, served by the same code as all others.
 //!
 //! One task follows the definitions: it writes their status, swaps the table, makes and closes caches, and empties what a
-//! deleted definition leaves. Not here: conversion webhooks, and rewriting objects when the storage version changes.
+//! deleted definition leaves. Not here: conversion webhooks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -239,10 +239,12 @@ fn is_established(definition: &Value) -> bool {
         .is_some_and(|condition| condition.str_at(&["status"]) == "True")
 }
 
-/// What the cache knows of its kind differs.
+/// What the cache knows of its kind differs. Watches of it end, as upstream's do.
 fn needs_new_cache(old: &Kind, new: &Kind) -> bool {
     let fields = |kind: &Kind| kind.fields.iter().map(|field| field.label.clone()).collect::<Vec<_>>();
+    // Its defaults are filled in when an object is read from the store.
     old.storage().name != new.storage().name
+        || old.storage().schema != new.storage().schema
         || old.kind != new.kind
         || old.namespaced != new.namespaced
         || fields(old) != fields(new)

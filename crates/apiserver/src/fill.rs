@@ -98,7 +98,10 @@ fn row_name(resource: &Resource) -> String {
     name
 }
 
-fn object_of(kind: &Kind, record: Record) -> Option<Arc<Object>> {
+fn object_of(kind: &Kind, mut record: Record) -> Option<Arc<Object>> {
+    if kind.custom {
+        record.value = as_defined(kind, record.value);
+    }
     match Object::from_stored(kind, &record.value, record.key, record.revision) {
         Ok(object) => Some(Arc::new(object)),
         Err(error) => {
@@ -106,6 +109,17 @@ fn object_of(kind: &Kind, record: Record) -> Option<Arc<Object>> {
             None
         }
     }
+}
+
+/// A custom resource as today's definition has it: in the storage version, with its defaults. Versions of one definition
+/// differ in their name only (no webhook converts).
+fn as_defined(kind: &Kind, stored: bytes::Bytes) -> bytes::Bytes {
+    let version = kind.storage();
+    let Ok(mut value) = api::json::parse(&stored) else { return stored };
+    let before = value.clone();
+    kind.rules.default(&version.name, &mut value);
+    crate::codec::type_meta(&mut value, &kind.kind, &kind.api_version(&version.name));
+    if value == before { stored } else { api::object::stored(&value).into() }
 }
 
 impl State {

@@ -22,6 +22,7 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<(), Error> {
         policy::reconcile(inner).await?;
         priority_classes(inner).await?;
         authentication(inner).await?;
+        service_cidr(inner).await?;
         kubernetes(inner).await
     };
     attempt.await.map_err(|status: Status| Error::Bootstrap(status.message().into()))
@@ -50,6 +51,27 @@ async fn priority_classes(inner: &Arc<Inner>) -> Result<(), Status> {
         inner.ensure(("scheduling.k8s.io", "v1", "priorityclasses", "", name), class).await?;
     }
     Ok(())
+}
+
+/// The range of ClusterIPs, as an object (KEP-1880).
+async fn service_cidr(inner: &Arc<Inner>) -> Result<(), Status> {
+    let cidrs: Vec<String> = inner.config.service_cidrs.iter().map(ToString::to_string).collect();
+    let place = ("networking.k8s.io", "v1", "servicecidrs", "", "kubernetes");
+    let there = inner.ensure(place, json(serde_json::json!({"spec": {"cidrs": cidrs}}))).await?.value();
+    if api::pod::condition(&there, "Ready").is_some() {
+        return Ok(());
+    }
+    let now = inner.now();
+    let make = |old: &Value| {
+        let mut new = old.clone();
+        let ready = serde_json::json!([{
+            "type": "Ready", "status": "True", "reason": "", "lastTransitionTime": now,
+            "message": "Kubernetes Service CIDR is ready",
+        }]);
+        new.set(&["status", "conditions"], json(ready));
+        Ok(new)
+    };
+    inner.change(place, Part::Status, &make).await.map(drop)
 }
 
 /// Where extension servers find the CA of client certificates.

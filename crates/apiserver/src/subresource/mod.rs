@@ -94,7 +94,11 @@ fn graft(subresource: &str, old: &Value, sent: &Value) -> Value {
     match subresource {
         "finalize" => copy(&["spec", "finalizers"]),
         "ephemeralcontainers" => copy(&["spec", "ephemeralContainers"]),
-        "approval" => copy(&["status", "conditions"]),
+        "approval" => {
+            copy(&["status", "conditions"]);
+            copy(&["metadata", "annotations"]);
+            copy(&["metadata", "labels"]);
+        }
         "resize" => {
             let containers = sent.at(&["spec", "containers"]).and_then(Value::as_array).unwrap_or_default();
             let all = new.at_mut(&["spec", "containers"]).and_then(Value::as_array_mut);
