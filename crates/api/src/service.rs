@@ -157,6 +157,9 @@ pub fn drop_type_dependent(new: &mut Value, old: &Value) {
             }
         }
     }
+    if !balanced(new) {
+        new.remove(&["status", "loadBalancer"]);
+    }
     if is_external(old) && !is_external(new) && same(new, "externalTrafficPolicy") {
         new.remove(&["spec", "externalTrafficPolicy"]);
     }

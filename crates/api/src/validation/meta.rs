@@ -43,15 +43,12 @@ pub fn validate_object_meta(kind: &Kind, value: &Value, errors: &mut Vec<Error>)
     }
     let metadata = value.get("metadata").unwrap_or(&Value::Null);
     common(metadata, &path, errors);
-    validate_finalizers(metadata.get("finalizers"), &path.child("finalizers"), errors);
-    if !kind.custom && kind.resource.group != "apiextensions.k8s.io" {
-        standard_finalizers(metadata.get("finalizers"), &path.child("finalizers"), errors);
-    }
+    finalizers(kind, metadata, &path, errors);
     validate_managed_fields(metadata.get("managedFields"), &path.child("managedFields"), errors);
 }
 
 /// On an update; `new` carries the resourceVersion it was made from.
-pub fn validate_object_meta_update(new: &Value, old: &Value, errors: &mut Vec<Error>) {
+pub fn validate_object_meta_update(kind: &Kind, new: &Value, old: &Value, errors: &mut Vec<Error>) {
     let path = Path::new("metadata");
     let (new_meta, old_meta) =
         (new.get("metadata").unwrap_or(&Value::Null), old.get("metadata").unwrap_or(&Value::Null));
@@ -90,6 +87,7 @@ pub fn validate_object_meta_update(new: &Value, old: &Value, errors: &mut Vec<Er
         immutable(new_meta.get(field), old_meta.get(field), path.child(field), errors);
     }
     common(new_meta, &path, errors);
+    finalizers(kind, new_meta, &path, errors);
     validate_managed_fields(new_meta.get("managedFields"), &path.child("managedFields"), errors);
 }
 
@@ -182,6 +180,14 @@ pub fn validate_finalizers(finalizers: Option<&Value>, path: &Path, errors: &mut
     if has("orphan") && has("foregroundDeletion") {
         let text = "finalizer orphan and foregroundDeletion cannot be both set";
         errors.push(Error::invalid(path.clone(), finalizers.cloned().unwrap_or_default(), text));
+    }
+}
+
+fn finalizers(kind: &Kind, metadata: &Value, path: &Path, errors: &mut Vec<Error>) {
+    let path = path.child("finalizers");
+    validate_finalizers(metadata.get("finalizers"), &path, errors);
+    if !kind.custom && kind.resource.group != "apiextensions.k8s.io" {
+        standard_finalizers(metadata.get("finalizers"), &path, errors);
     }
 }
 

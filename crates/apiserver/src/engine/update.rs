@@ -164,7 +164,7 @@ impl Call {
         new.set(&["metadata", "resourceVersion"], old.revision.0.to_string());
         codec::canonical(&target.storage, &mut new)?;
         let mut errors = Vec::new();
-        validation::validate_object_meta_update(&new, old_value, &mut errors);
+        validation::validate_object_meta_update(&target.kind, &new, old_value, &mut errors);
         match part {
             Part::Status => rules.validate_status(&context, &new, old_value, &mut errors),
             Part::Main => rules.validate_update(&context, &new, old_value, &mut errors),

@@ -5,7 +5,7 @@ use crate::field::{Error, Path};
 use crate::kind::{Context, Rules, keep};
 use crate::kinds::Builtin;
 use crate::kinds::core::pod::{defaults, validate};
-use crate::kinds::edit::{default, default_pointer, each, flag, has, inside, int, same};
+use crate::kinds::edit::{default, default_pointer, each, entries, flag, has, inside, int, list, same};
 use crate::pod::condition;
 use crate::selector::Labels;
 use crate::table::{age, cells, duration};
@@ -33,6 +33,13 @@ fn generate_selector(job: &mut Value) {
     if !has(job, &["spec", "selector", "matchLabels", UID]) {
         job.set(&["spec", "selector", "matchLabels", UID], uid);
     }
+}
+
+/// The selector is what [`generate_selector`] makes, in its new or its old form.
+fn is_generated(spec: &Value, uid: &str) -> bool {
+    let labels: Vec<(&str, &Value)> = entries(spec, &["selector", "matchLabels"]).collect();
+    let bare = list(spec, &["selector", "matchExpressions"]).is_empty();
+    bare && matches!(labels[..], [(UID | "controller-uid", value)] if value.as_str() == Some(uid))
 }
 
 /// A job without labels has its template's.
@@ -92,6 +99,11 @@ impl Rules for Job {
                     errors.push(Error::invalid(path, labels.cloned().unwrap_or_default(), text));
                 }
             }
+        }
+        let uid = new.str_at(&["metadata", "uid"]);
+        if !flag(spec, &["manualSelector"]) && !uid.is_empty() && !is_generated(spec, uid) {
+            let selector = spec.get("selector").cloned().unwrap_or_default();
+            errors.push(Error::invalid(path.child("selector"), selector, "`selector` not auto-generated"));
         }
         for field in [
             "parallelism",

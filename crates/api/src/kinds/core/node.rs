@@ -50,7 +50,7 @@ fn update(new: &Value, old: &Value, errors: &mut Errors) {
         let text = "node updates may not change providerID except from \"\" to valid";
         errors.push(Error::forbidden(path.child("providerID"), text));
     }
-    scheduling::taints(list(new, &["spec", "taints"]), &path.child("taints"), errors);
+    scheduling::taints(list(new, &["spec", "taints"]), &Path::new("metadata").child("taints"), errors);
 }
 
 /// `podCIDR` and the first of `podCIDRs` are one field; upstream's conversion fills in either.

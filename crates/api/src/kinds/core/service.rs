@@ -57,6 +57,13 @@ fn external_address(service: &Value) -> String {
     }
 }
 
+/// A name outside has no endpoints here to choose among; upstream drops the policy whenever it reads such a Service.
+fn drop_unused_policy(service: &mut Value) {
+    if service.str_at(&["spec", "type"]) == "ExternalName" {
+        service.remove(&["spec", "internalTrafficPolicy"]);
+    }
+}
+
 impl Rules for Service {
     fn default(&self, _: &str, value: &mut Value) {
         let spec = value.make(&["spec"]);
@@ -95,10 +102,12 @@ impl Rules for Service {
     }
     fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
         new.remove(&["status"]);
+        drop_unused_policy(new);
         normalize_addresses(new, None);
     }
     fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
         keep(new, old, "status");
+        drop_unused_policy(new);
         keep_assigned(new, old);
         normalize_addresses(new, Some(old));
         drop_type_dependent(new, old);

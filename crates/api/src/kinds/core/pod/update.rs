@@ -69,7 +69,7 @@ fn gated(munged: &mut Value, old: &Value, path: &Path, errors: &mut Errors) {
     if !same(munged.get("nodeSelector"), old.get("nodeSelector")) {
         for (key, value) in entries(old, &["nodeSelector"]) {
             if munged.at(&["nodeSelector", key]) != Some(value) {
-                let text = "only additions are allowed to spec.nodeSelector (no mutations or deletions)";
+                let text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
                 let now = munged.get("nodeSelector").cloned().unwrap_or_default();
                 errors.push(Error::invalid(path.child("nodeSelector"), now, text));
                 break;
