@@ -53,7 +53,10 @@ fn creates_what_upstream_creates() {
             kind.rules.validate_create(&context, &value, &mut errors);
         }
         match case.get("output") {
-            Some(output) => compare(&value, output, &errors, line, &mut wrong),
+            Some(output) => {
+                compare(&value, output, &errors, line, &mut wrong);
+                cells(kind, &version, output, &case, &mut wrong);
+            }
             None => causes(&case, &errors, line, &mut wrong),
         }
     }
@@ -114,6 +117,25 @@ fn network() -> Network {
     Network {
         addresses: vec![crate::allocator::IpRange::new("10.0.0.0".parse().unwrap(), 24)],
         ports: Default::default(),
+    }
+}
+
+/// The row of the Table that upstream answers a create with.
+fn cells(kind: &Kind, version: &str, output: &Value, case: &Value, wrong: &mut Vec<String>) {
+    let Some(theirs) = case.get("cells").and_then(Value::as_array) else { return };
+    let columns = crate::table::columns(kind, version);
+    let ours = crate::table::row(kind, version, output, 0);
+    let names: Vec<Value> = columns.iter().map(|column| column.name.clone().into()).collect();
+    if Some(&*names) != case.get("columns").and_then(Value::as_array) {
+        wrong.push(format!("columns of {}: {names:?} are not {:?}", kind.resource, case.get("columns")));
+    }
+    for ((column, ours), theirs) in columns.iter().zip(&ours).zip(theirs) {
+        // Times and what the allocators chose are not the same twice.
+        let varies = matches!(column.name.as_str(), "Age" | "Created At" | "Cluster-IP" | "Port(s)");
+        let of_uid = ours.to_string().contains("controller-uid");
+        if ours != theirs && !varies && !of_uid {
+            wrong.push(format!("{} {}: {ours} is not {theirs}", kind.resource, column.name));
+        }
     }
 }
 

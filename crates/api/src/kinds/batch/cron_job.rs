@@ -4,7 +4,7 @@ use crate::Value;
 use crate::kind::FactsOnly;
 use crate::kinds::Builtin;
 use crate::kinds::core::pod::defaults::template;
-use crate::kinds::edit::{default, default_pointer, flag, inside, list};
+use crate::kinds::edit::{default, default_pointer, inside, list};
 use crate::table::{age, cells, since};
 
 pub const KIND: Builtin = Builtin {
@@ -29,11 +29,16 @@ fn row(value: &Value, now: i64) -> Vec<Value> {
     let template = value.at(&["spec", "jobTemplate", "spec"]).unwrap_or(&Value::Null);
     let [names, images] = cells::containers(template.get("template").unwrap_or(&Value::Null));
     let last = value.at(&["status", "lastScheduleTime"]).filter(|time| !time.is_null());
+    let suspend = match value.at(&["spec", "suspend"]).and_then(Value::as_bool) {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "<unset>",
+    };
     vec![
         cells::name(value),
         value.str_at(&["spec", "schedule"]).into(),
         cells::or(value.str_at(&["spec", "timeZone"]), "<none>"),
-        flag(value, &["spec", "suspend"]).into(),
+        suspend.into(),
         Value::Int(list(value, &["status", "active"]).len() as i64),
         last.map_or("<none>".into(), |time| since(Some(time), now)).into(),
         age(value, now),
