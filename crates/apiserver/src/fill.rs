@@ -92,6 +92,14 @@ fn may_lose(resource: &Resource) -> bool {
     )
 }
 
+/// `<group>/<plural>` of a key, without a copy.
+fn row_of(key: &api::Key) -> &str {
+    let text = key.as_str();
+    let group = text.find('/').unwrap_or(text.len());
+    let end = text[group..].char_indices().skip(1).find(|(_, letter)| *letter == '/');
+    end.map_or(text, |(at, _)| &text[..group + at])
+}
+
 fn row_name(resource: &Resource) -> String {
     let mut name = resource.prefix();
     name.pop();
@@ -145,8 +153,8 @@ impl State {
             };
             after = page.records.last().map(|record| record.key.as_str().to_string());
             for record in page.records {
-                let name = row_name(&record.key.resource());
-                let Some((kind, _)) = self.rows.get(&name) else { continue };
+                let Some((kind, _)) = self.rows.get(row_of(&record.key)) else { continue };
+                let name = row_of(&record.key).to_string();
                 if !may_lose(&kind.resource)
                     && let Some(object) = object_of(kind, record)
                 {
@@ -249,21 +257,24 @@ impl State {
             Batch::Progress(revision) => revision,
             Batch::Events(events) => {
                 let last = events.last().map_or(self.applied, |event| event.revision);
-                let mut updates: HashMap<String, Vec<Update>> = HashMap::new();
+                // A batch is of few resources, mostly of one.
+                let mut updates: Vec<(Arc<Cache>, Vec<Update>)> = Vec::new();
                 for event in events {
-                    let name = row_name(&event.key.resource());
-                    let Some((kind, cache)) = self.rows.get(&name) else { continue };
+                    let Some((kind, cache)) = self.rows.get(row_of(&event.key)) else { continue };
                     if event.revision <= cache.revision() {
                         continue;
                     }
-                    let pending = updates.get(&name).map_or(&[][..], Vec::as_slice);
-                    if let Some(update) = update_of(kind, cache, event, pending) {
-                        (self.observer)(&kind.resource, &update);
-                        updates.entry(name).or_default().push(update);
+                    let place = updates.iter().position(|(other, _)| Arc::ptr_eq(other, cache));
+                    let pending = place.map_or(&[][..], |at| &updates[at].1);
+                    let Some(update) = update_of(kind, cache, event, pending) else { continue };
+                    (self.observer)(&kind.resource, &update);
+                    match place {
+                        Some(at) => updates[at].1.push(update),
+                        None => updates.push((cache.clone(), vec![update])),
                     }
                 }
-                for (name, updates) in updates {
-                    self.rows[&name].1.apply(updates);
+                for (cache, updates) in updates {
+                    cache.apply(updates);
                 }
                 last
             }
@@ -304,4 +315,17 @@ async fn all_of(
         .await
         .map_err(|source| failed(kind.resource.to_string(), source))?;
     Ok((page.records.into_iter().filter_map(|record| object_of(kind, record)).collect(), page.revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_by_key() {
+        for key in ["core/nodes/n1", "apps/deployments/default/web"] {
+            let key: api::Key = key.parse().unwrap();
+            assert_eq!(row_of(&key), row_name(&key.resource()));
+        }
+    }
 }
