@@ -14,12 +14,15 @@ fn measure(name: &str, mut run: impl FnMut()) {
     for _ in 0..200 {
         run();
     }
-    let rounds = 5000;
-    let start = Instant::now();
-    for _ in 0..rounds {
-        run();
-    }
-    println!("{name:<34}{:>8.2} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
+    // The best of many short batches: what the code costs when nobody else has the core.
+    let best = (0..200)
+        .map(|_| {
+            let start = Instant::now();
+            (0..25).for_each(|_| run());
+            start.elapsed().as_secs_f64() / 25.0
+        })
+        .fold(f64::INFINITY, f64::min);
+    println!("{name:<34}{:>8.2} µs", best * 1e6);
 }
 
 fn main() {

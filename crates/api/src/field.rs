@@ -112,11 +112,11 @@ impl Error {
         Error { path, reason: Reason::NotSupported, value: Some(value.into()), detail }
     }
     pub fn too_long(path: Path, most: usize) -> Error {
-        let detail = format!("may not be more than {most} bytes");
+        let detail = format!("may not be more than {most} byte{}", if most == 1 { "" } else { "s" });
         Error { path, reason: Reason::TooLong, value: None, detail }
     }
     pub fn too_many(path: Path, actual: usize, most: usize) -> Error {
-        let detail = format!("must have at most {most} items");
+        let detail = format!("must have at most {most} item{}", if most == 1 { "" } else { "s" });
         Error { path, reason: Reason::TooMany, value: Some(Value::Int(actual as i64)), detail }
     }
 

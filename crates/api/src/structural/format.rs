@@ -16,6 +16,42 @@ macro_rules! pattern {
     }};
 }
 
+/// Formats that are not here are as if they were not stated.
+const KNOWN: &[&str] = &[
+    "bsonobjectid",
+    "uri",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "cidr",
+    "mac",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "creditcard",
+    "ssn",
+    "hexcolor",
+    "rgbcolor",
+    "byte",
+    "password",
+    "date",
+    "duration",
+    "datetime",
+    "k8sshortname",
+    "k8slongname",
+];
+
+/// The format constrains something: a string's form, or how a number is read.
+pub(super) fn is_known(format: &str) -> bool {
+    matches!(format, "int32" | "int64" | "float" | "double")
+        || KNOWN.contains(&format.replace('-', "").as_str())
+}
+
 /// Whether a text has the format; dashes in the format's name do not count, as in upstream.
 pub(super) fn is_valid(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
@@ -45,7 +81,7 @@ pub(super) fn is_valid(format: &str, text: &str) -> bool {
         "ssn" => pattern!(r"^[0-9]{3}[- ]?[0-9]{2}[- ]?[0-9]{4}$").is_match(text),
         "hexcolor" => pattern!(r"^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$").is_match(text),
         "rgbcolor" => rgb(text),
-        "byte" => base64::engine::general_purpose::STANDARD.decode(text).is_ok(),
+        "byte" => !text.is_empty() && base64::engine::general_purpose::STANDARD.decode(text).is_ok(),
         "date" => time::parse(&format!("{text}T00:00:00Z")).is_ok() && text.len() == 10,
         "duration" => duration(text),
         "datetime" => {
@@ -65,16 +101,12 @@ fn uri(text: &str) -> bool {
     text.starts_with('/') || pattern!(r"^[a-zA-Z][a-zA-Z0-9+.-]*:").is_match(text)
 }
 
+/// A single label, or labels that end in a top-level domain of letters: what go-openapi takes, symbols included.
 fn hostname(text: &str) -> bool {
-    let label = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 63
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    let trimmed = text.strip_suffix('.').unwrap_or(text);
-    text.len() <= 255 && trimmed.split('.').all(label)
+    let shape = pattern!(
+        r"^([a-zA-Z0-9\p{S}\p{L}](-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?|([a-zA-Z0-9\p{S}\p{L}]([a-zA-Z0-9\-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?\.)+[a-zA-Z\p{L}]{2,63})$"
+    );
+    text.len() <= 255 && text.split('.').all(|label| label.len() <= 63) && shape.is_match(text)
 }
 
 fn cidr(text: &str) -> bool {

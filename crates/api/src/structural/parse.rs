@@ -19,7 +19,7 @@ pub(super) fn node(from: &Value) -> Schema {
     };
     properties.sort_by(|(left, _), (right, _)| left.cmp(right));
     let rules = Rules {
-        format: text(from, "format"),
+        format: Some(text(from, "format")).filter(|name| super::format::is_known(name)).unwrap_or_default(),
         maximum: number(from, "maximum"),
         exclusive_maximum: flag("exclusiveMaximum"),
         minimum: number(from, "minimum"),
@@ -63,7 +63,8 @@ pub(super) fn node(from: &Value) -> Schema {
             _ => Additional::None,
         },
         items: from.get("items").filter(|items| !items.is_null()).map(|items| Box::new(node(items))),
-        default: from.get("default").filter(|default| !default.is_null() || flag("nullable")).cloned(),
+        // Go reads a null here as no default.
+        default: from.get("default").filter(|default| !default.is_null()).cloned(),
         preserve: flag("x-kubernetes-preserve-unknown-fields"),
         embedded: flag("x-kubernetes-embedded-resource"),
         int_or_string: flag("x-kubernetes-int-or-string"),

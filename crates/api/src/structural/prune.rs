@@ -159,7 +159,7 @@ pub fn default(value: &mut Value, schema: &Schema) {
                     _ => return true,
                 };
                 default_inner(value, inner);
-                !(value.is_null() && !inner.nullable && schema.property(key).is_some())
+                !value.is_null() || inner.nullable
             });
         }
         Value::Array(items) => {

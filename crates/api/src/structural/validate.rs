@@ -101,13 +101,12 @@ fn place(value: &Value, old: Option<&Value>, schema: &Schema, path: &Path, out: 
         Value::String(text) => {
             out.matches += 1;
             let length = text.chars().count() as i64;
+            // The first of these is the one that is told.
             if let Some(most) = rules.max_length.filter(|most| length > *most) {
                 out.errors.push(Error::too_long(path.clone(), usize::try_from(most).unwrap_or(0)));
-            }
-            if let Some(least) = rules.min_length.filter(|least| length < *least) {
+            } else if let Some(least) = rules.min_length.filter(|least| length < *least) {
                 out.errors.push(problem(format!("should be at least {least} chars long"), value.clone()));
-            }
-            if !rules.pattern.is_match(text) {
+            } else if !rules.pattern.is_match(text) {
                 out.errors.push(problem(format!("should match '{}'", rules.pattern.text()), value.clone()));
             }
             if !rules.format.is_empty() && !format::is_valid(&rules.format, text) {
@@ -125,6 +124,12 @@ fn place(value: &Value, old: Option<&Value>, schema: &Schema, path: &Path, out: 
         }
         Value::Int(_) | Value::Float(_) => {
             out.matches += 1;
+            if schema.node == NodeType::Integer
+                && matches!(value, Value::Float(number) if number.fract() != 0.0)
+            {
+                let text = format!("Checked value must be of type integer (default format) in {name}");
+                out.errors.push(Error::invalid(Path::default(), "", text));
+            }
             numbers(value, rules, &problem, out);
         }
         Value::Array(items) => {
@@ -239,13 +244,13 @@ fn not_in_enum(path: &Path, value: &Value, rules: &Rules) -> Error {
     Error::not_supported(path.clone(), value.clone(), &known)
 }
 
-/// Equal, numbers by value.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Int(whole), Value::Float(float)) | (Value::Float(float), Value::Int(whole)) => {
-            *whole as f64 == *float
-        }
-        _ => left == right,
+/// A member of an enum equals a value. As upstream has it, the value is first made a number of the member's kind, so that
+/// 2.5 is taken for 2.
+fn same(member: &Value, value: &Value) -> bool {
+    match (member, value) {
+        (Value::Int(member), Value::Float(value)) => value.trunc() == *member as f64,
+        (Value::Float(member), Value::Int(value)) => *value as f64 == *member,
+        _ => member == value,
     }
 }
 
@@ -256,13 +261,15 @@ fn numbers(value: &Value, rules: &Rules, problem: &dyn Fn(String, Value) -> Erro
         _ => return,
     };
     let show = |number: f64| Value::Float(number).to_string();
+    // Upstream compares a whole number with the whole part of a bound.
+    let bound = |bound: f64| if matches!(value, Value::Int(_)) { bound.trunc() } else { bound };
     if let Some(unit) = rules.multiple_of
         && unit > 0.0
         && (number / unit).fract() != 0.0
     {
         out.errors.push(problem(format!("should be a multiple of {}", show(unit)), value.clone()));
     }
-    if let Some(most) = rules.maximum {
+    if let Some(most) = rules.maximum.map(bound) {
         if rules.exclusive_maximum && number >= most {
             out.errors.push(problem(format!("should be less than {}", show(most)), value.clone()));
         } else if number > most {
@@ -270,7 +277,7 @@ fn numbers(value: &Value, rules: &Rules, problem: &dyn Fn(String, Value) -> Erro
                 .push(problem(format!("should be less than or equal to {}", show(most)), value.clone()));
         }
     }
-    if let Some(least) = rules.minimum {
+    if let Some(least) = rules.minimum.map(bound) {
         if rules.exclusive_minimum && number <= least {
             out.errors.push(problem(format!("should be greater than {}", show(least)), value.clone()));
         } else if number < least {
