@@ -255,3 +255,46 @@ proptest! {
         let _ = structural::validate(&value, &parsed);
     }
 }
+
+/// The deepest text that the parser takes goes through every walk on the stack of a tokio thread, unoptimised too.
+#[test]
+fn deep_values_fit_a_threads_stack() {
+    let walk = || {
+        let depth = json::MAX_DEPTH - 3;
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        let text = format!(r#"{{"kind":"K","apiVersion":"g/v1","metadata":{{"name":"n"}},"spec":{deep}}}"#);
+        let value = json::parse(text.as_bytes()).expect("because it is not too deep");
+        let schema = structural::Schema::parse(
+            &json::parse(
+                br#"{"type":"object","properties":{"spec":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}"#,
+            )
+            .expect("because it is JSON"),
+        );
+        let subject = Subject {
+            api_version: "g/v1",
+            kind: "K",
+            schema: Schema::Resource(&schema),
+            subresource: "",
+            reset: &Set::new(),
+            now: "2026-01-01T00:00:00Z",
+            convert: &|_, _| None,
+        };
+        let first = apply::apply(&subject, None, &value, "m", false).expect("because nobody owns it");
+        let mut new = first.clone();
+        new.set(&["spec", "b"], 1i64);
+        apply::track_update(&subject, Some(&first), &mut new, "x");
+        let _ = apply::apply(&subject, Some(&new), &value, "y", true);
+        let _ = patch::merge_patch(new.clone(), value.clone());
+        let _ = patch::strategic_merge(new.clone(), value.clone(), Schema::Free);
+        let _ = structural::prune(&mut new, &schema);
+        structural::default(&mut new, &schema);
+        let _ = structural::validate(&new, &schema);
+        let _ = structural::check(&api::field::Path::new("s"), &value);
+        let _ = structural::Schema::parse(&value);
+        let mut out = String::new();
+        yaml::emit(&value, &mut out);
+        assert!(value == value.clone() && !json::to_vec(&new).is_empty());
+    };
+    let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(walk);
+    thread.expect("because a thread can be had").join().expect("because every walk fits");
+}
