@@ -1,7 +1,7 @@
 //! Argo CD Applications against a real API server: what is applied, healed, pruned, kept, told.
 //!
-//! Needs a kubeconfig of a cluster that may be written to (upstream's or skiff's) in `SKIFF_TEST_KUBECONFIG`, and the
-//! program git to make repositories. Each test works in namespaces of its own.
+//! Runs against skiff's own API server, started here, or against the cluster whose kubeconfig `SKIFF_TEST_KUBECONFIG`
+//! names (upstream's, say), in namespaces of its own. Needs the program git to make repositories.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,39 +23,52 @@ fn git(at: &Path, arguments: &[&str]) {
 struct Bench {
     cluster: Cluster,
     client: kube::Client,
+    kubeconfig: kube::config::Kubeconfig,
     namespace: String,
     directory: tempfile::TempDir,
     agent: Option<base::Tasks>,
+    _own: Option<testkit_cluster::Cluster>,
     /// An agent keeps all applications of a cluster: one at a time.
     _alone: tokio::sync::MutexGuard<'static, ()>,
 }
 
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// `None`, loudly, where there is no cluster.
-async fn bench(name: &str) -> Option<Bench> {
-    let Ok(path) = std::env::var("SKIFF_TEST_KUBECONFIG") else {
-        eprintln!(
-            "NOT RUN: {name}: set SKIFF_TEST_KUBECONFIG to the kubeconfig of a cluster to test against"
-        );
-        return None;
+async fn connect(kubeconfig: &kube::config::Kubeconfig) -> kube::Client {
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig.clone(), &Default::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+async fn bench(name: &str) -> Bench {
+    let alone = ALONE.lock().await;
+    // `RUST_LOG=fleet=debug` shows what the agent does.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .try_init();
+    let (kubeconfig, own) = match std::env::var("SKIFF_TEST_KUBECONFIG") {
+        Ok(path) => (kube::config::Kubeconfig::read_from(path).unwrap(), None),
+        Err(_) => {
+            let own = testkit_cluster::Cluster::start().await;
+            let text = own.listen("127.0.0.1:0").await;
+            (kube::config::Kubeconfig::from_yaml(&text).unwrap(), Some(own))
+        }
     };
-    let kubeconfig = kube::config::Kubeconfig::read_from(path).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
-    let client = kube::Client::try_from(config).unwrap();
+    let client = connect(&kubeconfig).await;
     let namespace = format!("fleet-{name}-{:x}", jiff::Timestamp::now().as_millisecond());
     let mut bench = Bench {
         cluster: Cluster::new(client.clone()),
         client,
+        kubeconfig,
         namespace,
         directory: tempfile::tempdir().unwrap(),
         agent: None,
-        _alone: ALONE.lock().await,
+        _own: own,
+        _alone: alone,
     };
     std::fs::create_dir_all(bench.repository()).unwrap();
     git(&bench.repository(), &["init", "-q"]);
     bench.start().await;
-    Some(bench)
+    bench
 }
 
 fn yaml(text: &str) -> Value {
@@ -94,7 +107,7 @@ impl Bench {
         config.interval = Some(Duration::from_secs(1));
         let tasks = base::Tasks::new();
         let clock = base::Clock::system(jiff::Timestamp::UNIX_EPOCH);
-        let (client, own) = (self.client.clone(), tasks.clone());
+        let (client, own) = (connect(&self.kubeconfig).await, tasks.clone());
         tasks.spawn("fleet", async move { fleet::run(config, client, clock, own).await });
         self.agent = Some(tasks);
         self.until("the kind Application is served", async || {
@@ -237,7 +250,7 @@ const AUTOMATED: &str =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn follows_heals_and_prunes() {
-    let Some(bench) = bench("follow").await else { return };
+    let bench = bench("follow").await;
     bench.commit(&[("app/a.yaml", &map("a", "one")), ("app/b.yaml", &map("b", "one"))]);
     bench.create(AUTOMATED).await;
     bench.until_value("a", Some("one")).await;
@@ -292,7 +305,7 @@ async fn follows_heals_and_prunes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_failing_object_holds_back_no_other() {
-    let Some(bench) = bench("fail").await else { return };
+    let bench = bench("fail").await;
     let bad = "apiVersion: v1\nkind: Service\nmetadata: {name: bad}\nspec: {ports: [{port: 99999}]}\n";
     let unknown = "apiVersion: example.com/v1\nkind: Nothing\nmetadata: {name: none}\n";
     bench.commit(&[
@@ -316,7 +329,7 @@ async fn one_failing_object_holds_back_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_what_it_has_through_every_kind_of_bad_news() {
-    let Some(mut bench) = bench("keep").await else { return };
+    let mut bench = bench("keep").await;
     bench.commit(&[("app/a.yaml", &map("a", "one"))]);
     bench.create(AUTOMATED).await;
     bench.until_synced().await;
@@ -348,7 +361,7 @@ async fn keeps_what_it_has_through_every_kind_of_bad_news() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_hand_and_masked() {
-    let Some(bench) = bench("hand").await else { return };
+    let bench = bench("hand").await;
     bench.commit(&[("app/a.yaml", &map("a", "one"))]);
     let spec = "  syncPolicy: {syncOptions: [CreateNamespace=true]}\n  ignoreDifferences: [{kind: ConfigMap, name: m, jsonPointers: [/data/key]}]\n";
     bench.create(spec).await;
@@ -388,7 +401,7 @@ async fn by_hand_and_masked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn takes_over_what_kubectl_applied() {
-    let Some(bench) = bench("adopt").await else { return };
+    let bench = bench("adopt").await;
     bench
         .apply(&yaml(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", bench.namespace)))
         .await;

@@ -25,7 +25,7 @@ fn errors_name_file_and_field() {
     fails(&[("top/kustomization.yaml", "resources: [../o.yaml]"), ("o.yaml", "a: b")], "is not in or below");
     fails(
         &[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", "a: [\n")],
-        "top/a.yaml: line 2",
+        "top/a.yaml: line 1",
     );
     fails(
         &[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", "kind: Pod\n")],
