@@ -88,6 +88,10 @@ impl Reconciler for Collector {
         let Some(cache) = self.context.caches.get(&key.resource()) else { return Ok(Action::Done) };
         let Some(object) = cache.get_key(key) else { return Ok(Action::Done) };
         let meta = client::meta(&object);
+        if object.deleting && (has(&meta, FOREGROUND) || has(&meta, ORPHAN)) {
+            // Dependents in a cache that is not filled yet would be missed: lost, or not orphaned and then deleted.
+            self.context.caches.wait_synced().await;
+        }
         if object.deleting {
             if has(&meta, FOREGROUND) {
                 return self.foreground(&object, &meta).await;

@@ -71,6 +71,8 @@ impl Reconciler for Namespaces {
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             return Ok(Action::Done);
         }
+        // A cache that is not filled yet looks empty, and its content would be left behind for ever.
+        self.context.caches.wait_synced().await;
         let failures = self.empty(key.name()).await;
         let left = self.content(key.name());
         if left.is_empty() && failures.is_empty() {
