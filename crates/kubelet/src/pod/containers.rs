@@ -17,7 +17,7 @@ pub const SCHEME: &str = "skiff://";
 /// What is to be done with a container now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// It runs, and may.
+    /// It runs, and may; or is being started.
     Run,
     Start {
         attempt: u32,
@@ -53,8 +53,9 @@ pub fn instances<'a>(sandbox: Option<&'a SandboxStatus>, name: &str) -> Vec<&'a 
     found
 }
 
+/// Runs, and must be stopped before the pod is closed. One that was only created goes with its sandbox.
 pub fn is_live(container: &runtime::ContainerStatus) -> bool {
-    matches!(container.state, State::Running | State::Created)
+    container.state == State::Running
 }
 
 /// The exit code that a container is taken to have; 137 if nobody can tell.
@@ -122,6 +123,9 @@ pub fn verdict(memory: &Memory, name: &str, id: &str, kind: probe::Kind) -> Opti
 
 /// What is to happen next to a container of a pod that is to run.
 pub fn next(view: &View, entry: &Entry) -> Next {
+    if view.memory.starting.as_deref() == Some(entry.name()) {
+        return Next::Run;
+    }
     let remembered = view.memory.containers.get(entry.name());
     let retry = remembered.and_then(|container| container.retry).filter(|retry| *retry > view.now);
     let list = instances(view.sandbox, entry.name());

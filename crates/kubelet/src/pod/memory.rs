@@ -142,6 +142,8 @@ impl Ending {
 pub struct Memory {
     pub containers: BTreeMap<String, Container>,
     pub busy: BTreeSet<Op>,
+    /// The container that [`Op::Start`] is about.
+    pub starting: Option<String>,
     pub volumes: Stage,
     /// When volumes that are set up want it again: a token grows old, a ConfigMap changed.
     pub refresh: Option<Timestamp>,
@@ -158,6 +160,8 @@ pub struct Memory {
     pub sent: Option<(String, PodStatus)>,
     /// Stops under way, and when each would kill.
     pub stops: BTreeMap<ContainerId, Timestamp>,
+    /// Containers that could not be stopped or removed, and when to try again.
+    pub stuck: BTreeMap<ContainerId, Timestamp>,
     /// Termination messages, by container.
     pub messages: BTreeMap<ContainerId, String>,
     /// First seen by this node.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: [`plan()`] is pure; the same [`View`] gives the same [`Plan`]. It reads no clock and does nothing itself.
 
+pub mod admission;
 pub mod backoff;
 mod conditions;
 mod containers;

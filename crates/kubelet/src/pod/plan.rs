@@ -40,9 +40,15 @@ impl Planner<'_> {
         self.view.memory.busy.contains(op)
     }
 
-    /// Plans an action unless its kind is under way already.
+    /// Plans an action unless its kind is under way already, or failed on this container a moment ago.
     fn act(&mut self, action: Action) {
         let op = action.op();
+        if let Op::Stop(id) | Op::Remove(id) = &op
+            && let Some(retry) = self.view.memory.stuck.get(id).filter(|retry| **retry > self.view.now)
+        {
+            self.plan.wake_at(*retry);
+            return;
+        }
         if !self.busy(&op) && !self.plan.actions.iter().any(|planned| planned.op() == op) {
             self.plan.actions.push(action);
         }
@@ -167,7 +173,9 @@ impl Planner<'_> {
                 });
                 self.waits.insert(name, reason.clone());
             }
-            Next::Wait { .. } | Next::Start { .. } => {
+            // What is being started again shows why it failed until it runs.
+            Next::Run if self.view.memory.starting.as_deref() != Some(name.as_str()) => {}
+            Next::Run | Next::Wait { .. } | Next::Start { .. } => {
                 let Some(remembered) = self.view.memory.containers.get(&name) else { return };
                 let Some(mut reason) = remembered.waiting.clone() else { return };
                 if let Some(shown) = remembered.pull_shown_until {

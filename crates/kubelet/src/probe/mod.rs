@@ -46,7 +46,7 @@ impl Kind {
 pub enum Outcome {
     Success,
     Failure(String),
-    /// The probe itself could not be made; counts as a failure.
+    /// The probe itself could not be made, which says nothing about the container.
     Error(String),
 }
 
@@ -74,8 +74,12 @@ impl State {
 
     /// Counts one try that ended at `now`.
     pub fn count(&mut self, probe: &Probe, outcome: &Outcome, now: Timestamp) {
-        let good = *outcome == Outcome::Success;
         self.tried = Some(now);
+        let good = match outcome {
+            Outcome::Success => true,
+            Outcome::Failure(_) => false,
+            Outcome::Error(_) => return,
+        };
         if self.last == Some(good) {
             self.run += 1;
         } else {
@@ -140,14 +144,15 @@ mod tests {
         let mut state = State::default();
         assert_eq!(state.due(&probe, at(1_500)), at(5_000));
         let fail = Outcome::Failure("503".into());
+        let none = Outcome::Error("no address".into());
         let mut told = Vec::new();
-        for outcome in [&Outcome::Success, &Outcome::Success, &fail, &Outcome::Success, &fail, &fail] {
+        for outcome in [&Outcome::Success, &none, &Outcome::Success, &fail, &Outcome::Success, &fail, &fail] {
             state.count(&probe, outcome, at(5_200));
             told.push(state.verdict);
         }
         use Verdict::{Failure, Success};
         let good = Some(Success);
-        assert_eq!(told, [None, good, good, good, good, Some(Failure)]);
+        assert_eq!(told, [None, None, good, good, good, good, Some(Failure)]);
         assert_eq!(state.due(&probe, at(1_500)), at(10_000));
     }
 }

@@ -131,11 +131,15 @@ async fn exec_over_websocket() {
     socket.send(Message::binary(&b"\x04{\"Width\":80,\"Height\":24}"[..])).await.unwrap();
     socket.send(Message::binary(&[255u8, 0][..])).await.unwrap();
     let mut found: [Vec<u8>; 4] = Default::default();
+    let mut code = None;
     while let Some(Ok(message)) = socket.next().await {
-        if let Message::Binary(bytes) = message {
-            found[usize::from(bytes[0])].extend_from_slice(&bytes[1..]);
+        match message {
+            Message::Binary(bytes) => found[usize::from(bytes[0])].extend_from_slice(&bytes[1..]),
+            Message::Close(frame) => code = frame.map(|frame| u16::from(frame.code)),
+            _ => {}
         }
     }
+    assert_eq!(code, Some(1000));
     assert_eq!((&found[1][..], &found[2][..]), (&b"hello"[..], &b"bye"[..]));
     let status: serde_json::Value = serde_json::from_slice(&found[3]).unwrap();
     assert_eq!(status["details"]["causes"][0], json!({"reason": "ExitCode", "message": "7"}));

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -13,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::terminal::{self, End, Input, Output};
 use super::{Body, Error, full};
@@ -171,7 +173,13 @@ pub async fn terminal(socket: Socket, protocol: &str, streams: Streams) {
     if let Some(last) = last {
         let _gone = sink.send(frame(base64, ERROR, last.as_bytes())).await;
     }
-    let _gone = sink.close().await;
+    close(&mut sink).await;
+}
+
+/// Ends a socket with the code of a normal end: without one kubectl takes the end for a failure (RFC 6455, 7.4.1).
+async fn close(sink: &mut SplitSink<Socket, Message>) {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let _gone = sink.send(Message::Close(Some(frame))).await;
 }
 
 /// A byte stream tunnelled in binary messages; ends when either side does.
@@ -201,7 +209,7 @@ pub async fn tunnel(socket: Socket, stream: DuplexStream) {
                 break;
             }
         }
-        let _closed = sink.close().await;
+        close(&mut sink).await;
     };
     tokio::select! {
         ((), ()) = async { tokio::join!(inward, std::future::pending()) } => {}
@@ -230,7 +238,7 @@ pub async fn channels(
                     return;
                 },
                 None => {
-                    let _gone = sink.close().await;
+                    close(&mut sink).await;
                     return;
                 }
             },

@@ -8,6 +8,7 @@ mod config_map;
 mod downward_api;
 mod empty_dir;
 mod host_path;
+mod image;
 mod ownership;
 mod projected;
 mod secret;
@@ -25,6 +26,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 pub use teardown::{mounts_below, remove, tear_down};
 
+use crate::images::Images;
 use crate::pod::spec;
 use crate::sources::Sources;
 
@@ -37,13 +39,14 @@ pub struct Plugin {
 }
 
 /// Every kind that there is.
-pub static ALL: [&Plugin; 6] = [
+pub static ALL: [&Plugin; 7] = [
     &config_map::PLUGIN,
     &secret::PLUGIN,
     &projected::PLUGIN,
     &downward_api::PLUGIN,
     &empty_dir::PLUGIN,
     &host_path::PLUGIN,
+    &image::PLUGIN,
 ];
 
 /// What a plugin works with.
@@ -53,6 +56,7 @@ pub struct Context<'a> {
     pub volume: &'a Volume,
     pub sources: &'a dyn Sources,
     pub tokens: &'a token::Tokens,
+    pub images: &'a dyn Images,
     pub path: &'a Path,
     pub host_ips: &'a [IpAddr],
     pub pod_ips: &'a [IpAddr],
@@ -80,12 +84,14 @@ pub enum Error {
     HostPath { path: PathBuf, problem: &'static str },
     #[error(transparent)]
     Field(#[from] crate::container::field::Error),
+    #[error("{reason}: {message}")]
+    Image { reason: &'static str, message: String },
     #[error("failed to fetch token: {0}")]
     Token(String),
     #[error("cannot {operation} {path}")]
     Io { operation: &'static str, path: PathBuf, source: std::io::Error },
     #[error(
-        "no plugin of this kubelet can provide the volume; it knows configMap, secret, projected, downwardAPI, emptyDir and hostPath"
+        "no plugin of this kubelet can provide the volume; it knows configMap, secret, projected, downwardAPI, emptyDir, hostPath and image"
     )]
     Unsupported,
 }
@@ -134,12 +140,14 @@ pub fn is_read_only(volume: &Volume) -> bool {
         || volume.secret.is_some()
         || volume.projected.is_some()
         || volume.downward_api.is_some()
+        || volume.image.is_some()
 }
 
 /// What all volumes of a pod are set up with.
 pub struct Site<'a> {
     pub sources: &'a dyn Sources,
     pub tokens: &'a token::Tokens,
+    pub images: &'a dyn Images,
     pub places: &'a Places,
     pub host_ips: &'a [IpAddr],
     pub pod_ips: &'a [IpAddr],
@@ -162,6 +170,7 @@ pub async fn set_up(pod: &Pod, site: &Site<'_>) -> Result<SetUp, String> {
             volume,
             sources: site.sources,
             tokens: site.tokens,
+            images: site.images,
             path: &path,
             host_ips: site.host_ips,
             pod_ips: site.pod_ips,

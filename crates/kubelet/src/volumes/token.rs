@@ -99,7 +99,9 @@ impl Tokens {
         let expires = expires.0;
         let life = expires.duration_since(now);
         // Four fifths of its life, a day at the most: upstream's rule.
-        let keep = (life * 4 / 5).min(jiff::SignedDuration::from_hours(24));
+        // A server whose clock is behind must not be asked without end.
+        let keep =
+            (life * 4 / 5).clamp(jiff::SignedDuration::from_mins(1), jiff::SignedDuration::from_hours(24));
         Ok(Token { text, renew: now + keep, expires })
     }
 }

@@ -37,6 +37,7 @@ pub async fn volumes(
         let site = volumes::Site {
             sources: &*shared.seams.sources,
             tokens: &shared.tokens,
+            images: &*shared.seams.images,
             places: &places,
             host_ips: &shared.config.node_ips,
             pod_ips: &ips,

@@ -17,7 +17,7 @@ use crate::probe::Target;
 /// Less than this is left for the stop signal, however long the hook took.
 const LEAST: Duration = Duration::from_secs(2);
 
-/// See the module. `again` cuts an earlier stop short: no event, no hook.
+/// See the module; false if it may still run. `again` cuts an earlier stop short: no event, no hook.
 pub async fn stop(
     shared: Arc<Shared>,
     pod: Arc<Pod>,
@@ -27,7 +27,7 @@ pub async fn stop(
     grace: Duration,
     again: bool,
     ips: Vec<IpAddr>,
-) {
+) -> bool {
     let began = shared.clock.now();
     let entry = spec::container(&pod, &name);
     if !again {
@@ -66,8 +66,12 @@ pub async fn stop(
     let left = grace.saturating_sub(used).max(LEAST);
     let signal = shared.seams.runtime.container(&id).await.ok();
     let signal = signal.and_then(|status| status.annotations.get(STOP_SIGNAL).cloned());
-    if let Err(error) = shared.seams.runtime.stop_container(&id, signal.as_deref(), left).await {
-        let message = base::chain(&error).to_string();
-        shared.tell(&pod, None, Warning, "FailedKillPod", format!("error killing pod: {message}"));
+    match shared.seams.runtime.stop_container(&id, signal.as_deref(), left).await {
+        Ok(()) => true,
+        Err(error) => {
+            let message = base::chain(&error).to_string();
+            shared.tell(&pod, None, Warning, "FailedKillPod", format!("error killing pod: {message}"));
+            false
+        }
     }
 }

@@ -30,6 +30,9 @@ use crate::{logs, pod};
 /// How long a failed pull is shown as `ErrImagePull` before it becomes `ImagePullBackOff`.
 const PULL_SHOWN: Duration = Duration::from_secs(5);
 
+/// Before a container that could not be stopped or removed is tried again.
+const STUCK: Duration = Duration::from_secs(10);
+
 /// What the kubelet holds of a worker.
 pub(crate) struct Handle {
     pub namespace: String,
@@ -91,7 +94,7 @@ enum Outcome {
     Volumes(Result<Option<Timestamp>, String>),
     Sandbox(Result<Vec<std::net::IpAddr>, String>),
     Started(String, Result<ContainerId, Failure>),
-    Stopped(ContainerId),
+    Stopped(ContainerId, bool),
     Removed(ContainerId, Result<(), String>),
     Closed(Result<(), String>),
     Forgotten(Result<(), String>),
@@ -131,18 +134,24 @@ impl Worker {
     }
 
     async fn run(mut self) {
-        if !spec::host_network(&self.pod)
-            && let Ok(Some(link)) = self.shared.seams.network.get(spec::uid(&self.pod)).await
-        {
-            self.memory.ips = link.ips;
-        }
+        self.memory.ips = addresses(&self.shared, &self.pod).await;
+        let mut admitted = false;
         loop {
             let sandbox = self.read().await;
             let now = self.shared.clock.now();
             self.last_words(sandbox.as_ref()).await;
+            let before = self.memory.ending.is_some();
             self.memory.notice(&self.pod, self.gone, now);
-            if self.memory.ending.is_some() {
+            if !admitted {
+                admitted = true;
+                self.admit(sandbox.as_ref(), now);
+            }
+            if let Some(ending) = &self.memory.ending {
                 self.ending.cancel();
+                if let Some(reason) = ending.failed.as_ref().filter(|_| !before) {
+                    let severity = if reason.reason == "DeadlineExceeded" { Normal } else { Warning };
+                    self.shared.tell(&self.pod, None, severity, &reason.reason, &reason.message);
+                }
             }
             let plan = plan(&View {
                 pod: &self.pod,
@@ -209,6 +218,34 @@ impl Worker {
         }
     }
 
+    /// Refuses a pod that never ran here and does not fit.
+    fn admit(&mut self, sandbox: Option<&SandboxStatus>, now: Timestamp) {
+        let status = self.pod.status.as_ref();
+        let began = sandbox.is_some() || status.is_some_and(|status| status.start_time.is_some());
+        if began || self.memory.ending.is_some() {
+            return;
+        }
+        let pods = self.shared.seams.sources.pods();
+        let uid = spec::uid(&self.pod);
+        // Those that were here before: the ones that began, and of the rest the older.
+        let age = |pod: &Pod| (pod.metadata.creation_timestamp.clone(), pod.metadata.uid.clone());
+        let began = |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
+        let others = pods.iter().map(|pod| &**pod).filter(|pod| {
+            spec::uid(pod) != uid && !spec::is_terminal(pod) && (began(pod) || age(pod) < age(&self.pod))
+        });
+        let settings = &self.shared.config.settings;
+        let refusal = pod::admission::refuse(
+            &self.pod,
+            others,
+            &self.shared.allocatable,
+            settings.max_pods,
+            &settings.allowed_unsafe_sysctls,
+        );
+        if let Some(reason) = refusal {
+            self.memory.fail(&self.pod, reason, now);
+        }
+    }
+
     /// Reads the termination messages of containers that ended since the last look.
     async fn last_words(&mut self, sandbox: Option<&SandboxStatus>) {
         let Some(sandbox) = sandbox else { return };
@@ -270,6 +307,7 @@ impl Worker {
                     container.restarts.next(ended, now, limit);
                 }
                 container.retry = None;
+                self.memory.starting = Some(name.clone());
                 start::start(shared, pod, name.clone(), attempt, ips, self.ending.clone())
                     .map(|done| Outcome::Started(name, done))
                     .boxed()
@@ -282,7 +320,7 @@ impl Worker {
                     before.abort();
                 }
                 let run = Abortable::new(run, registration);
-                self.ops.push(run.map(move |done| done.ok().map(|()| Outcome::Stopped(id))).boxed());
+                self.ops.push(run.map(move |done| done.ok().map(|done| Outcome::Stopped(id, done))).boxed());
                 return;
             }
             Action::Remove { id } => async move {
@@ -368,6 +406,7 @@ impl Worker {
             }
             Outcome::Started(name, done) => {
                 memory.busy.remove(&Op::Start);
+                memory.starting = None;
                 let container = memory.container(&name);
                 match done {
                     Ok(id) => {
@@ -391,10 +430,13 @@ impl Worker {
                     }
                 }
             }
-            Outcome::Stopped(id) => {
+            Outcome::Stopped(id, done) => {
                 memory.busy.remove(&Op::Stop(id.clone()));
                 memory.stops.remove(&id);
                 self.stops.remove(&id);
+                if !done {
+                    memory.stuck.insert(id, now + STUCK);
+                }
             }
             Outcome::Removed(id, done) => {
                 memory.busy.remove(&Op::Remove(id.clone()));
@@ -495,6 +537,27 @@ impl Worker {
         }
         false
     }
+}
+
+/// The addresses of a pod that was here before this worker.
+async fn addresses(shared: &Shared, pod: &Pod) -> Vec<std::net::IpAddr> {
+    if spec::host_network(pod) {
+        return Vec::new();
+    }
+    let uid = spec::uid(pod);
+    match shared.seams.network.get(uid).await {
+        Ok(Some(link)) => return link.ips,
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(pod = spec::title(pod), %error, "the network cannot tell of a pod")
+        }
+    }
+    // A sandbox that runs has the link that the API was told of.
+    if !shared.seams.runtime.sandbox(uid).await.is_ok_and(|sandbox| sandbox.ready) {
+        return Vec::new();
+    }
+    let told = pod.status.iter().flat_map(|status| status.pod_ips.iter().flatten());
+    told.filter_map(|ip| ip.ip.parse().ok()).collect()
 }
 
 fn version(pod: &Pod) -> u64 {

@@ -1,0 +1,114 @@
+//! Whether this node takes a pod that is bound to it: a pod may be bound by hand, or faster than the scheduler learns.
+//!
+//! Pure. A refusal ends the pod as `Failed`, with upstream's reason and message.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::memory::Reason;
+use super::spec::{self, Role};
+use crate::container::security;
+use crate::quantity;
+
+/// The refusal, if there is one. `others` are the node's pods that have not ended, without this one.
+pub fn refuse<'a>(
+    pod: &Pod,
+    others: impl Iterator<Item = &'a Pod>,
+    allocatable: &BTreeMap<String, Quantity>,
+    max_pods: u32,
+    allowed_sysctls: &[String],
+) -> Option<Reason> {
+    if let Err(message) = security::sysctls(pod, allowed_sysctls) {
+        return Some(Reason::new("SysctlForbidden", message));
+    }
+    let (mut count, mut cpu, mut memory) = (0u32, 0i64, 0i64);
+    for other in others {
+        count += 1;
+        cpu += requested(other, "cpu");
+        memory = memory.saturating_add(requested(other, "memory") / 1000);
+    }
+    let limit =
+        |name| allocatable.get(name).and_then(|quantity| quantity::milli(&quantity.0)).unwrap_or(i64::MAX);
+    let short = |name: &str, requested: i64, used: i64, capacity: i64| {
+        let message = format!(
+            "Pod was rejected: Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
+        );
+        Some(Reason::new(format!("OutOf{name}"), message))
+    };
+    let (wants_cpu, wants_memory) = (requested(pod, "cpu"), requested(pod, "memory") / 1000);
+    if count >= max_pods {
+        return short("pods", 1, i64::from(count), i64::from(max_pods));
+    }
+    if wants_cpu > 0 && cpu + wants_cpu > limit("cpu") {
+        return short("cpu", wants_cpu, cpu, limit("cpu"));
+    }
+    let memory_limit = limit("memory") / 1000;
+    if wants_memory > 0 && memory.saturating_add(wants_memory) > memory_limit {
+        return short("memory", wants_memory, memory, memory_limit);
+    }
+    None
+}
+
+/// What a pod asks for, in thousandths: the sum of what runs together, or the most that an init container needs beside the
+/// sidecars before it (KEP-753).
+fn requested(pod: &Pod, name: &str) -> i64 {
+    let pod_spec = spec::spec(pod);
+    let own = pod_spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+    if own.is_some_and(|list| list.contains_key(name)) {
+        return quantity::milli_of(own, name);
+    }
+    let (mut together, mut sidecars, mut peak) = (0i64, 0i64, 0i64);
+    for entry in spec::containers(pod) {
+        let list = entry.container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        let amount = quantity::milli_of(list, name);
+        match entry.role {
+            Role::Main => together += amount,
+            Role::Sidecar => {
+                sidecars += amount;
+                peak = peak.max(sidecars);
+            }
+            Role::Init => peak = peak.max(sidecars + amount),
+            Role::Ephemeral => {}
+        }
+    }
+    let overhead = quantity::milli_of(pod_spec.overhead.as_ref(), name);
+    (together + sidecars).max(peak) + overhead
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_node_refuses() {
+        let pod = |cpu: &str, memory: &str| -> Pod {
+            serde_json::from_value(serde_json::json!({"spec": {"containers": [
+                {"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}}}]}}))
+            .unwrap()
+        };
+        let node = BTreeMap::from([
+            ("cpu".to_owned(), Quantity("2".into())),
+            ("memory".to_owned(), Quantity("1Gi".into())),
+        ]);
+        let others = [pod("1500m", "512Mi")];
+        let check = |wanted: Pod, max: u32, expected: Option<&str>| {
+            let told = refuse(&wanted, others.iter(), &node, max, &[]).map(|reason| reason.reason);
+            assert_eq!(told.as_deref(), expected);
+        };
+        check(pod("500m", "512Mi"), 10, None);
+        check(pod("501m", "1Mi"), 10, Some("OutOfcpu"));
+        check(pod("1m", "513Mi"), 10, Some("OutOfmemory"));
+        check(pod("0", "0"), 1, Some("OutOfpods"));
+        let message = refuse(&pod("1", "0"), others.iter(), &node, 9, &[]).unwrap().message;
+        assert_eq!(
+            message,
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: 1000, used: 1500, capacity: 2000"
+        );
+        let sysctl: Pod = serde_json::from_value(serde_json::json!({"spec": {"containers": [],
+            "securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}}))
+        .unwrap();
+        check(sysctl, 10, Some("SysctlForbidden"));
+    }
+}
