@@ -163,7 +163,6 @@ impl Served {
                 Some(old) => {
                     changed = true;
                     if needs_new_cache(&old.kind, &row.kind) {
-                        inner.filler.remove(resource.clone()).await;
                         new.push(row.kind.clone());
                     }
                     self.0.insert(resource, row);

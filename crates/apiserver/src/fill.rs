@@ -32,7 +32,7 @@ enum Command {
 pub(crate) struct Filler(mpsc::Sender<Command>);
 
 impl Filler {
-    /// Makes and fills the cache of a new kind; returns once it is there.
+    /// Makes and fills the cache of a new or changed kind; returns once it is there.
     pub async fn add(&self, kind: Arc<Kind>) {
         let (done, wait) = oneshot::channel();
         if self.0.send(Command::Add(kind, done)).await.is_ok() {
@@ -69,7 +69,8 @@ pub(crate) async fn start(
     let current = store.current().await.map_err(|source| failed("the current revision", source))?;
     let mut state = State { store, caches, rows: HashMap::new(), observer, applied: Revision(0) };
     for kind in kinds {
-        state.add(kind.clone());
+        let cache = Cache::new(About::of(kind), Limits::default());
+        state.add(kind.clone(), cache);
     }
     let from = state.load(current).await?;
     let batches = state.store.watch("", from).await.map_err(|source| failed("what changed", source))?;
@@ -131,11 +132,10 @@ fn as_defined(kind: &Kind, stored: bytes::Bytes) -> bytes::Bytes {
 }
 
 impl State {
-    fn add(&mut self, kind: Arc<Kind>) -> Arc<Cache> {
-        let cache = Cache::new(About::of(&kind), Limits::default());
+    /// Shows a cache; one of the same resource is closed, so that there is always one to be found.
+    fn add(&mut self, kind: Arc<Kind>, cache: Arc<Cache>) {
         self.rows.insert(row_name(&kind.resource), (kind, cache.clone()));
-        self.caches.insert(cache.clone());
-        cache
+        self.caches.insert(cache);
     }
 
     /// Fills all caches; gives the revision that the watch goes on from.
@@ -240,8 +240,9 @@ impl State {
                         Vec::new()
                     }
                 };
-                let cache = self.add(kind.clone());
+                let cache = Cache::new(About::of(&kind), Limits::default());
                 self.fill(&kind, &cache, objects, self.applied);
+                self.add(kind, cache);
                 let _ = done.send(());
             }
             Command::Remove(resource, done) => {

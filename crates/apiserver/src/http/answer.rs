@@ -161,6 +161,9 @@ impl Call {
         if !self.info.subresource.is_empty() {
             return subresource::run(self, bytes).await;
         }
+        if self.target.cache.is_none() && self.target.storage.is_stored() {
+            return Err(Status::unavailable("the resource is being brought up"));
+        }
         if self.target.cache.is_none() {
             return crate::review::run(self, bytes).await;
         }
