@@ -26,8 +26,15 @@ impl Watchers {
         revision: Revision,
     ) -> mpsc::Receiver<Batch> {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let first = if backlog.is_empty() { Batch::Progress(revision) } else { Batch::Events(backlog) };
-        queue.try_send(first).expect("because the queue is new and empty");
+        let told = backlog.last().map(|event| event.revision);
+        if !backlog.is_empty() {
+            queue.try_send(Batch::Events(backlog)).expect("because the queue is new and empty");
+        }
+        // The last revisions may be writes that only memory had: after a restart no event stands for them, and who waits
+        // for them would wait until the next write.
+        if told.is_none_or(|told| told < revision) {
+            queue.try_send(Batch::Progress(revision)).expect("because the queue is new and has room for two");
+        }
         self.0.push(Watcher { prefix, queue });
         receiver
     }
