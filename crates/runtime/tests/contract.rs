@@ -224,6 +224,34 @@ async fn attached_clients_type_and_read() {
     assert_eq!(log_lines(&bench.log(&id)), ["stdout F a line"]);
 }
 
+/// What a container wrote last reaches a client that reads late.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_get_everything() {
+    let bench = bench!();
+    let pod = bench.sandbox("a").await;
+    let big = bench.folder("files").join("big");
+    std::fs::write(&big, vec![b'x'; 600_000]).unwrap();
+    let mut spec = bench.spec(&pod, "c", &["run", "trap:10", "wait", "read:/big"]);
+    spec.mounts = vec![runtime::Mount {
+        source: big,
+        target: "/big".into(),
+        read_only: true,
+        propagation: Propagation::None,
+    }];
+    let id = spec.id.clone();
+    bench.runtime.create_container(spec).await.unwrap();
+    bench.runtime.start_container(&id).await.unwrap();
+    let spec = ExecSpec { command: vec![], tty: false, stdin: false, stdout: true, stderr: false };
+    let mut streams = bench.runtime.attach(&id, spec).await.unwrap();
+    bench.runtime.stop_container(&id, Some("SIGUSR1"), Duration::from_millis(300)).await.unwrap();
+    let mut text = String::new();
+    streams.stdout.take().unwrap().read_to_string(&mut text).await.unwrap();
+    // It was killed while the client held it back: everything that it had written is there.
+    assert!(text.starts_with("signal 10") && text.len() > 64 << 10, "{} bytes", text.len());
+    let logged: usize = log_lines(&bench.log(&id)).iter().map(|line| line.len() - "stdout F ".len()).sum();
+    assert_eq!(text.bytes().filter(|byte| *byte != b'\n').count(), logged);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_outlive_the_daemon() {
     let bench = bench!();

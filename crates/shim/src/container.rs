@@ -171,7 +171,11 @@ impl Container {
         self.outputs = [None, None];
         self.stdin = None;
         self.typed = Vec::new();
-        self.attached = Vec::new();
+        // A client that has not taken everything yet may go on reading.
+        for client in &mut self.attached {
+            client.stdin = None;
+        }
+        self.push_sinks();
         self.save();
     }
 
@@ -260,8 +264,10 @@ impl Container {
 
     /// Lets go of clients that read nothing any more, and wakes those that read slowly.
     pub(crate) fn push_sinks(&mut self) {
+        let over = self.status.phase == Phase::Exited;
         for sink in self.attached.iter_mut().flat_map(|attached| &mut attached.outputs) {
-            if sink.as_mut().is_some_and(|sink| sink.stalled() && !sink.give(&[])) {
+            let lost = sink.as_mut().is_some_and(|sink| sink.stalled() && !sink.give(&[]));
+            if lost || (over && sink.as_ref().is_some_and(|sink| !sink.stalled())) {
                 *sink = None;
             }
         }
