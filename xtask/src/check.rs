@@ -17,12 +17,13 @@ pub struct Args {}
 const LAYERS: &[(&str, u8)] = &[
     ("base", 0),
     ("api", 0),
+    // Stands on nothing, and gives `runtime` the words that both speak.
+    ("shim", 0),
     ("store", 1),
     ("client", 1),
     ("pki", 1),
     ("image", 1),
     ("runtime", 1),
-    ("shim", 1),
     ("net", 1),
     ("render", 1),
     ("apiserver", 2),
@@ -34,6 +35,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("ingress", 2),
     ("fleet", 2),
     ("skiff", 3),
+    ("toolbox", 4),
     ("testkit", 4),
     ("testkit-cluster", 4),
     ("e2e", 5),

@@ -112,7 +112,7 @@ impl Index {
         let mut names = entry.names.clone();
         for other in &mut self.images {
             if other.id == entry.id {
-                names.extend(other.names.drain(..));
+                names.append(&mut other.names);
             } else {
                 other.names.retain(|name| !entry.names.contains(name));
             }

@@ -63,7 +63,7 @@ impl Decoder {
     }
 
     /// The next frame, if it is whole. After an error the stream is lost.
-    pub fn next(&mut self) -> Result<Option<Frame>, Error> {
+    pub fn take(&mut self) -> Result<Option<Frame>, Error> {
         let Some(header) = self.bytes.first_chunk::<HEADER>() else { return Ok(None) };
         let length = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
         let expected = usize::from(header[4]);
@@ -121,13 +121,13 @@ mod tests {
     fn refuses_what_is_too_much() {
         let mut decoder = Decoder::default();
         decoder.push(&[0xff, 0xff, 0xff, 0xff, 0], vec![]);
-        assert_eq!(decoder.next().unwrap_err(), Error::TooLong(0xffff_ffff));
+        assert_eq!(decoder.take().unwrap_err(), Error::TooLong(0xffff_ffff));
         let mut decoder = Decoder::default();
         decoder.push(&[0, 0, 0, 0, 9], vec![]);
-        assert_eq!(decoder.next().unwrap_err(), Error::TooMany(9));
+        assert_eq!(decoder.take().unwrap_err(), Error::TooMany(9));
         let mut decoder = Decoder::default();
         decoder.push(&[0, 0, 0, 0, 1], vec![]);
-        assert_eq!(decoder.next().unwrap_err(), Error::Missing { expected: 1, found: 0 });
+        assert_eq!(decoder.take().unwrap_err(), Error::Missing { expected: 1, found: 0 });
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         let (length, fds) = receive(right.as_fd(), &mut buffer).unwrap();
         let mut decoder = Decoder::default();
         decoder.push(&buffer[..length], fds);
-        let frame = decoder.next().unwrap().unwrap();
+        let frame = decoder.take().unwrap().unwrap();
         let mut file = std::fs::File::from(frame.fds.into_iter().next().unwrap());
         file.write_all(b"hello").unwrap();
         drop(file);
@@ -161,7 +161,7 @@ mod tests {
             let mut found = Vec::new();
             for part in stream.chunks(cut) {
                 decoder.push(part, vec![]);
-                while let Some(frame) = decoder.next().unwrap() {
+                while let Some(frame) = decoder.take().unwrap() {
                     found.push(frame.body);
                 }
             }
@@ -172,7 +172,7 @@ mod tests {
         fn noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut decoder = Decoder::default();
             decoder.push(&noise, vec![]);
-            while let Ok(Some(frame)) = decoder.next() {
+            while let Ok(Some(frame)) = decoder.take() {
                 let _ = serde_json::from_slice::<crate::protocol::Request>(&frame.body);
             }
         }

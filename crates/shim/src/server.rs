@@ -228,7 +228,7 @@ impl Server {
             let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) else {
                 return;
             };
-            match connection.decoder.next() {
+            match connection.decoder.take() {
                 Ok(Some(frame)) => self.request(id, frame),
                 Ok(None) => break,
                 Err(error) => {

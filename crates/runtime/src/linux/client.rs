@@ -63,8 +63,8 @@ impl Client {
             execs: Mutex::new(HashMap::new()),
         });
         // Both tasks end with the connection: the writer when the client is dropped, the reader when the shim closes.
-        let _ = base::spawn("shim writer", write(stream.clone(), queue));
-        let _ = base::spawn("shim reader", read(stream, shared.clone(), events));
+        let _detached = base::spawn("shim writer", write(stream.clone(), queue));
+        let _detached = base::spawn("shim reader", read(stream, shared.clone(), events));
         (Client { outgoing, shared }, receiver)
     }
 
@@ -143,7 +143,7 @@ async fn read(stream: Arc<UnixStream>, shared: Arc<Shared>, events: mpsc::Sender
             _ => break,
         }
         loop {
-            let frame = match decoder.next() {
+            let frame = match decoder.take() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(error) => {

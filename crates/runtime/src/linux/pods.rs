@@ -160,7 +160,7 @@ impl Linux {
     /// Applies what the shim of `uid` says until it ends, then settles what is left.
     pub(super) fn follow(&self, uid: String, mut events: Events) {
         let me = self.me.clone();
-        let _ = base::spawn("shim events", async move {
+        let _detached = base::spawn("shim events", async move {
             while let Some(status) = events.recv().await {
                 let Some(linux) = me.upgrade() else { return };
                 linux.apply(&uid, status);

@@ -98,7 +98,7 @@ impl Linux {
                 stdin = Some(Box::new(terminal.clone()));
             }
             stdout = Some(Box::new(terminal.clone()));
-            let _ = base::spawn("terminal size", async move {
+            let _detached = base::spawn("terminal size", async move {
                 while let Some((columns, rows)) = sizes.recv().await {
                     terminal.resize(columns, rows);
                 }
@@ -106,7 +106,7 @@ impl Linux {
         }
         let (done, exit) = oneshot::channel();
         let name = id.to_owned();
-        let _ = base::spawn("exec exit", async move {
+        let _detached = base::spawn("exec exit", async move {
             let _ = done.send(exited.await.map_err(|_| system("exec in", &name)("the shim is gone")));
         });
         let streams = Streams { stdin, stdout, stderr, resize, exit };
@@ -173,7 +173,7 @@ impl Linux {
         client.call(verb, theirs).await.map_err(Self::call_error("attach to", "AttachError", id))?;
         let (resize, mut sizes) = mpsc::channel::<(u16, u16)>(4);
         let container = id.to_owned();
-        let _ = base::spawn("terminal size", async move {
+        let _detached = base::spawn("terminal size", async move {
             while let Some((columns, rows)) = sizes.recv().await {
                 let verb = Verb::Resize { container: container.clone(), columns, rows };
                 let _ = client.call(verb, Vec::new()).await; // a container that has ended needs no size
@@ -181,7 +181,7 @@ impl Linux {
         });
         let (done, exit) = oneshot::channel();
         let (me, container) = (self.me.clone(), id.to_owned());
-        let _ = base::spawn("attach exit", async move {
+        let _detached = base::spawn("attach exit", async move {
             let Some(linux) = me.upgrade() else { return };
             let forever = Instant::now() + Duration::from_secs(365 * 86_400);
             let mut done = done;

@@ -287,18 +287,18 @@ pub(super) mod tests {
 
     #[test]
     fn numbers_are_found_among_many() {
-        let action = |number: u32| if number % 3 == 0 { ALLOW } else { errno(number as i32) };
-        let rules = (0..500)
-            .filter(|number| number % 7 != 0)
+        let action = |number: u32| if number.is_multiple_of(3) { ALLOW } else { errno(number as i32) };
+        let rules = (0..500u32)
+            .filter(|number: &u32| !number.is_multiple_of(7))
             .map(|number| (number, vec![Rule { conditions: vec![], action: action(number) }]))
             .collect();
         let filter = Filter { rules, otherwise: errno(1), newer: errno(38), newest: 600 };
         let program = compile(&filter).unwrap();
-        for number in 0..700 {
+        for number in 0..700u32 {
             let expected = match number {
                 601.. => errno(38),
                 500.. => errno(1),
-                _ if number % 7 == 0 => errno(1),
+                _ if number.is_multiple_of(7) => errno(1),
                 _ => action(number),
             };
             assert_eq!(run_here(&program, number, [0; 6]), expected, "{number}");
