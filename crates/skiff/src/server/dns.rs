@@ -66,9 +66,15 @@ pub fn service(host: &Host, server: &apiserver::Server) {
             },
         });
         let services = api::Resource::new("", "services");
+        let key = api::Key::new(&services, "kube-system", "kube-dns");
         loop {
-            match writer.create(&services, "kube-system", &body).await {
-                Ok(_) => return,
+            // Asked for first: a second Service with its address is refused for that, and not because it exists.
+            let made = match writer.get(&key).await {
+                Ok(None) => writer.create(&services, "kube-system", &body).await.map(drop),
+                there => there.map(drop),
+            };
+            match made {
+                Ok(()) => return,
                 Err(error) if error.already_exists() => return,
                 Err(error) => {
                     tracing::warn!(error = %base::chain(&error), "the Service kube-dns cannot be made yet");
