@@ -85,7 +85,8 @@ impl Default for Settings {
             image_gc_high: 85,
             image_gc_low: 80,
             eviction_memory: 100 << 20,
-            eviction_disk: 10,
+            // k3s' default: a tenth of a large disk is far from full.
+            eviction_disk: 5,
             status_period: Duration::from_secs(300),
             lease_duration: Duration::from_secs(40),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),

@@ -230,7 +230,7 @@ mod tests {
         assert!(!differs(&first, &later));
         let allocatable = first.allocatable.as_ref().unwrap();
         assert_eq!((allocatable["cpu"].0.as_str(), allocatable["memory"].0.as_str()), ("1900m", "3989504Ki"));
-        let full = Reading { disk_free: 1, ..reading };
+        let full = Reading { disk_free: 4 << 30, ..reading };
         let pressed = status(&machine, &config, &full, &later, Timestamp::from_second(90).unwrap());
         assert!(differs(&later, &pressed));
         let told: Vec<_> =
