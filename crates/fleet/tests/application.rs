@@ -1,6 +1,6 @@
 //! Argo CD Applications against a real API server: what is applied, healed, pruned, kept, told.
 //!
-//! Runs against skiff's own API server, started here, or against the cluster whose kubeconfig `SKIFF_TEST_KUBECONFIG`
+//! Runs against skiff's own API server in this process, or against the cluster whose kubeconfig `SKIFF_TEST_KUBECONFIG`
 //! names (upstream's, say), in namespaces of its own. Needs the program git to make repositories.
 
 use std::path::{Path, PathBuf};
@@ -23,11 +23,10 @@ fn git(at: &Path, arguments: &[&str]) {
 struct Bench {
     cluster: Cluster,
     client: kube::Client,
-    kubeconfig: kube::config::Kubeconfig,
     namespace: String,
     directory: tempfile::TempDir,
     agent: Option<base::Tasks>,
-    _own: Option<testkit_cluster::Cluster>,
+    own: Option<testkit_cluster::Cluster>,
     /// An agent keeps all applications of a cluster: one at a time.
     _alone: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -45,24 +44,21 @@ async fn bench(name: &str) -> Bench {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .try_init();
-    let (kubeconfig, own) = match std::env::var("SKIFF_TEST_KUBECONFIG") {
-        Ok(path) => (kube::config::Kubeconfig::read_from(path).unwrap(), None),
+    let (client, own) = match std::env::var("SKIFF_TEST_KUBECONFIG") {
+        Ok(path) => (connect(&kube::config::Kubeconfig::read_from(path).unwrap()).await, None),
         Err(_) => {
             let own = testkit_cluster::Cluster::start().await;
-            let text = own.listen("127.0.0.1:0").await;
-            (kube::config::Kubeconfig::from_yaml(&text).unwrap(), Some(own))
+            (own.admin(), Some(own))
         }
     };
-    let client = connect(&kubeconfig).await;
     let namespace = format!("fleet-{name}-{:x}", jiff::Timestamp::now().as_millisecond());
     let mut bench = Bench {
         cluster: Cluster::new(client.clone()),
         client,
-        kubeconfig,
         namespace,
         directory: tempfile::tempdir().unwrap(),
         agent: None,
-        _own: own,
+        own,
         _alone: alone,
     };
     std::fs::create_dir_all(bench.repository()).unwrap();
@@ -107,7 +103,12 @@ impl Bench {
         config.interval = Some(Duration::from_secs(1));
         let tasks = base::Tasks::new();
         let clock = base::Clock::system(jiff::Timestamp::UNIX_EPOCH);
-        let (client, own) = (connect(&self.kubeconfig).await, tasks.clone());
+        let client = match &self.own {
+            // As skiff does it: in process.
+            Some(own) => own.admin(),
+            None => self.client.clone(),
+        };
+        let own = tasks.clone();
         tasks.spawn("fleet", async move { fleet::run(config, client, clock, own).await });
         self.agent = Some(tasks);
         self.until("the kind Application is served", async || {

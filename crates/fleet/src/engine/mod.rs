@@ -67,7 +67,6 @@ struct Shared {
 }
 
 /// The driving object of one application, as last seen.
-#[derive(Default)]
 struct Handle {
     /// `None`: it is gone.
     object: Mutex<Option<Arc<Value>>>,
@@ -151,15 +150,23 @@ struct Applications {
 impl Applications {
     fn put(&mut self, object: Value) {
         let key = key(&object);
-        let handle = self.handles.entry(key.clone()).or_insert_with(|| {
-            let handle = Arc::new(Handle::default());
-            let task =
-                task::Task::new(self.shared.clone(), self.front, self.watches.clone(), handle.clone(), key);
-            self.tasks.spawn("fleet application", task.run());
-            handle
-        });
-        *handle.object.lock() = Some(Arc::new(object));
-        handle.bell.notify.notify_one();
+        let object = Some(Arc::new(object));
+        if let Some(handle) = self.handles.get(&key) {
+            *handle.object.lock() = object;
+            handle.bell.notify.notify_one();
+            return;
+        }
+        // The object is there before its task is: a task that finds none takes its application for gone.
+        let handle = Arc::new(Handle { object: Mutex::new(object), bell: Arc::default() });
+        let task = task::Task::new(
+            self.shared.clone(),
+            self.front,
+            self.watches.clone(),
+            handle.clone(),
+            key.clone(),
+        );
+        self.handles.insert(key, handle);
+        self.tasks.spawn("fleet application", task.run());
     }
 
     fn remove(&mut self, key: &Key) {
