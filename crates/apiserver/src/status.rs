@@ -15,6 +15,8 @@ pub struct Failure {
     pub reason: &'static str,
     pub message: String,
     pub details: Option<Details>,
+    /// `metadata.continue`: where a list whose token ran out may go on, though not consistently.
+    pub resume: Option<String>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -43,7 +45,7 @@ pub const MODIFIED: &str =
 
 impl Status {
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Status {
-        Status(Box::new(Failure { code, reason, message: message.into(), details: None }))
+        Status(Box::new(Failure { code, reason, message: message.into(), details: None, resume: None }))
     }
     fn of(resource: &Resource, name: &str, code: u16, reason: &'static str, message: String) -> Status {
         Status::new(code, reason, message).with(Details {
@@ -60,6 +62,11 @@ impl Status {
     pub fn caused(mut self, reason: &str, message: impl Into<String>, field: &str) -> Status {
         let cause = Cause { reason: reason.into(), message: message.into(), field: field.into() };
         self.0.details.get_or_insert_default().causes.push(cause);
+        self
+    }
+    /// Names the token of [`Failure::resume`].
+    pub fn resumed_by(mut self, token: String) -> Status {
+        self.0.resume = Some(token);
         self
     }
     /// Says something before the message.
@@ -211,6 +218,9 @@ impl Status {
     /// As upstream writes it.
     pub fn value(&self) -> Value {
         let mut value = head("Failure");
+        if let Some(token) = &self.0.resume {
+            value.set(&["metadata", "continue"], token.as_str());
+        }
         value.set(&["message"], self.0.message.as_str());
         if !self.0.reason.is_empty() {
             value.set(&["reason"], self.0.reason);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests fail like tests
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use serde_json::{Value, json};
 use testkit_cluster::Cluster;
@@ -155,6 +157,15 @@ async fn pages_are_of_one_revision() {
         page = get(&cluster, &format!("{MAPS}?limit=2&continue={next}")).await;
     }
     assert_eq!(names, ["a", "b", "c", "d", "e"]);
+    // A token that ran out names one that goes on in the newest state.
+    let token = json!({"v": "meta.k8s.io/v1", "rv": 1, "start": "default/b\0", "t": 0}).to_string();
+    let token = URL_SAFE_NO_PAD.encode(token);
+    let expired = cluster.request(Method::GET, &format!("{MAPS}?limit=2&continue={token}"), "").await;
+    assert_eq!((expired.code.as_u16(), expired.json()["reason"].as_str()), (410, Some("Expired")));
+    let resume = expired.json()["metadata"]["continue"].as_str().unwrap().to_string();
+    let rest = get(&cluster, &format!("{MAPS}?continue={resume}")).await;
+    assert_eq!(rest["items"][0]["metadata"]["name"], "c");
+
     let exact = format!("{MAPS}?resourceVersion={}&resourceVersionMatch=Exact", version(&first));
     assert_eq!(get(&cluster, &exact).await["items"].as_array().unwrap().len(), 5);
     let now: Vec<Value> = get(&cluster, MAPS).await["items"].as_array().unwrap().clone();

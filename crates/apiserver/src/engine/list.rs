@@ -58,14 +58,23 @@ impl Selection {
 
 /// Where the next page starts.
 struct Token {
-    revision: Revision,
+    /// `None`: of the newest state, whatever that is (after a token ran out).
+    revision: Option<Revision>,
     /// The last key given, without the resource's prefix.
     after: String,
+    /// When the first page was given, in seconds since the epoch.
+    begun: i64,
 }
+
+/// Seconds that a list may take from page to page; as long as upstream's etcd keeps a revision.
+const PATIENCE: i64 = 300;
 
 impl Token {
     fn write(&self) -> String {
-        let json = serde_json::json!({"v": "meta.k8s.io/v1", "rv": self.revision.0, "start": format!("{}\0", self.after)});
+        let revision = self.revision.map_or(-1, |revision| revision.0 as i64);
+        let json = serde_json::json!({
+            "v": "meta.k8s.io/v1", "rv": revision, "start": format!("{}\0", self.after), "t": self.begun,
+        });
         URL_SAFE_NO_PAD.encode(json.to_string())
     }
     fn read(text: &str) -> Result<Token> {
@@ -76,12 +85,23 @@ impl Token {
         let value: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
         let after = value["start"].as_str().unwrap_or_default().trim_end_matches('\0').to_string();
-        match value["rv"].as_u64() {
-            Some(revision) if value["v"] == "meta.k8s.io/v1" && !after.is_empty() => {
-                Ok(Token { revision: Revision(revision), after })
-            }
+        match value["rv"].as_i64() {
+            Some(revision) if value["v"] == "meta.k8s.io/v1" && !after.is_empty() => Ok(Token {
+                revision: u64::try_from(revision).ok().map(Revision),
+                after,
+                begun: value["t"].as_i64().unwrap_or(0),
+            }),
             _ => Err(bad("server does not recognize this encoded version")),
         }
+    }
+
+    /// 410, with a token that goes on from the same key in the newest state.
+    fn ran_out(&self) -> Status {
+        let resume = Token { revision: None, after: self.after.clone(), begun: self.begun }.write();
+        Status::expired(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+        )
+        .resumed_by(resume)
     }
 }
 
@@ -135,10 +155,19 @@ impl Call {
             text => Some(Token::read(text)?),
         };
         let snapshot = match (&token, version) {
-            (Some(token), _) => match cache.snapshot_at(token.revision) {
-                Ok(snapshot) => snapshot,
-                Err(_) => return self.page_of_store(selection, token, limit).await,
-            },
+            (Some(Token { revision: None, .. }), _) => {
+                self.inner.catch_up(cache).await?;
+                cache.snapshot()
+            }
+            (Some(token @ Token { revision: Some(revision), .. }), _) => {
+                if self.inner.clock.now().as_second() - token.begun > PATIENCE {
+                    return Err(token.ran_out());
+                }
+                match cache.snapshot_at(*revision) {
+                    Ok(snapshot) => snapshot,
+                    Err(_) => return self.page_of_store(selection, token, *revision, limit).await,
+                }
+            }
             (None, "") => {
                 self.inner.catch_up(cache).await?;
                 cache.snapshot()
@@ -155,8 +184,10 @@ impl Call {
                 }
             }
         };
+        let now = self.inner.clock.now().as_second();
+        let begun = token.as_ref().filter(|token| token.revision.is_some()).map_or(now, |token| token.begun);
         let after = token.map(|token| self.after_key(&token)).transpose()?;
-        Ok(self.cut(&snapshot, selection, after.as_ref(), limit))
+        Ok(self.cut(&snapshot, selection, after.as_ref(), limit, begun))
     }
 
     fn after_key(&self, token: &Token) -> Result<Key> {
@@ -165,7 +196,14 @@ impl Call {
             .map_err(|_| Status::bad_request("continue key is not valid"))
     }
 
-    fn cut(&self, snapshot: &Snapshot, selection: &Selection, after: Option<&Key>, limit: usize) -> Page {
+    fn cut(
+        &self,
+        snapshot: &Snapshot,
+        selection: &Selection,
+        after: Option<&Key>,
+        limit: usize,
+        begun: i64,
+    ) -> Page {
         let mut matching = snapshot.range(self.namespace(), after).filter(|object| selection.matches(object));
         let objects: Vec<Arc<Object>> = match limit {
             0 => matching.by_ref().cloned().collect(),
@@ -176,32 +214,36 @@ impl Call {
         if more {
             let rest = 1 + matching.count() as i64;
             page.remaining = selection.is_everything().then_some(rest);
-            page.next = page.objects.last().map(|object| self.token(snapshot.revision, &object.key));
+            page.next = page.objects.last().map(|object| self.token(snapshot.revision, &object.key, begun));
         }
         page
     }
 
-    fn token(&self, revision: Revision, last: &Key) -> String {
+    fn token(&self, revision: Revision, last: &Key, begun: i64) -> String {
         let after = last.as_str()[self.target.storage.resource.prefix().len()..].to_string();
-        Token { revision, after }.write()
+        Token { revision: Some(revision), after, begun }.write()
     }
 
     /// A page of a revision that the cache has forgotten.
-    async fn page_of_store(&self, selection: &Selection, token: &Token, limit: usize) -> Result<Page> {
+    async fn page_of_store(
+        &self,
+        selection: &Selection,
+        token: &Token,
+        revision: Revision,
+        limit: usize,
+    ) -> Result<Page> {
         let kind = &self.target.storage;
         let mut prefix = kind.resource.prefix();
         if !self.namespace().is_empty() {
             prefix.push_str(self.namespace());
             prefix.push('/');
         }
-        let mut page = Page { objects: Vec::new(), revision: token.revision, next: None, remaining: None };
+        let mut page = Page { objects: Vec::new(), revision, next: None, remaining: None };
         let mut after = self.after_key(token)?.as_str().to_string();
         loop {
-            let found = self.inner.store.range(&prefix, Some(&after), 500, Some(token.revision)).await;
+            let found = self.inner.store.range(&prefix, Some(&after), 500, Some(revision)).await;
             let found = found.map_err(|error| match error {
-                store::Error::Compacted { .. } => Status::expired(
-                    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
-                ),
+                store::Error::Compacted { .. } => token.ran_out(),
                 other => Status::store(&self.target.kind.resource, "", other),
             })?;
             let more = found.more;
@@ -215,7 +257,7 @@ impl Call {
                 }
                 if limit > 0 && page.objects.len() == limit {
                     let last = page.objects.last().expect("because a full page holds objects");
-                    page.next = Some(self.token(token.revision, &last.key));
+                    page.next = Some(self.token(revision, &last.key, token.begun));
                     return Ok(page);
                 }
                 page.objects.push(Arc::new(object));
