@@ -97,7 +97,7 @@ pub fn build(context: &Context, id: String) -> Result<ContainerSpec, Error> {
     };
     mounts::files(&places, container, context.attempt, &texts, &mut mounts)?;
     for (index, path) in image.volumes.iter().enumerate() {
-        if mounts.iter().any(|mount| mount.target == PathBuf::from(path)) {
+        if mounts.iter().any(|mount| mount.target == *path) {
             continue;
         }
         let source = places.container(&container.name).join(format!("image-volume-{index}"));

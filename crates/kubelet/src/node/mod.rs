@@ -59,9 +59,9 @@ pub async fn run(shared: Arc<Shared>, machine: Machine) {
     let mut beats = 0u64;
     loop {
         presence.renew().await;
-        if beats % 3 == 0 {
-            presence.report(beats % 6 == 0).await;
-            upkeep::run(&shared, beats % 30 == 0).await;
+        if beats.is_multiple_of(3) {
+            presence.report(beats.is_multiple_of(6)).await;
+            upkeep::run(&shared, beats.is_multiple_of(30)).await;
         }
         beats += 1;
         tokio::time::sleep(BEAT).await;

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PodStatus;
-
 use super::containers::{self, Next, is_live};
 use super::memory::{Ending, Op, Reason};
 use super::spec::{self, Entry, Role};
@@ -78,8 +76,8 @@ impl Planner<'_> {
             return;
         }
         // What is shown of containers that wait does not depend on how far the pod is.
-        for index in 0..self.entries.len() {
-            self.show(index, &nexts[index]);
+        for (index, next) in nexts.iter().enumerate() {
+            self.show(index, next);
         }
         if let Some(due) = self.view.memory.volumes.due() {
             self.act_when(Some(due), Action::SetUpVolumes);
@@ -202,7 +200,7 @@ impl Planner<'_> {
     }
 
     fn end(&mut self, ending: &Ending) {
-        let left = jiff::SignedDuration::from(ending.deadline().duration_since(self.view.now));
+        let left = ending.deadline().duration_since(self.view.now);
         self.wind_down(Duration::try_from(left).unwrap_or(Duration::ZERO));
     }
 
@@ -314,7 +312,7 @@ impl Planner<'_> {
         if view.gone {
             return self.plan;
         }
-        let known = view.pod.status.clone().unwrap_or_else(PodStatus::default);
+        let known = view.pod.status.clone().unwrap_or_default();
         // A server that keeps a field otherwise than it was sent must not be written to for ever.
         let sent = view.memory.sent.as_ref().is_some_and(|(version, status)| {
             Some(version) == view.pod.metadata.resource_version.as_ref() && *status == self.plan.status

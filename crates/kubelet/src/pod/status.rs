@@ -191,7 +191,7 @@ fn phase(view: &View, entries: &[Entry], all: &[ContainerStatus], over: bool) ->
     if failed_init {
         return "Failed";
     }
-    if pending_init && !began || pending_sidecar && !began || count.waiting > 0 {
+    if (pending_init || pending_sidecar) && !began || count.waiting > 0 {
         return "Pending";
     }
     if count.running > 0 && count.unknown == 0 {

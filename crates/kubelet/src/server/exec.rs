@@ -192,7 +192,7 @@ async fn session(mut opened: spdy::Streams, protocol: &str, wanted: ExecSpec, st
             let Some(mut resize) = resize else { return };
             while let Some(bytes) = resize.read.recv().await {
                 // Several sizes may come in one frame; the last one counts.
-                let last = bytes.split(|byte| *byte == b'\n').filter_map(terminal::size).last();
+                let last = bytes.rsplit(|byte| *byte == b'\n').find_map(terminal::size);
                 if let Some(size) = last
                     && input.send(size).await.is_err()
                 {

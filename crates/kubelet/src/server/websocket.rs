@@ -189,11 +189,7 @@ pub async fn tunnel(socket: Socket, stream: DuplexStream) {
     let inward = async {
         while let Some(Ok(message)) = source.next().await {
             match message {
-                Message::Binary(bytes) => {
-                    if write.write_all(&bytes).await.is_err() {
-                        return;
-                    }
-                }
+                Message::Binary(bytes) if write.write_all(&bytes).await.is_err() => return,
                 Message::Close(_) => break,
                 _ => {}
             }

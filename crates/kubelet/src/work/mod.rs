@@ -1,5 +1,6 @@
 //! Doing what plans say: one worker a pod, and the operations that it runs side by side.
 
+mod calls;
 mod close;
 mod image;
 mod sandbox;
