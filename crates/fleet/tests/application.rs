@@ -3,6 +3,8 @@
 //! Runs against skiff's own API server in this process, or against the cluster whose kubeconfig `SKIFF_TEST_KUBECONFIG`
 //! names (upstream's, say), in namespaces of its own. Needs the program git to make repositories.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -350,11 +352,18 @@ async fn keeps_what_it_has_through_every_kind_of_bad_news() {
     // The repository goes away, and the agent is restarted: it heals from what it has.
     std::fs::rename(bench.repository(), bench.directory.path().join("away")).unwrap();
     bench.until_condition("offline since").await;
+    let told = bench.status().await.get("conditions").unwrap().to_string();
     bench.stop().await;
     let kind = bench.cluster.kind("v1", "ConfigMap").await.unwrap();
     bench.cluster.delete(&kind, &bench.namespace, "a", "", "Background").await.unwrap();
     bench.start().await;
     bench.until_value("a", Some("two")).await;
+    bench.until_condition("offline since").await;
+    assert_eq!(
+        bench.status().await.get("conditions").unwrap().to_string(),
+        told,
+        "the outage began before the restart"
+    );
     std::fs::rename(bench.directory.path().join("away"), bench.repository()).unwrap();
     bench.until_synced().await;
     bench.finish().await;

@@ -1,6 +1,8 @@
 //! Sources over https, ssh and as local paths, against real git: `git http-backend` behind a web server with TLS of its
 //! own CA, and `git upload-pack` behind an ssh server. git is used here only; skiff runs none.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,6 +3,8 @@
 //! To regenerate: `SKIFF_KUSTOMIZE=/path/to/kustomize cargo test -p render --test kustomize` (v5.8) rewrites each
 //! `expected.yaml`; the test then compares with the new files.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
+
 use std::path::Path;
 use std::process::Command;
 

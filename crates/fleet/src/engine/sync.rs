@@ -77,7 +77,8 @@ impl Sync<'_> {
             }
         }
         let failed = done.results.iter().any(|result| result.outcome == ResultKind::Failed);
-        if !done.interrupted && !(failed && self.app.policy.prune_last) {
+        let holds_back = failed && self.app.policy.prune_last;
+        if !done.interrupted && !holds_back {
             self.prune(plan, &mut done).await;
         }
         done

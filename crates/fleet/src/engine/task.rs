@@ -29,6 +29,8 @@ use crate::source::Request;
 const TOGETHER: Duration = Duration::from_millis(100);
 /// Between two looks at a source that is out of reach.
 const OFFLINE: Duration = Duration::from_secs(60);
+/// Since when the source is out of reach: a restart does not make the outage younger.
+const OUTAGE: &str = "offline-since";
 
 /// See the module.
 pub(super) struct Task {
@@ -93,6 +95,8 @@ impl Task {
 
     pub async fn run(mut self) {
         self.inventory = Inventory::load(&self.directory).unwrap_or_default();
+        let outage = std::fs::read_to_string(self.directory.join(OUTAGE));
+        self.offline_since = outage.ok().and_then(|text| text.trim().parse().ok());
         match self.store.load() {
             Ok(artifact) => self.artifact = artifact,
             Err(error) => {
@@ -247,6 +251,7 @@ impl Task {
 
     async fn online(&mut self, app: &App, fault: Option<Fault>) {
         if let Some(since) = self.offline_since.take() {
+            let _ = std::fs::remove_file(self.directory.join(OUTAGE));
             let text =
                 format!("{} can be reached again, after it was out of reach since {since}", app.source.url);
             tell(&self.shared, self.front, app, Level::Normal, "SourceOnline", &text).await;
@@ -259,11 +264,14 @@ impl Task {
 
     async fn offline(&mut self, app: &App, text: String) {
         let now = self.shared.clock.now();
-        let first = self.offline_since.is_none();
+        let told = self.source_fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::Offline);
+        if self.offline_since.is_none() {
+            let _ = std::fs::write(self.directory.join(OUTAGE), now.to_string());
+        }
         let since = *self.offline_since.get_or_insert(now);
         let seconds = Timestamp::from_second(since.as_second()).unwrap_or(since);
         let text = format!("{text}; offline since {seconds}{}", self.kept());
-        if first {
+        if !told {
             tell(&self.shared, self.front, app, Level::Warning, "SourceOffline", &text).await;
             self.source_fault = Some(Fault { kind: FaultKind::Offline, text });
         }
