@@ -1,0 +1,74 @@
+//! Letting an application go: what it owns is deleted if it asks for that, and its finalizers are taken off.
+
+use super::*;
+
+impl Task {
+    /// Deletes what the application owns if it asks for that, then lets it go; `true`: done.
+    pub(super) async fn delete(&mut self, app: &App, cascade: Option<&str>, object: &Value) -> bool {
+        let cluster = self.shared.cluster.clone();
+        if let Some(propagation) = cascade {
+            let before = self.inventory.clone();
+            let mut left = Vec::new();
+            let mut ids: Vec<_> =
+                self.inventory.objects.clone().into_iter().filter(|(_, owned)| !owned.keep).collect();
+            ids.sort_by_key(|(id, owned)| std::cmp::Reverse((owned.wave, crate::step::kind_order(&id.kind))));
+            for (id, owned) in ids {
+                let api_version = if id.group.is_empty() {
+                    owned.version.clone()
+                } else {
+                    format!("{}/{}", id.group, owned.version)
+                };
+                let looked = async {
+                    let kind = cluster.kind(&api_version, &id.kind).await?;
+                    cluster.get(&kind, &id.namespace, &id.name).await
+                };
+                let live = match looked.await {
+                    Ok(live) => live,
+                    Err(crate::cluster::Error::Kind { .. }) => None,
+                    Err(error) => {
+                        left.push(format!("{id}: {}", error.text()));
+                        continue;
+                    }
+                };
+                let ours = live.as_ref().is_some_and(|live| {
+                    let meta = Metadata::of(live);
+                    meta.uid == owned.uid
+                        && (self.front.marked_by)(&meta).as_deref() == Some(app.instance.as_str())
+                });
+                if !ours {
+                    self.inventory.objects.remove(&id);
+                    continue;
+                }
+                let deleting = live.is_some_and(|live| live.at(&["metadata", "deletionTimestamp"]).is_some());
+                if !deleting && let Err(text) = sync::delete(&cluster, &id, &owned, propagation).await {
+                    left.push(format!("{id}: {text}"));
+                    continue;
+                }
+                left.push(id.to_string());
+            }
+            self.save(&before);
+            if !left.is_empty() {
+                tracing::debug!(application = app.name, left = left.join(", "), "waiting for objects to go");
+                return false;
+            }
+        }
+        let finalizers = object.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
+        let ours = app.deletion.as_ref().map(|deletion| deletion.finalizers.as_slice()).unwrap_or_default();
+        let rest: Vec<Value> = finalizers
+            .iter()
+            .filter(|one| !ours.iter().any(|name| Some(name.as_str()) == one.as_str()))
+            .cloned()
+            .collect();
+        let mut patch = Value::object();
+        patch
+            .set(&["metadata", "finalizers"], if rest.is_empty() { Value::Null } else { Value::Array(rest) });
+        let written = async {
+            let kind = cluster.kind(self.front.api_version, self.front.kind).await?;
+            cluster.merge_patch(&kind, &self.key.0, &self.key.1, &patch).await
+        };
+        match written.await {
+            Ok(_) => true,
+            Err(error) => error.code() == Some(404),
+        }
+    }
+}
