@@ -75,6 +75,8 @@ impl Machine {
             .arg("--write-kubeconfig")
             .arg(self.kubeconfig())
             .args(["--https-listen-port", &self.port.to_string()])
+            // A cgroup of its own: another skiff may run on this machine.
+            .args(["--kubelet-arg", &format!("cgroup-root={}", cgroup())])
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -128,7 +130,7 @@ impl Machine {
     /// Kills the server if it runs and takes away all that it made.
     pub fn uninstall(&mut self) -> Result<()> {
         self.kill()?;
-        let mut command = self.skiff(&["uninstall", "--yes", "--kubeconfig"]);
+        let mut command = self.skiff(&["uninstall", "--yes", "--cgroup-root", &cgroup(), "--kubeconfig"]);
         let output = command.arg(self.kubeconfig()).output().context("cannot start skiff uninstall")?;
         if !output.status.success() {
             bail!("skiff uninstall failed: {}", String::from_utf8_lossy(&output.stderr));
@@ -151,6 +153,11 @@ impl Drop for Machine {
             let _gone = child.wait();
         }
     }
+}
+
+/// The cgroup of this process' machines.
+fn cgroup() -> String {
+    format!("skiff-e2e-{}", std::process::id())
 }
 
 /// Asks again and again until there is an answer, and says what did not come when patience ends. An error ends the wait

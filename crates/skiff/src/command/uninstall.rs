@@ -1,7 +1,7 @@
 //! `skiff uninstall`: takes away everything that skiff made on this machine, and nothing else.
 //!
-//! What skiff makes carries its name, so it is found without any state: processes by the sealed binary they run, mounts
-//! under its directories, cgroups, links and nftables tables by name, then the directories themselves.
+//! What skiff makes carries its name, so it is found without any state: processes by the sealed binary they run and the pod
+//! they were told, mounts under its directories, cgroups, links and nftables tables by name, then the directories themselves.
 
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -28,6 +28,9 @@ pub struct Args {
     /// The administrator's kubeconfig
     #[arg(long, default_value = config::KUBECONFIG)]
     kubeconfig: PathBuf,
+    /// The cgroup of the pods, if the server was given another by --kubelet-arg=cgroup-root
+    #[arg(long, default_value = crate::server::CGROUP)]
+    cgroup_root: String,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -53,10 +56,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(report) = roles::ask(&args.run_dir)? {
         step("stopping the server", stop(Pid::from_raw(report.pid as i32)))?;
     }
-    step("ending the pods' processes", end_pods())?;
+    step("ending the pods' processes", end_pods(&args.data_dir))?;
     step("removing links, network namespaces and nftables tables", network(args))?;
     step("taking mounts off", unmount(&[&args.data_dir, &args.run_dir]))?;
-    step("removing cgroups", cgroups())?;
+    step("removing cgroups", cgroups(&args.cgroup_root))?;
     for path in [&args.data_dir, &args.run_dir, &args.kubeconfig] {
         step(&format!("removing {}", path.display()), remove(path))?;
     }
@@ -73,10 +76,12 @@ fn network(args: &Args) -> Result<()> {
     Ok(net::Network::uninstall(&state, &run)?)
 }
 
-/// Every shim runs from the sealed memory file that carries skiff's name; containers are below their shim.
-fn end_pods() -> Result<()> {
+/// A shim runs from the sealed memory file that carries skiff's name and is told its pod; that the pod has a folder here makes
+/// it this server's. Containers are below their shim.
+fn end_pods(data: &Path) -> Result<()> {
+    let pods = data.join("node/runtime");
     for _ in 0..200 {
-        let processes = processes();
+        let processes = processes(&pods);
         let mut doomed: Vec<i32> = processes.iter().filter(|one| one.shim).map(|one| one.pid).collect();
         let mut at = 0;
         while at < doomed.len() {
@@ -108,7 +113,7 @@ struct Process {
     shim: bool,
 }
 
-fn processes() -> Vec<Process> {
+fn processes(pods: &Path) -> Vec<Process> {
     let read = |entry: fs::DirEntry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
@@ -117,7 +122,10 @@ fn processes() -> Vec<Process> {
         let state = fields.next()?;
         let parent = fields.next()?.parse().ok()?;
         let exe = fs::read_link(entry.path().join("exe")).unwrap_or_default();
-        let shim = state != "Z" && exe.to_string_lossy().starts_with("/memfd:skiff");
+        let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        let pod = command.split('\0').nth(1).unwrap_or_default();
+        let ours = !pod.is_empty() && !pod.contains('/') && pods.join(pod).is_dir();
+        let shim = ours && state != "Z" && exe.to_string_lossy().starts_with("/memfd:skiff");
         Some(Process { pid, parent, shim })
     };
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(read).collect()
@@ -141,11 +149,11 @@ fn unmount(folders: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// Removes the cgroups named skiff, in every hierarchy.
-fn cgroups() -> Result<()> {
+/// Removes the pods' cgroup in every hierarchy.
+fn cgroups(name: &str) -> Result<()> {
     let root = Path::new("/sys/fs/cgroup");
-    let mut tops = vec![root.join("skiff")];
-    tops.extend(fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path().join("skiff")));
+    let mut tops = vec![root.join(name)];
+    tops.extend(fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path().join(name)));
     for top in tops.into_iter().filter(|top| top.is_dir()) {
         remove_cgroup(&top)?;
     }

@@ -31,6 +31,9 @@ use crate::roles::{Report, Roles, State};
 /// Kubernetes' version that is served.
 pub const KUBERNETES: &str = "v1.36.3";
 
+/// The cgroup that all pods are below, unless `--kubelet-arg=cgroup-root` names another.
+pub const CGROUP: &str = "skiff";
+
 /// What every role is given.
 struct Host {
     config: Server,

@@ -14,6 +14,9 @@ use super::Host;
 use super::dialer::InProcess;
 use crate::roles::State;
 
+/// `--kubelet-arg` that belongs to the runtime.
+const CGROUP_ROOT: &str = "cgroup-root";
+
 /// What the node needs of the machine, before there is an API.
 pub struct Machine {
     runtime: Arc<Linux>,
@@ -71,11 +74,19 @@ impl Machine {
         })
         .await??;
         host.roles.up("network");
-        let runtime = Linux::open(runtime::linux::Config::new(
-            paths.data().join("node/runtime"),
-            paths.run().join("runtime"),
-        ));
-        let runtime = runtime.await.context("cannot start the container runtime")?;
+        let mut settings =
+            runtime::linux::Config::new(paths.data().join("node/runtime"), paths.run().join("runtime"));
+        if let Some(name) = config.kubelet_args.get(CGROUP_ROOT) {
+            let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            anyhow::ensure!(
+                name.starts_with(super::CGROUP) && name.bytes().all(fine),
+                "--kubelet-arg={CGROUP_ROOT}={name}: a name of letters, digits, '-', '_' and '.' that starts with {} is \
+                 needed, so that uninstall can tell it is skiff's",
+                super::CGROUP
+            );
+            settings.cgroup = name.clone();
+        }
+        let runtime = Linux::open(settings).await.context("cannot start the container runtime")?;
         host.roles.up("runtime");
         Ok(Machine { runtime, images, network, pod_cidr })
     }
@@ -107,7 +118,7 @@ pub async fn start(
     settings.pod_cidrs = vec![machine.pod_cidr.to_string()];
     settings.version = format!("{}+skiff{}", super::KUBERNETES, crate::VERSION);
     settings.settings.resolv_conf = config.resolv_conf.clone();
-    for (name, value) in &config.kubelet_args {
+    for (name, value) in config.kubelet_args.iter().filter(|(name, _)| *name != CGROUP_ROOT) {
         settings.settings.set(name, value)?;
     }
 
