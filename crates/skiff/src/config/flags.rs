@@ -85,7 +85,7 @@ pub const SERVED: &[Flag] = &[
     served("Client", "write-kubeconfig", One("FILE"), "Where the administrator's kubeconfig goes [default: /etc/skiff/skiff.yaml]").short('o').env("SKIFF_KUBECONFIG_OUTPUT"),
     served("Client", "write-kubeconfig-mode", One("MODE"), "Its mode, in octal [default: 0600]").env("SKIFF_KUBECONFIG_MODE"),
     served("Client", "write-kubeconfig-group", One("GROUP"), "Its group").env("SKIFF_KUBECONFIG_GROUP"),
-    served(CLUSTER, "token", One("TOKEN"), "Secret that lets nodes join; made and kept in the data directory if not given").short('t').env("SKIFF_TOKEN"),
+    served(CLUSTER, "token", One("TOKEN"), "Secret for nodes that join, kept in <data-dir>/server/token and made if not given; this version is one node").short('t').env("SKIFF_TOKEN"),
     served(CLUSTER, "token-file", One("FILE"), "The token, in a file").env("SKIFF_TOKEN_FILE"),
     served(NODE, "node-name", One("NAME"), "Name of this node [default: the host's]").env("SKIFF_NODE_NAME"),
     served(NODE, "node-label", Many("KEY=VALUE"), "Labels that the node registers with"),

@@ -10,6 +10,7 @@ mod dialer;
 mod dns;
 mod kubeconfig;
 mod node;
+mod token;
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
@@ -172,6 +173,7 @@ async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>) -> Res
         }
     };
     let pki = Arc::new(pki::Pki::open(&host.paths.tls(), &host.clock)?);
+    token::keep(&host.config, &host.paths)?;
     let dialer = Arc::new(dialer::InProcess::new(&host.config.node_name));
     host.roles.set("api", State::Starting, "", "");
     let (server, machine) = tokio::join!(api::start(host, listener, store, &pki, dialer.clone()), machine);
