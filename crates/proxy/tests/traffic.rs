@@ -415,7 +415,7 @@ fn a_change_among_thousands_of_services() {
             let [_, _, high, low] = number.to_be_bytes();
             let spec = json!({
                 "clusterIP": format!("10.43.{}.{low}", high + 1),
-                "type": if number % 50 == 0 { "NodePort" } else { "ClusterIP" },
+                "type": if number.is_multiple_of(50) { "NodePort" } else { "ClusterIP" },
                 "ports": [{"name": "p", "port": 80, "protocol": "TCP", "nodePort": 30000 + number}],
             });
             let name = format!("s{number}");

@@ -191,7 +191,7 @@ pub(super) fn format_float(number: f64) -> String {
     let (mantissa, exponent) = text.split_once('e').expect("because {:e} always writes an exponent");
     let exponent: i32 = exponent.parse().expect("because {:e} writes a number there");
     // Go's shortest form turns to an exponent from six digits before the point on.
-    if exponent < -4 || exponent >= 6 {
+    if !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         format!("{mantissa}e{sign}{:02}", exponent.abs())
     } else {

@@ -197,7 +197,7 @@ fn disk(data: &Path) -> Finding {
             "check that the data directory's disk is mounted",
         );
     };
-    let free = stat.blocks_available() as u64 * stat.fragment_size() as u64 >> 20;
+    let free = (stat.blocks_available() * stat.fragment_size()) >> 20;
     let found = format!("{free} MiB free at {}", there.display());
     match free {
         0..200 => missing("disk", found, "at least 200 MiB are needed for state and small images"),

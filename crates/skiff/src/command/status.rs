@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{Output, table};
 use crate::config;
-use crate::roles::{self, State};
+use crate::roles;
 
 /// What is up, what is not, why, and what to do
 #[derive(clap::Args, Debug)]
@@ -56,8 +56,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }
         }
     }
-    let worst = report.roles.iter().any(|role| !matches!(role.state, State::Up | State::Disabled));
-    Ok(if worst { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if report.healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// `12s`, `5m`, `3h`, `2d`.

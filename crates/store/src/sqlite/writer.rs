@@ -182,15 +182,13 @@ impl Writer {
         }
         let durable = pending.iter().any(|write| write.durability == Durability::Durable);
         let commit = durable || self.last > self.reserved;
-        if commit {
-            if let Err(error) = self.commit(&pending, None) {
-                tracing::error!(error = %base::chain(&error), writes = pending.len(), "a commit failed");
-                self.last = first;
-                for write in pending {
-                    let _caller_gone = write.answer.send(Err(repeat(&error)));
-                }
-                return;
+        if commit && let Err(error) = self.commit(&pending, None) {
+            tracing::error!(error = %base::chain(&error), writes = pending.len(), "a commit failed");
+            self.last = first;
+            for write in pending {
+                let _caller_gone = write.answer.send(Err(repeat(&error)));
             }
+            return;
         }
         self.show(pending, commit);
     }
@@ -410,10 +408,10 @@ impl Writer {
             to = Some(revision);
             self.marks.pop_front();
         }
-        if let Some(to) = to.filter(|_| self.compact.is_none()) {
-            if let Err(error) = self.begin_compaction(to) {
-                tracing::warn!(error = %base::chain(&error), "a compaction could not start");
-            }
+        if let Some(to) = to.filter(|_| self.compact.is_none())
+            && let Err(error) = self.begin_compaction(to)
+        {
+            tracing::warn!(error = %base::chain(&error), "a compaction could not start");
         }
     }
 
