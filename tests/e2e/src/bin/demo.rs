@@ -368,6 +368,7 @@ spec:
       labels:
         app: web
     spec:
+      terminationGracePeriodSeconds: 1
       containers:
       - name: web
         image: example.com/shop/web:0

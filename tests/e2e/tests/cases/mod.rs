@@ -1,7 +1,11 @@
 //! The cases, one a file; [`ALL`] is what runs, in order. To add one, add its file and its line.
 
+mod application;
 mod durable;
+mod kubectl;
 mod pod;
+mod refusals;
+mod service;
 
 use std::future::Future;
 use std::path::Path;
@@ -16,11 +20,16 @@ pub type Case = for<'a> fn(&'a mut Machine) -> Pin<Box<dyn Future<Output = Resul
 pub const ALL: &[(&str, Case)] = &[
     ("a_configmap_is_there_after_kill_9", |machine| Box::pin(durable::configmap(machine))),
     ("one_pod_put_on_the_node_by_hand", |machine| Box::pin(pod::by_hand(machine))),
+    ("a_deployment_and_its_service", |machine| Box::pin(service::deployment(machine))),
+    ("an_application_follows_git", |machine| Box::pin(application::follows_git(machine))),
+    ("everyday_kubectl", |machine| Box::pin(kubectl::everyday(machine))),
+    ("what_a_server_that_cannot_start_says", |machine| Box::pin(refusals::at_start(machine))),
 ];
 
 /// Runs a case on a machine of its own and takes the machine down again; a failure comes with the end of the log.
 pub async fn run(case: Case, binary: &Path, folder: &Path) -> Result<()> {
-    let mut machine = Machine::new(binary, folder, 16443).flags(&["--node-name", "box"]);
+    let mut machine =
+        Machine::new(binary, folder, 16443).flags(&["--node-name", "box", "--fleet-interval", "1"]);
     let done = case(&mut machine).await;
     let done =
         done.map_err(|error| error.context(format!("the server's log ends:\n{}", machine.log_tail(25))));
