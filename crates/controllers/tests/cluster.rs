@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use api::{Key, Object};
-use apiserver::Identity;
 use client::reconcile::Handle;
 use client::{Cache, Delete, Patch, Propagation, Writer};
 use serde_json::{Value, json};
 use testkit_cluster::Cluster;
+use testkit_cluster::Identity;
 
 struct World {
     cluster: Cluster,

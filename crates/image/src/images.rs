@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     /// One import or unpacking at a time: a board has one SD card.
     busy: Mutex<()>,
     client: Client,
+    /// The archives that lay in the inbox at the start are imported.
+    pub settled: tokio::sync::watch::Sender<bool>,
     /// Layers that a pull works on, by diff id: pods of one Deployment pull the same image at the same time.
     pulling: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -103,11 +105,13 @@ impl Images {
             index.imported.clear();
         }
         let client = Client::new(config.registries.clone())?;
+        let empty = fs::read_dir(&config.inbox).map_err(disk("list", &config.inbox))?.next().is_none();
         Ok(Images(Arc::new(Inner {
             config,
             index: Mutex::new(index),
             busy: Mutex::new(()),
             client,
+            settled: tokio::sync::watch::Sender::new(empty),
             pulling: Mutex::default(),
         })))
     }
@@ -171,6 +175,15 @@ impl Images {
         progress: impl Fn(Progress) + Send + Sync,
     ) -> Result<Image, Error> {
         let reference: Reference = reference.parse()?;
+        if !*self.0.settled.borrow() {
+            // What is asked for may be among the archives of the inbox: no registry is asked before they were looked at.
+            let mut settled = self.0.settled.subscribe();
+            // The sender lives as long as this handle: the wait cannot fail.
+            let _sure = settled.wait_for(|settled| *settled).await;
+            if let Some(image) = self.get(&reference.to_string())? {
+                return Ok(image);
+            }
+        }
         let resolved = self.0.client.resolve(&reference, logins).await?;
         if resolved.layers.len() > self.0.config.limits.layers {
             return Err(Error::Registry {

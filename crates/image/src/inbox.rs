@@ -30,6 +30,7 @@ pub(crate) async fn watch(inner: Arc<Inner>) -> Result<(), Error> {
                 take(&inner, path).await;
             }
         }
+        inner.settled.send_replace(true);
         let mut guard = ready.readable().await.map_err(disk("watch", &folder))?;
         match inotify.read_events() {
             Ok(events) => {

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)] // helpers of a test fail as the test does
 
 use api::{Key, Resource};
-use apiserver::Identity;
 use client::{Patch, Writer};
 use serde_json::{Value, json};
 use testkit_cluster::Cluster;
+use testkit_cluster::Identity;
 
 /// Waits, by the cache's events, until an object is as wanted.
 async fn until(cluster: &Cluster, key: &Key, wanted: impl Fn(&Value) -> bool) -> Value {

@@ -75,6 +75,11 @@ fn run() -> anyhow::Result<ExitCode> {
         log::start(&config.log)?;
         return server::run(config);
     }
+    // What is printed into a closed pipe ends the command in silence, as everywhere: `skiff status -o json | head`.
+    // SAFETY: no other thread runs yet, and the default action is no handler (signal(2)).
+    let _before = unsafe {
+        nix::sys::signal::signal(nix::sys::signal::Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl)
+    };
     match Cli::from_arg_matches(&matches)?.command {
         Sub::Status(args) => command::status::run(&args),
         Sub::Check(args) => command::check::run(&args),

@@ -3,12 +3,14 @@
 //!
 //! Dropping the cluster stops it and removes its directory.
 
+pub use apiserver::Identity;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use apiserver::node::Stream;
-use apiserver::{Config, Identity, NodeDialer, Server};
+use apiserver::{Config, NodeDialer, Server};
 use base::{Clock, Tasks};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};

@@ -1,3 +1,5 @@
+//! Tests of server-side apply, with samples of what upstream answers.
+
 use super::update::{Error, Subject, apply, track_update};
 use super::*;
 use crate::schema::{self, Schema};

@@ -1,3 +1,5 @@
+//! Tests of strict decoding and normalisation.
+
 use super::*;
 use crate::{json, schema};
 

@@ -1,3 +1,5 @@
+//! Tests of the JSON parser and writer.
+
 use super::*;
 use crate::Value;
 

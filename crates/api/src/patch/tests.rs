@@ -1,3 +1,5 @@
+//! Tests of the patches, with samples of what upstream answers.
+
 use super::*;
 use crate::schema::Schema;
 use crate::{Value, json, schema};

@@ -1,3 +1,5 @@
+//! Tests of structural schemas, with samples of what upstream answers.
+
 use super::*;
 use crate::field::Path;
 use crate::json;

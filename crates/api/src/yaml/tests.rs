@@ -1,3 +1,5 @@
+//! Tests of YAML as Go reads and writes it.
+
 use super::{Dialect, emit};
 
 fn parse(text: &str) -> Result<Vec<crate::Value>, super::Error> {

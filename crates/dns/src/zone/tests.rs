@@ -1,3 +1,5 @@
+//! Tests of the zone: question and answer as data.
+
 use serde_json::{Value, json};
 
 use super::*;

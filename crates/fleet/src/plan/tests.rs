@@ -1,3 +1,5 @@
+//! Tests of the plan, as data.
+
 use super::*;
 use crate::inventory::Owned;
 

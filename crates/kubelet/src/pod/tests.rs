@@ -1,3 +1,5 @@
+//! Tests of the pod's plan and status, as data.
+
 use jiff::Timestamp;
 use runtime::{ContainerStatus, SandboxSpec, SandboxStatus, State};
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Tests of the node's own API over a pipe.
+
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Empty;
 use serde_json::json;

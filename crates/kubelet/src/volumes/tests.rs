@@ -1,3 +1,5 @@
+//! Tests of volumes: what a pod finds on disk.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the nftables model: what lands in the kernel is listed back.
+
 use super::*;
 use crate::testing::{isolated, listed};
 

@@ -1,3 +1,5 @@
+//! Tests of the rules of a Service, as data.
+
 use serde_json::{Value as Json, json};
 
 use super::*;

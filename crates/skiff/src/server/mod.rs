@@ -48,6 +48,7 @@ struct Host {
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: Server) -> Result<ExitCode> {
     let _lock = lock(&config.data_dir)?;
+    make_private(&config.data_dir.join("server"))?;
     make_private(&config.run_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)))
@@ -68,7 +69,7 @@ pub fn network_folders(data: &Path, run: &Path) -> (std::path::PathBuf, std::pat
 
 /// One server a data directory: the lock is the process' as long as the file is open.
 fn lock(data: &Path) -> Result<File> {
-    make_private(data)?;
+    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
     let path = data.join("skiff.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
@@ -84,13 +85,14 @@ fn lock(data: &Path) -> Result<File> {
     }
 }
 
+/// Makes a folder that only root enters: it holds Secrets, keys and sockets.
 fn make_private(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(folder)
-        .with_context(|| format!("cannot make {}", folder.display()))
+    use std::os::unix::fs::PermissionsExt;
+    let make = || {
+        std::fs::create_dir_all(folder)?;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+    };
+    make().with_context(|| format!("cannot make {} for root alone", folder.display()))
 }
 
 /// The trusted clock never reads below the build, or below the last write to the database (D12).

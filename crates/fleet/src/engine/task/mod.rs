@@ -145,7 +145,10 @@ impl Task {
             self.carried_out = None;
         }
         let operation =
-            app.operation.clone().filter(|operation| self.carried_out.as_ref() != Some(operation));
+            // A dry run is not carried out at all: half of it would be a real sync.
+            app.operation
+                .clone()
+                .filter(|operation| !operation.dry_run && self.carried_out.as_ref() != Some(operation));
         self.look_at_source(&app, operation.as_ref().and_then(|operation| operation.revision.clone())).await;
         let mut state = State { artifact: self.artifact.clone(), ..State::default() };
         state.faults.extend(self.source_fault.clone());
