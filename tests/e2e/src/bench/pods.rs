@@ -9,7 +9,7 @@ use e2e::machine::PATIENCE;
 use e2e::{image, until};
 use futures_util::future::try_join_all;
 use futures_util::stream::{BoxStream, StreamExt};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::json;
 
@@ -32,6 +32,16 @@ async fn rows(running: &Running) -> Result<Vec<Row>> {
     let accounts: Api<ServiceAccount> = Api::default_namespaced(running.client.clone());
     until("the default service account", PATIENCE, async || {
         accounts.get_opt("default").await.map_err(Into::into)
+    })
+    .await?;
+    // A node is Ready a moment before its taint of not being ready is taken away.
+    let nodes: Api<Node> = Api::all(running.client.clone());
+    until("a node without taints", PATIENCE, async || {
+        let nodes = nodes.list(&ListParams::default()).await?.items;
+        let tainted = |node: &Node| {
+            node.spec.as_ref().is_some_and(|spec| spec.taints.as_ref().is_some_and(|all| !all.is_empty()))
+        };
+        Ok((!nodes.iter().any(tainted)).then_some(()))
     })
     .await?;
     let pods: Api<Pod> = Api::default_namespaced(running.client.clone());
