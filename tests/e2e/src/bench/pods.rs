@@ -34,7 +34,7 @@ async fn rows(running: &Running) -> Result<Vec<Row>> {
         accounts.get_opt("default").await.map_err(Into::into)
     })
     .await?;
-    // A node is Ready a moment before its taint of not being ready is taken away.
+    // A new node may be tainted for a moment, and one whose disk is nearly full stays so: no pod would be scheduled.
     let nodes: Api<Node> = Api::all(running.client.clone());
     until("a node without taints", PATIENCE, async || {
         let nodes = nodes.list(&ListParams::default()).await?.items;
