@@ -1,4 +1,4 @@
-//! JSON to [`Value`] and back, as Go's decoder and encoder (sigs.k8s.io/json, encoding/json) do it.
+//! JSON to `Value` and back, as Go's decoder and encoder (sigs.k8s.io/json, encoding/json) do it.
 //!
 //! Numbers become `int64` where they are written without a point and fit, `float64` otherwise. Bytes that are not
 //! UTF-8 become U+FFFD. `<`, `>` and `&` are written escaped, because upstream's server does. What differs from Go:

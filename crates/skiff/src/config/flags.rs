@@ -80,7 +80,7 @@ pub const SERVED: &[Flag] = &[
     served(NETWORK, "cluster-dns", One("IP"), "Address of the cluster's DNS, in the service CIDR [default: its tenth]"),
     served(NETWORK, "cluster-domain", One("NAME"), "Domain of the cluster [default: cluster.local]"),
     served(NETWORK, "node-ip", One("IP"), "Address of this node [default: that of the default route, else the first]").short('i'),
-    served(NETWORK, "node-external-ip", One("IP"), "External address told in the node's status"),
+    served(NETWORK, "node-external-ip", One("IP"), "External address; goes into the server's certificate"),
     served(NETWORK, "resolv-conf", One("FILE"), "Resolvers for names outside the cluster [default: /etc/resolv.conf]").env("SKIFF_RESOLV_CONF"),
     served("Client", "write-kubeconfig", One("FILE"), "Where the administrator's kubeconfig goes [default: /etc/skiff/skiff.yaml]").short('o').env("SKIFF_KUBECONFIG_OUTPUT"),
     served("Client", "write-kubeconfig-mode", One("MODE"), "Its mode, in octal [default: 0600]").env("SKIFF_KUBECONFIG_MODE"),
