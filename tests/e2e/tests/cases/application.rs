@@ -30,8 +30,9 @@ pub async fn follows_git(machine: &mut Machine) -> Result<()> {
     let applications: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), "argocd", &cluster::application());
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let argocd = serde_json::from_value(json!({"metadata": {"name": "argocd"}}))?;
-    namespaces.create(&PostParams::default(), &argocd).await?;
+    // The engine may have made it first.
+    let argocd = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}});
+    namespaces.patch("argocd", &PatchParams::apply("e2e"), &Patch::Apply(&argocd)).await?;
     let application: DynamicObject = serde_json::from_value(application(repository.path()))?;
     until("the Application to be taken", PATIENCE, async || {
         Ok(Some(applications.patch("site", &PatchParams::apply("e2e"), &Patch::Apply(&application)).await?))
