@@ -2,10 +2,11 @@
 //!
 //! A pure function of files and parameters: it reads only through a [`Tree`], which nothing can leave (`..`, absolute
 //! paths and symbolic links are followed inside it only), and is bounded in the size of files, documents and output.
-//! Errors name the file, the field and what to do. Helm and variable substitution are not here yet.
+//! Errors name the file, the field and what to do. [`substitute`] changes what a build gave, as Flux does.
 
 pub mod directory;
 pub mod kustomize;
+pub mod substitute;
 pub mod tree;
 pub use api::yaml;
 
