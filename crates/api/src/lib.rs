@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod apply;
+pub mod cron;
 pub mod decode;
 pub mod discovery;
 pub mod field;
