@@ -5,6 +5,7 @@
 //! successPolicy, ttlSecondsAfterFinished.
 
 mod plan;
+pub use plan::finished;
 
 use std::sync::Arc;
 

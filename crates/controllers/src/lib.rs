@@ -5,8 +5,10 @@
 
 mod cluster_role;
 mod context;
+mod cron_job;
 mod daemon_set;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod garbage;
 mod history;
@@ -19,8 +21,10 @@ mod pods;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod share;
 mod stateful_set;
 mod taint_eviction;
+mod ttl_after_finished;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -55,6 +59,9 @@ pub const ALL: &[Controller] = &[
     daemon_set::CONTROLLER,
     stateful_set::CONTROLLER,
     job::CONTROLLER,
+    cron_job::CONTROLLER,
+    ttl_after_finished::CONTROLLER,
+    disruption::CONTROLLER,
     endpoints::CONTROLLER,
     endpoints::LEGACY,
     namespace::CONTROLLER,

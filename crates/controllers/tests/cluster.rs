@@ -182,3 +182,52 @@ async fn orphans_stay_and_are_adopted() {
     .await;
     assert_eq!(objects(&pods, "default").len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_lets_one_pod_go_and_keeps_the_other() {
+    let world = world().await;
+    let namespace = json!({ "kind": "Namespace", "apiVersion": "v1", "metadata": { "name": "shop" } });
+    world.create("", "namespaces", namespace).await;
+    until(&world.cache("", "serviceaccounts"), "shop", "the default account", |all| all.len() == 1).await;
+    world
+        .create(
+            "policy",
+            "poddisruptionbudgets",
+            json!({ "kind": "PodDisruptionBudget", "apiVersion": "policy/v1",
+            "metadata": { "name": "web", "namespace": "shop" },
+            "spec": { "maxUnavailable": "50%", "selector": { "matchLabels": { "app": "web" } } } }),
+        )
+        .await;
+    world.create("apps", "deployments", deployment("one")).await;
+    let pods = world.cache("", "pods");
+    until(&pods, "shop", "two pods", |all| all.len() == 2).await;
+    let budgets = world.cache("policy", "poddisruptionbudgets");
+    let all = objects(&pods, "shop");
+    let evict = |key: Key| {
+        let body =
+            json!({ "kind": "Eviction", "apiVersion": "policy/v1", "metadata": { "name": key.name() } });
+        let writer = world.writer.clone();
+        async move { writer.post(&key, "eviction", &body).await }
+    };
+    world.run_pods("shop").await;
+    until(&budgets, "shop", "one pod to spare", |all| {
+        all[0]["status"]["disruptionsAllowed"] == 1 && all[0]["status"]["expectedPods"] == 2
+    })
+    .await;
+    evict(all[0].key.clone()).await.unwrap();
+    let refused = evict(all[1].key.clone()).await.unwrap_err();
+    assert!(refused.message().contains("disruption budget"), "{}", refused.message());
+
+    // Its Deployment made another one; once that is ready, the budget has one to spare again.
+    until(&pods, "shop", "a pod in place of the evicted one", |now| {
+        now.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).count() == 2
+            && now.iter().all(|pod| pod["metadata"]["uid"] != *all[0].uid.0)
+    })
+    .await;
+    world.run_pods("shop").await;
+    until(&budgets, "shop", "one pod to spare again", |all| {
+        all[0]["status"]["disruptionsAllowed"] == 1 && all[0]["status"]["currentHealthy"] == 2
+    })
+    .await;
+    evict(all[1].key.clone()).await.unwrap();
+}

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::View;
-use crate::{history, pods};
+use crate::{history, pods, share};
 
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
@@ -89,14 +89,7 @@ fn spec_of(set: &View) -> PodSpec {
 
 fn part_of(value: Option<&IntOrString>, total: usize, default: i32) -> usize {
     let total = i32::try_from(total).unwrap_or(i32::MAX);
-    let number = match value {
-        None => default,
-        Some(IntOrString::Int(number)) => *number,
-        Some(IntOrString::String(text)) => {
-            let percent: f64 = text.trim_end_matches('%').parse().unwrap_or(0.0);
-            (percent * f64::from(total) / 100.0).ceil() as i32
-        }
-    };
+    let number = value.map_or(default, |value| share::of(value, total, true).unwrap_or(0));
     usize::try_from(number).unwrap_or(0)
 }
 

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use super::{Reference, Set, View};
+use crate::share;
 
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
 const HISTORY: &str = "deployment.kubernetes.io/revision-history";
@@ -415,15 +416,7 @@ fn sort(value: &mut Value) {
 
 /// Of `total`: a number, or a percentage rounded `up` or down.
 fn part_of(value: Option<&IntOrString>, total: i32, up: bool) -> i32 {
-    match value {
-        None => 0,
-        Some(IntOrString::Int(number)) => *number,
-        Some(IntOrString::String(text)) => {
-            let percent: f64 = text.trim_end_matches('%').parse().unwrap_or(0.0);
-            let exact = percent * f64::from(total) / 100.0;
-            if up { exact.ceil() as i32 } else { exact.floor() as i32 }
-        }
-    }
+    value.and_then(|value| share::of(value, total, up)).unwrap_or(0)
 }
 
 /// `maxSurge` and `maxUnavailable` in pods; never both zero, or nothing could ever roll.
