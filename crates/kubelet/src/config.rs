@@ -74,7 +74,12 @@ pub struct Settings {
     /// `cpu=100m,memory=64Mi`, kept from pods.
     pub reserved: BTreeMap<String, String>,
     pub max_restart_backoff: Duration,
+    /// Where collectors find links to the logs of pods (upstream's `podLogsDir`).
+    pub pod_logs: PathBuf,
 }
+
+/// Upstream's `podLogsDir`.
+pub const POD_LOGS: &str = "/var/log/pods";
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -94,6 +99,7 @@ impl Default for Settings {
             pod_pids_limit: -1,
             reserved: BTreeMap::new(),
             max_restart_backoff: Duration::from_secs(300),
+            pod_logs: PathBuf::from(POD_LOGS),
         }
     }
 }
@@ -121,6 +127,7 @@ pub const NAMES: &[&str] = &[
     "pod-max-pids",
     "kube-reserved",
     "system-reserved",
+    "pod-logs-dir",
 ];
 
 impl Settings {
@@ -165,6 +172,7 @@ impl Settings {
             "node-status-report-frequency" => {
                 self.status_period = duration(value).ok_or_else(|| bad("a duration like 5m is needed"))?;
             }
+            "pod-logs-dir" => self.pod_logs = PathBuf::from(value),
             "resolv-conf" => self.resolv_conf = PathBuf::from(value),
             "allowed-unsafe-sysctls" => {
                 self.allowed_unsafe_sysctls = value.split(',').map(str::to_owned).collect();

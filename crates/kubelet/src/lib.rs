@@ -9,6 +9,7 @@ pub mod container;
 mod hook;
 pub mod images;
 mod kubelet;
+pub mod links;
 pub mod logs;
 pub mod network;
 mod node;

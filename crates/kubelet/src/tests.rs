@@ -39,7 +39,8 @@ impl World {
     /// Starts a kubelet on what is there; stopping `tasks` kills it.
     pub fn start(&self) -> Kubelet {
         let paths = base::paths::Paths::new(self.folder.path().join("data"), self.folder.path().join("run"));
-        let config = Config::new("n1", vec!["192.168.0.2".parse().unwrap()], paths);
+        let mut config = Config::new("n1", vec!["192.168.0.2".parse().unwrap()], paths);
+        config.settings.pod_logs = self.folder.path().join("log");
         let client = fake::client(self.sources.clone());
         let writer = Writer::new(client.clone(), Caches::new(), "kubelet");
         let source = Source { component: "kubelet".into(), instance: "n1".into() };

@@ -103,6 +103,9 @@ pub fn rotated(log: &Path) -> std::io::Result<Vec<PathBuf>> {
 async fn delete_orphans(shared: &Arc<Shared>, sandboxes: &[SandboxStatus]) {
     let mut known: BTreeSet<String> = sandboxes.iter().map(|sandbox| sandbox.spec.uid.clone()).collect();
     known.extend(shared.seams.sources.pods().iter().map(|pod| spec::uid(pod).to_owned()));
+    let (links, pods) = (shared.config.settings.pod_logs.clone(), shared.config.paths.pods());
+    let still = known.clone();
+    let _panicked = blocking(move || crate::links::remove(&links, &pods, |uid| !still.contains(uid))).await;
     let Ok(entries) = std::fs::read_dir(shared.config.paths.pods()) else { return };
     for entry in entries.flatten() {
         let uid = entry.file_name().to_string_lossy().into_owned();

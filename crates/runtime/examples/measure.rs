@@ -90,6 +90,7 @@ async fn start(runtime: &Arc<Linux>, folder: &Path, uid: String) -> (Duration, D
         stdin: false,
         stdin_once: false,
         log_path: "c.log".into(),
+        beside: None,
         labels: Default::default(),
         annotations: Default::default(),
     };

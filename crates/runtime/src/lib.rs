@@ -66,6 +66,18 @@ pub struct Resources {
     pub oom_score_adj: Option<i32>,
 }
 
+impl Resources {
+    /// The same with every limit that is not there named as unlimited: what an update must write to take one away.
+    pub fn explicit(self) -> Resources {
+        Resources {
+            cpu_quota: self.cpu_quota.or(Some(-1)),
+            memory_limit: self.memory_limit.or(Some(-1)),
+            pids_limit: self.pids_limit.or(Some(-1)),
+            ..self
+        }
+    }
+}
+
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Mount {
     /// On the host.
@@ -137,6 +149,9 @@ pub struct ContainerSpec {
     pub stdin_once: bool,
     /// Relative to the sandbox's log folder.
     pub log_path: PathBuf,
+    /// A running container of the pod whose processes this one sees (`targetContainerName`).
+    #[serde(default)]
+    pub beside: Option<ContainerId>,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
 }
@@ -168,6 +183,8 @@ pub struct ContainerStatus {
     /// `OOMKilled`, `Error`, `Completed`, `StartError`, …
     pub reason: String,
     pub message: String,
+    /// The limits in force, after the last update.
+    pub resources: Option<Resources>,
     pub log_path: PathBuf,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
@@ -273,6 +290,8 @@ pub trait Runtime: Send + Sync + 'static {
     async fn remove_container(&self, id: &str) -> Result<(), Error>;
     /// Changes limits in place (in-place resize, KEP-1287).
     async fn update_container(&self, id: &str, resources: Resources) -> Result<(), Error>;
+    /// Changes the limits of the whole pod; its `spec.resources` then tells them.
+    async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<(), Error>;
     /// Closes the log and opens a new one under the same name, after kubelet renamed it.
     async fn reopen_log(&self, id: &str) -> Result<(), Error>;
 

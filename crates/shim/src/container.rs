@@ -94,6 +94,8 @@ pub(crate) struct Container {
     pub(crate) outputs: [Option<OwnedFd>; 2],
     pub(crate) attached: Vec<Attached>,
     pub(crate) wants_stdin: bool,
+    /// Its processes are in the PID namespace of another, which outlives it.
+    pub(crate) is_beside: bool,
     tty: bool,
     stdin_once: bool,
     log: Log,
@@ -128,6 +130,7 @@ impl Container {
             outputs: [None, None],
             attached: Vec::new(),
             wants_stdin: plan.stdin,
+            is_beside: plan.beside.is_some(),
             tty: plan.process.tty,
             stdin_once: plan.stdin_once,
             log,

@@ -72,6 +72,8 @@ pub struct Container {
     pub log: PathBuf,
     pub stdin: bool,
     pub stdin_once: bool,
+    /// The running container whose PID namespace it joins; it then sees that one's processes.
+    pub beside: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -148,7 +148,9 @@ impl Server {
             self.namespaces.as_ref().ok_or_else(|| Error::Author("there is no sandbox yet".into()))?;
         // The parent keeps its copies until after the fork; the child takes these with it.
         let mut given = Some((stdio, channel));
-        let pid = namespaces.fork(Birth::Container, &plan.process.cgroups, |joined| {
+        let beside = plan.beside.as_deref().map(|other| self.pid_namespace(other)).transpose()?;
+        let birth = beside.as_ref().map_or(Birth::Container, Birth::Beside);
+        let pid = namespaces.fork(birth, &plan.process.cgroups, |joined| {
             if let Some((stdio, channel)) = given.take() {
                 child::container(plan, joined, stdio, channel);
             }
@@ -157,6 +159,15 @@ impl Server {
         let mut container = Container::new(plan, pid, log, starting);
         (container.stdin, container.outputs) = (stdin, outputs);
         Ok(container)
+    }
+
+    fn pid_namespace(&self, id: &str) -> Result<OwnedFd, Error> {
+        let running =
+            self.containers.iter().find(|one| one.status.id == id && one.status.phase == Phase::Running);
+        let pid = running.and_then(|one| one.status.pid);
+        let pid = pid.ok_or_else(|| Error::Author(format!("the target container {id} is not running")))?;
+        let path = format!("/proc/{pid}/ns/pid");
+        Ok(std::fs::File::open(&path).at(&format!("open {path}"))?.into())
     }
 
     /// Hears all that the first process of a container says.
@@ -194,7 +205,7 @@ impl Server {
     pub(crate) fn container_ended(&mut self, index: usize, code: i32) {
         let alone = self.namespaces.as_ref().is_some_and(crate::sandbox::Namespaces::own_pid_each);
         let container = &mut self.containers[index];
-        container.ended(code, alone);
+        container.ended(code, alone && !container.is_beside);
         let status = container.status.clone();
         if let Some(starting) = container.starting.take() {
             self.answer(starting.caller, Err(start_failure(starting, code)), Vec::new());

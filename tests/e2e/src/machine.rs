@@ -77,6 +77,7 @@ impl Machine {
             .args(["--https-listen-port", &self.port.to_string()])
             // A cgroup of its own: another skiff may run on this machine.
             .args(["--kubelet-arg", &format!("cgroup-root={}", cgroup())])
+            .args(["--kubelet-arg", &format!("pod-logs-dir={}", self.run().join("logs").display())])
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -4,6 +4,8 @@ use super::schemas::{Form, META};
 use crate::kind::Version;
 use crate::{Kind, Map, Value};
 
+const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
+
 /// `com.example.stable.v1.CronTab`: the group turned round, as Go's packages are named.
 pub(super) fn name(kind: &Kind, version: &Version, what: &str) -> String {
     let mut parts: Vec<&str> = kind.resource.group.split('.').collect();
@@ -20,9 +22,13 @@ pub(super) fn add(out: &mut Map, kind: &Kind, version: &Version, form: Form<'_>)
     if !matches!(schema, Value::Object(_)) {
         schema = Value::object();
     }
-    schema.set(&["type"], "object");
-    let whole = schema.get("x-kubernetes-preserve-unknown-fields").is_some() && !form.is_v3();
-    if !whole {
+    let loose = schema.at(&[PRESERVE]).and_then(Value::as_bool).unwrap_or_default();
+    if loose && !form.is_v3() {
+        // Any property named here would make kubectl's validation refuse all others.
+        schema = Value::object();
+        schema.set(&["type"], "object");
+    } else {
+        schema.set(&["type"], "object");
         type_meta(&mut schema);
         schema.set(&["properties", "metadata"], wrapped(form, "ObjectMeta"));
     }
@@ -71,16 +77,36 @@ fn to_v2(mut schema: Value) -> Value {
         map.remove(keyword);
     }
     let nullable = map.remove("nullable").and_then(|flag| flag.as_bool()).unwrap_or_default();
-    let loose = ["x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string"];
     let set = |map: &Map, name: &str| map.get(name).and_then(Value::as_bool).unwrap_or_default();
-    if nullable || set(map, loose[1]) {
+    if nullable || set(map, "x-kubernetes-int-or-string") {
         for keyword in ["type", "items", "properties"] {
             map.remove(keyword);
         }
     }
-    if set(map, loose[0]) {
+    if set(map, PRESERVE) {
         map.remove("items");
         map.remove("properties");
+    }
+    // kubectl reads neither an array without items nor an object that keeps what it does not know.
+    let type_ = map.get("type").and_then(Value::as_str).map(str::to_owned);
+    let array = type_.as_deref() == Some("array") && map.get("items").is_none();
+    if array || type_.as_deref() == Some("object") && set(map, PRESERVE) {
+        map.remove("type");
+    }
+    let is_nullable = |value: &Value| value.at(&["nullable"]).and_then(Value::as_bool).unwrap_or_default();
+    let may_be_null: Vec<String> = map
+        .get("properties")
+        .and_then(Value::as_map)
+        .into_iter()
+        .flat_map(|properties| properties.iter())
+        .filter(|(_, property)| is_nullable(property))
+        .map(|(name, _)| name.to_string())
+        .collect();
+    if let Some(Value::Array(required)) = map.get_mut("required") {
+        required.retain(|name| !may_be_null.iter().any(|nullable| Some(nullable.as_str()) == name.as_str()));
+        if required.is_empty() {
+            map.remove("required");
+        }
     }
     if let Some(Value::Object(properties)) = map.get_mut("properties") {
         for (_, property) in properties.iter_mut() {

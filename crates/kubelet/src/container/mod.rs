@@ -145,6 +145,7 @@ pub fn build(context: &Context, id: String) -> Result<ContainerSpec, Error> {
         stdin: container.stdin == Some(true),
         stdin_once: container.stdin_once == Some(true),
         log_path: PathBuf::from(format!("{}/{}.log", container.name, context.attempt)),
+        beside: None,
         labels: labels(pod, &container.name),
         annotations,
     })

@@ -140,6 +140,7 @@ impl runtime::Runtime for Runtime {
             exit_code: None,
             reason: String::new(),
             message: String::new(),
+            resources: Some(spec.resources.clone()),
             log_path: spec.log_path.clone(),
             labels: spec.labels.clone(),
             annotations: spec.annotations.clone(),
@@ -179,7 +180,20 @@ impl runtime::Runtime for Runtime {
         }
         Ok(())
     }
-    async fn update_container(&self, _: &str, _: Resources) -> Result<(), Error> {
+    async fn update_container(&self, id: &str, resources: Resources) -> Result<(), Error> {
+        let mut name = String::new();
+        self.change(id, |container| {
+            name = container.name.clone();
+            container.resources = Some(resources.clone());
+        });
+        self.call(format!("update {name} {:?}", resources.memory_limit));
+        Ok(())
+    }
+    async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<(), Error> {
+        self.call(format!("update pod {:?}", resources.memory_limit));
+        for sandbox in self.sandboxes.lock().iter_mut().filter(|one| one.spec.uid == id) {
+            sandbox.spec.resources = resources.clone();
+        }
         Ok(())
     }
     async fn reopen_log(&self, _: &str) -> Result<(), Error> {

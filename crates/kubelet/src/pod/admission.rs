@@ -23,32 +23,73 @@ pub fn refuse<'a>(
     if let Err(message) = security::sysctls(pod, allowed_sysctls) {
         return Some(Reason::new("SysctlForbidden", message));
     }
-    let (mut count, mut cpu, mut memory) = (0u32, 0i64, 0i64);
-    for other in others {
-        count += 1;
-        cpu += requested(other, "cpu");
-        memory = memory.saturating_add(requested(other, "memory") / 1000);
-    }
-    let limit =
-        |name| allocatable.get(name).and_then(|quantity| quantity::milli(&quantity.0)).unwrap_or(i64::MAX);
     let short = |name: &str, requested: i64, used: i64, capacity: i64| {
         let message = format!(
             "Pod was rejected: Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
         );
         Some(Reason::new(format!("OutOf{name}"), message))
     };
-    let (wants_cpu, wants_memory) = (requested(pod, "cpu"), requested(pod, "memory") / 1000);
+    let others: Vec<&Pod> = others.collect();
+    let count = u32::try_from(others.len()).unwrap_or(u32::MAX);
     if count >= max_pods {
         return short("pods", 1, i64::from(count), i64::from(max_pods));
     }
-    if wants_cpu > 0 && cpu + wants_cpu > limit("cpu") {
-        return short("cpu", wants_cpu, cpu, limit("cpu"));
+    let lack = demands(pod, &others, allocatable).into_iter().find(Demand::lacks)?;
+    short(lack.name, lack.wanted, lack.used, lack.capacity)
+}
+
+/// Why a running pod does not get the resources that its spec asks for: `Deferred` until others end, or `Infeasible` on
+/// this node whoever ends.
+pub fn refuse_resize<'a>(
+    pod: &Pod,
+    others: impl Iterator<Item = &'a Pod>,
+    allocatable: &BTreeMap<String, Quantity>,
+) -> Option<Reason> {
+    let others: Vec<&Pod> = others.collect();
+    let demands = demands(pod, &others, allocatable);
+    if let Some(Demand { name, wanted, capacity, .. }) = demands.iter().find(|one| one.wanted > one.capacity)
+    {
+        let message =
+            format!("Node didn't have enough capacity: {name}, requested: {wanted}, capacity: {capacity}");
+        return Some(Reason::new("Infeasible", message));
     }
-    let memory_limit = limit("memory") / 1000;
-    if wants_memory > 0 && memory.saturating_add(wants_memory) > memory_limit {
-        return short("memory", wants_memory, memory, memory_limit);
+    let Demand { name, wanted, used, capacity } = demands.iter().find(|demand| demand.lacks())?;
+    let message = format!(
+        "Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}"
+    );
+    Some(Reason::new("Deferred", message))
+}
+
+/// What a pod asks of one resource: thousandths of a core, or bytes.
+struct Demand {
+    name: &'static str,
+    wanted: i64,
+    used: i64,
+    capacity: i64,
+}
+
+impl Demand {
+    fn lacks(&self) -> bool {
+        self.wanted > 0 && self.used.saturating_add(self.wanted) > self.capacity
     }
-    None
+}
+
+fn demands(pod: &Pod, others: &[&Pod], allocatable: &BTreeMap<String, Quantity>) -> Vec<Demand> {
+    let demand = |name: &'static str, unit: i64| {
+        let limit = allocatable.get(name).and_then(|quantity| quantity::milli(&quantity.0));
+        let used = others.iter().map(|other| match super::resize::is_held(other) {
+            // What is asked for and not given takes no room.
+            true => requested(super::resize::held(other).as_ref().unwrap_or(other), name) / unit,
+            false => requested(other, name) / unit,
+        });
+        Demand {
+            name,
+            wanted: requested(pod, name) / unit,
+            used: used.fold(0, i64::saturating_add),
+            capacity: limit.map_or(i64::MAX, |limit| limit / unit),
+        }
+    };
+    vec![demand("cpu", 1), demand("memory", 1000)]
 }
 
 /// What a pod asks for, in thousandths: the sum of what runs together, or the most that an init container needs beside the

@@ -4,11 +4,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::memory::Reason;
 use super::spec::{Entry, Role};
 
 /// Conditions that only the kubelet writes.
 pub const OWNED: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
+/// There only while a resize is (KEP-1287).
+pub const RESIZE: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
 
 /// What conditions are made from.
 pub struct Facts<'a> {
@@ -17,6 +21,8 @@ pub struct Facts<'a> {
     pub statuses: &'a [ContainerStatus],
     pub phase: &'a str,
     pub sandbox_ready: bool,
+    /// Of a resize: type, reason, message.
+    pub resize: Vec<(&'static str, Option<Reason>)>,
     pub now: Timestamp,
 }
 
@@ -40,13 +46,27 @@ impl Told {
 pub fn conditions(facts: &Facts) -> Vec<PodCondition> {
     let old = facts.pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     let old: &[PodCondition] = old.map_or(&[], |list| list);
+    let owned = |type_: &str| OWNED.contains(&type_) || RESIZE.contains(&type_);
     let others: Vec<PodCondition> =
-        old.iter().filter(|condition| !OWNED.contains(&condition.type_.as_str())).cloned().collect();
+        old.iter().filter(|condition| !owned(&condition.type_)).cloned().collect();
     let containers = containers_ready(facts);
     let ready = if containers.good { gates(facts, &others) } else { containers.clone() };
     let sandbox = Told { good: facts.sandbox_ready, ..Told::default() };
     let told = [sandbox, initialized(facts), ready, containers, Told::good()];
     let mut all = others;
+    for (type_, reason) in &facts.resize {
+        let before = old.iter().find(|condition| condition.type_ == *type_);
+        let since = before.and_then(|before| before.last_transition_time.clone());
+        all.push(PodCondition {
+            type_: (*type_).to_owned(),
+            status: "True".to_owned(),
+            reason: reason.as_ref().map(|reason| reason.reason.clone()),
+            message: reason.as_ref().map(|reason| reason.message.clone()),
+            last_transition_time: since.or_else(|| Some(Time(super::status::whole(facts.now)))),
+            last_probe_time: None,
+            observed_generation: facts.pod.metadata.generation,
+        });
+    }
     for (type_, told) in OWNED.into_iter().zip(told) {
         let status = if told.good { "True" } else { "False" };
         let before = old.iter().find(|condition| condition.type_ == type_);

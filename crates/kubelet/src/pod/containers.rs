@@ -8,7 +8,7 @@ use runtime::{ContainerId, SandboxStatus, State};
 
 use super::memory::Reason;
 use super::spec::{self, Entry, Role};
-use super::{Memory, View};
+use super::{Memory, View, resize};
 use crate::probe::{self, Verdict};
 
 /// Where the kubelet's ids begin in `containerID`.
@@ -201,6 +201,8 @@ fn kill(view: &View, entry: &Entry, instance: &runtime::ContainerStatus) -> Opti
     let changed = entry.container.image.as_ref().is_some_and(|image| *image != instance.image);
     let (text, grace) = if changed && entry.role != Role::Ephemeral {
         (format!("{kind} {name} definition changed"), pod_grace)
+    } else if resize::restarts(view, entry, instance) {
+        (format!("{kind} {name} resize requires restart"), pod_grace)
     } else {
         failed(probe::Kind::Startup, "startup").or_else(|| failed(probe::Kind::Liveness, "liveness"))?
     };

@@ -42,7 +42,19 @@ pub fn same(one: &PodStatus, other: &PodStatus) -> bool {
 }
 
 fn merge(old: &[Value], new: &[Value], key: &str) -> Vec<Value> {
-    let mut items: Vec<Value> = new.iter().filter(|item| !old.contains(item)).cloned().collect();
+    let mut items: Vec<Value> = Vec::new();
+    for item in new.iter().filter(|item| !old.contains(item)) {
+        let mut item = item.clone();
+        // An item merges with the one of its key: what it has no more must be taken out by name.
+        if let (Some(Value::Object(before)), Value::Object(fields)) =
+            (old.iter().find(|other| other.get(key) == item.get(key)), &mut item)
+        {
+            for gone in before.keys().filter(|field| !fields.contains_key(*field)).collect::<Vec<_>>() {
+                fields.insert(gone.clone(), Value::Null);
+            }
+        }
+        items.push(item);
+    }
     for gone in old.iter().filter(|item| !new.iter().any(|other| other.get(key) == item.get(key))) {
         items.push(json!({"$patch": "delete", key: gone.get(key)}));
     }
@@ -89,7 +101,7 @@ mod tests {
     fn sends_what_differs() {
         let pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u"}, "status": {"phase": "Pending", "reason": "x",
             "podIPs": [{"ip": "1.1.1.1"}],
-            "conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True"}],
+            "conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True", "reason": "r"}],
             "containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "lastState": {}}]}}))
         .unwrap();
         let wanted: PodStatus = serde_json::from_value(json!({"phase": "Running", "podIPs": [{"ip": "2.2.2.2"}],
@@ -100,7 +112,7 @@ mod tests {
             patch(&pod, &wanted).unwrap(),
             json!({"metadata": {"uid": "u"}, "status": {"phase": "Running", "reason": null,
                 "podIPs": [{"ip": "2.2.2.2"}, {"$patch": "delete", "ip": "1.1.1.1"}],
-                "conditions": [{"type": "B", "status": "False"}]}})
+                "conditions": [{"type": "B", "status": "False", "reason": null}]}})
         );
         assert_eq!(patch(&pod, &pod.status.clone().unwrap()), None);
     }

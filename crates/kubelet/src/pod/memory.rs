@@ -36,6 +36,7 @@ pub enum Op {
     Probe(String, probe::Kind),
     Report,
     Delete,
+    Resize,
 }
 
 /// Something to be done once, tried again later when it failed.
@@ -164,6 +165,10 @@ pub struct Memory {
     pub stuck: BTreeMap<ContainerId, Timestamp>,
     /// Termination messages, by container.
     pub messages: BTreeMap<ContainerId, String>,
+    /// Why a resize that the spec asks for is not begun: `Deferred` or `Infeasible`.
+    pub held: Option<Reason>,
+    /// The last change of limits failed.
+    pub resize: Stage,
     /// First seen by this node.
     pub seen: Option<Timestamp>,
 }

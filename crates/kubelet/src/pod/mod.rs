@@ -9,6 +9,7 @@ mod containers;
 pub mod diff;
 pub mod memory;
 mod plan;
+pub mod resize;
 pub mod spec;
 mod status;
 
@@ -40,6 +41,10 @@ pub struct View<'a> {
     pub now: Timestamp,
     /// `max-container-restart-period`: 5 min.
     pub backoff_limit: Duration,
+    /// Bytes; scales how readily the kernel kills a container.
+    pub node_memory: i64,
+    /// `pod-max-pids`; below one for none.
+    pub pids_limit: i64,
 }
 
 /// One thing to do. Each becomes an [`Op`] that is not planned again while it is under way.
@@ -75,6 +80,8 @@ pub enum Action {
     Delete,
     /// Removes every trace; the worker ends after it.
     Forget,
+    /// Changes limits of what runs.
+    Resize(resize::Change),
     Probe {
         name: String,
         id: ContainerId,
@@ -92,6 +99,7 @@ impl Action {
             Action::Remove { id } => Op::Remove(id.clone()),
             Action::Report => Op::Report,
             Action::Delete => Op::Delete,
+            Action::Resize(_) => Op::Resize,
             Action::Probe { name, kind, .. } => Op::Probe(name.clone(), *kind),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::containers::{self, Next, is_live};
 use super::memory::{Ending, Op, Reason};
 use super::spec::{self, Entry, Role};
-use super::{Action, Note, Plan, View, Why, diff, status};
+use super::{Action, Note, Plan, View, Why, diff, resize, status};
 use crate::probe;
 
 /// Less time than this no container gets between the stop signal and the kill (upstream's `minimumGracePeriodInSeconds`).
@@ -88,6 +88,10 @@ impl Planner<'_> {
             let attempt = self.view.sandbox.map_or(0, |sandbox| sandbox.spec.attempt + 1);
             self.act_when(self.view.memory.sandbox.due(), Action::RunSandbox { attempt });
             return;
+        }
+        let change = resize::change(self.view, &self.entries);
+        if !change.is_empty() {
+            self.act_when(self.view.memory.resize.due(), Action::Resize(change));
         }
         for (index, next) in nexts.iter().enumerate() {
             if self.entries[index].role == Role::Ephemeral && matches!(next, Next::Start { .. }) {

@@ -63,6 +63,13 @@ pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<Entry<'a>> {
     containers(pod).into_iter().find(|entry| entry.name() == name)
 }
 
+/// The container whose processes an ephemeral one is to see.
+pub fn target<'a>(pod: &'a Pod, ephemeral: &str) -> Option<&'a str> {
+    let all = pod.spec.as_ref()?.ephemeral_containers.as_ref()?;
+    let found = all.iter().find(|container| container.name == ephemeral)?;
+    found.target_container_name.as_deref().filter(|name| !name.is_empty())
+}
+
 /// An ephemeral container has no field that a container has not, but for its target.
 fn plain(from: &EphemeralContainer) -> Container {
     let from = from.clone();

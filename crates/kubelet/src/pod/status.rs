@@ -13,7 +13,7 @@ use runtime::State;
 use super::containers::{self, SCHEME};
 use super::memory::Reason;
 use super::spec::{self, Entry, Role};
-use super::{View, conditions};
+use super::{View, conditions, resize};
 
 /// Times in statuses have whole seconds.
 pub fn whole(at: Timestamp) -> Timestamp {
@@ -60,6 +60,7 @@ pub fn status(view: &View, entries: &[Entry], waits: &BTreeMap<String, Reason>) 
         statuses: &all,
         phase: status.phase.as_deref().unwrap_or_default(),
         sandbox_ready,
+        resize: resize::conditions(view, entries),
         now: view.now,
     }));
     addresses(view, &mut status);
@@ -241,7 +242,13 @@ fn container(
     status.image_id = newest.image_id.clone();
     status.container_id = Some(format!("{SCHEME}{}", newest.id));
     status.restart_count = i32::try_from(newest.attempt).unwrap_or(i32::MAX);
-    status.resources = Some(entry.container.resources.clone().unwrap_or_default());
+    // What is asked for shows once it is in force.
+    let told = prior.and_then(|prior| prior.resources.clone());
+    let in_force = newest.state != State::Running || !resize::differs(view, entry, newest);
+    status.resources = Some(match told {
+        Some(told) if !in_force => told,
+        _ => entry.container.resources.clone().unwrap_or_default(),
+    });
     status.allocated_resources =
         entry.container.resources.as_ref().and_then(|resources| resources.requests.clone());
     status.last_state = match list.get(1) {

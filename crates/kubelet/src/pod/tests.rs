@@ -43,6 +43,7 @@ fn sandbox(containers: &[(&str, u32, &str)]) -> SandboxStatus {
             exit_code: code,
             reason: String::new(),
             message: String::new(),
+            resources: None,
             log_path: "x".into(),
             labels: Default::default(),
             annotations: Default::default(),
@@ -87,6 +88,8 @@ impl Case {
             host_ips: &["192.168.0.2".parse().unwrap()],
             now: at(0),
             backoff_limit: Duration::from_secs(300),
+            node_memory: 1 << 32,
+            pids_limit: -1,
         })
     }
 
@@ -102,6 +105,7 @@ impl Case {
             Action::Report => "report".into(),
             Action::Delete => "delete".into(),
             Action::Forget => "forget".into(),
+            Action::Resize(change) => format!("resize {}", change.containers.len()),
             Action::Probe { name, kind, .. } => format!("probe {name} {kind:?}"),
         };
         self.plan().actions.iter().map(short).filter(|text| text != "report").collect()
@@ -374,4 +378,94 @@ fn a_vanished_pod_is_taken_down() {
     assert_eq!(case.actions(), ["stop web 2s"]);
     case.sandbox = Some(sandbox(&[("web", 0, "exit 143")]));
     assert_eq!(case.actions(), ["close"]);
+}
+
+/// A pod with one running container whose limits are in force as the runtime tells.
+fn with_limits(container: Value) -> Case {
+    let mut case = Case::new(json!({"containers": [container]}), &[("web", 0, "running")]);
+    let limits = crate::container::resources::pod(&case.pod, -1);
+    let own = crate::container::resources::container(
+        &case.pod,
+        &case.pod.spec.as_ref().unwrap().containers[0],
+        1 << 32,
+    );
+    let sandbox = case.sandbox.as_mut().unwrap();
+    sandbox.spec.resources = limits;
+    sandbox.containers[0].resources = Some(own);
+    case
+}
+
+fn set_memory(case: &mut Case, memory: &str) {
+    let spec = case.pod.spec.as_mut().unwrap();
+    let limits = spec.containers[0].resources.as_mut().unwrap().limits.as_mut().unwrap();
+    limits.insert("memory".into(), k8s_openapi::apimachinery::pkg::api::resource::Quantity(memory.into()));
+}
+
+#[test]
+fn a_resize_goes_to_cgroups_or_restarts() {
+    let resources = json!({"limits": {"memory": "64Mi", "cpu": "1"}});
+    let in_progress = |case: &Case| {
+        let conditions = case.plan().status.conditions.unwrap();
+        conditions.iter().any(|condition| condition.type_ == "PodResizeInProgress")
+    };
+    let mut case = with_limits(json!({"name": "web", "image": "img", "resources": resources}));
+    assert_eq!(case.actions(), Vec::<String>::new());
+    set_memory(&mut case, "65536Ki");
+    assert_eq!(case.actions(), Vec::<String>::new(), "the same in other words");
+    assert!(!in_progress(&case));
+    set_memory(&mut case, "32Mi");
+    assert_eq!(case.actions(), ["resize 1"]);
+    assert!(in_progress(&case));
+    let Some(Action::Resize(change)) =
+        case.plan().actions.into_iter().find(|action| matches!(action, Action::Resize(_)))
+    else {
+        panic!("no resize");
+    };
+    let pod = change.pod.unwrap();
+    assert_eq!((pod.between.memory_limit, pod.wanted.memory_limit), (Some(64 << 20), Some(32 << 20)));
+    case.memory.ending = Some(Ending { since: at(0), grace: Duration::from_secs(5), failed: None });
+    assert_eq!(case.actions(), ["stop web 5s"], "what ends is not resized");
+    let policy = json!([{"resourceName": "memory", "restartPolicy": "RestartContainer"}]);
+    let mut case =
+        with_limits(json!({"name": "web", "image": "img", "resources": resources, "resizePolicy": policy}));
+    set_memory(&mut case, "128Mi");
+    assert_eq!(case.actions(), ["resize 0", "stop web 30s"], "the pod's own limit grows at once");
+    assert!(in_progress(&case));
+}
+
+#[test]
+fn a_resize_that_does_not_fit_is_held() {
+    let mut pod = with_limits(
+        json!({"name": "web", "image": "img", "resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}}),
+    )
+    .pod;
+    assert!(resize::held(&pod).is_none(), "nothing was told yet");
+    pod.status = serde_json::from_value(
+        json!({"containerStatuses": [{"name": "web", "image": "img", "imageID": "", "ready": true,
+        "restartCount": 0, "resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "65536Ki"}}}]}),
+    )
+    .unwrap();
+    assert!(resize::held(&pod).is_none(), "the same in other words");
+    let memory = |pod: &Pod| {
+        pod.spec.as_ref().unwrap().containers[0].resources.clone().unwrap().requests.unwrap()["memory"]
+            .0
+            .clone()
+    };
+    let want =
+        serde_json::from_value(json!({"requests": {"memory": "2Gi"}, "limits": {"memory": "2Gi"}})).unwrap();
+    pod.spec.as_mut().unwrap().containers[0].resources = Some(want);
+    assert_eq!(memory(&resize::held(&pod).unwrap()), "65536Ki");
+    let node = |memory: &str| {
+        std::collections::BTreeMap::from([(
+            "memory".to_owned(),
+            k8s_openapi::apimachinery::pkg::api::resource::Quantity(memory.into()),
+        )])
+    };
+    let other = pod.clone();
+    let judge = |memory: &str| {
+        admission::refuse_resize(&pod, std::iter::once(&other), &node(memory)).map(|reason| reason.reason)
+    };
+    assert_eq!(judge("1Gi").as_deref(), Some("Infeasible"));
+    assert_eq!(judge("3Gi").as_deref(), Some("Deferred"));
+    assert_eq!(judge("4Gi"), None);
 }

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 
 use super::Shared;
+use crate::pod::resize::Change;
 use crate::pod::{diff, spec};
 use crate::probe::{self, Outcome as Probed};
 
@@ -78,4 +79,20 @@ pub(super) async fn make_probe(
     };
     let ip = super::pod_ips(shared, pod, ips).first().copied();
     probe::run(&*shared.seams.runtime, &probe::Target { id, container: &entry.container, ip }, probe).await
+}
+
+/// Changes the limits of what runs. The pod's own go up first and down last, so that they are never below a container's.
+pub(super) async fn resize(shared: Arc<Shared>, uid: String, change: Change) -> Result<(), String> {
+    let runtime = &shared.seams.runtime;
+    let told = |error: runtime::Error| base::chain(&error).to_string();
+    if let Some(pod) = &change.pod {
+        runtime.update_sandbox(&uid, pod.between.clone()).await.map_err(told)?;
+    }
+    for (id, resources) in change.containers {
+        runtime.update_container(&id, resources).await.map_err(told)?;
+    }
+    if let Some(pod) = change.pod.filter(|pod| pod.between != pod.wanted) {
+        runtime.update_sandbox(&uid, pod.wanted).await.map_err(told)?;
+    }
+    Ok(())
 }

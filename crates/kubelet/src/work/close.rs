@@ -33,7 +33,11 @@ pub async fn forget(shared: Arc<Shared>, uid: String) -> Result<(), String> {
     shared.seams.network.detach(&uid).await.map_err(|error| told(&error))?;
     shared.tokens.forget(&uid);
     let places = Places::new(&shared.config.paths, &uid);
-    blocking(move || volumes::remove(places.pod()).map_err(|error| base::chain(&error).to_string()))
-        .await
-        .unwrap_or_else(|| Err("deleting the pod's folder panicked".into()))
+    let (links, pods) = (shared.config.settings.pod_logs.clone(), shared.config.paths.pods());
+    blocking(move || {
+        crate::links::remove(&links, &pods, |other| other == uid);
+        volumes::remove(places.pod()).map_err(|error| base::chain(&error).to_string())
+    })
+    .await
+    .unwrap_or_else(|| Err("deleting the pod's folder panicked".into()))
 }

@@ -11,6 +11,7 @@ use runtime::{HostNamespaces, SandboxSpec};
 
 use super::{Shared, blocking};
 use crate::container::{self, files, resources, security};
+use crate::links;
 use crate::network::{HostPort, PodNetwork};
 use crate::pod::spec;
 use crate::volumes::{self, Places};
@@ -33,6 +34,7 @@ pub async fn volumes(
             shared.tell(&pod, None, Warning, "Failed", &message);
             return Err(message);
         }
+        links::make(&shared.config.settings.pod_logs, &pod, &places.logs());
         let ips = super::pod_ips(&shared, &pod, &ips);
         let site = volumes::Site {
             sources: &*shared.seams.sources,

@@ -101,6 +101,13 @@ pub async fn start(
     if ending.is_cancelled() {
         return Err(cancelled());
     }
+    if let Some(target) = spec::target(&pod, &name) {
+        spec.beside = Some(running(&shared, spec::uid(&pod), target).await.ok_or_else(|| {
+            let message = format!("unable to find target container {target:?}: it is not running");
+            shared.tell(&pod, field(), Warning, "Failed", format!("Error: {message}"));
+            Failure::new("CreateContainerError", message)
+        })?);
+    }
     let told = |error: runtime::Error, default: &str| match error {
         runtime::Error::Container { reason, message } => Failure::new(reason, message),
         other => Failure::new(default, base::chain(&other).to_string()),
@@ -144,6 +151,13 @@ pub async fn start(
         }
     }
     Ok(id)
+}
+
+/// The running container of that name.
+async fn running(shared: &Shared, uid: &str, name: &str) -> Option<ContainerId> {
+    let sandbox = shared.seams.runtime.sandbox(uid).await.ok()?;
+    let found = sandbox.containers.into_iter().find(|one| one.name == name && crate::pod::is_live(one))?;
+    Some(found.id)
 }
 
 fn fresh_id() -> ContainerId {

@@ -18,7 +18,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use runtime::{ContainerId, SandboxStatus, State};
 use tokio::sync::{Notify, mpsc};
 
-use super::calls::{addresses, delete, is_code, make_probe, report, version};
+use super::calls::{addresses, delete, is_code, make_probe, report, resize, version};
 use super::start::Failure;
 use super::{Shared, blocking, close, sandbox, start, stop};
 use crate::pod::memory::{Probes, Stage};
@@ -29,6 +29,9 @@ use crate::{logs, pod};
 
 /// How long a failed pull is shown as `ErrImagePull` before it becomes `ImagePullBackOff`.
 const PULL_SHOWN: Duration = Duration::from_secs(5);
+
+/// Before a deferred resize is judged again.
+const HELD: Duration = Duration::from_secs(60);
 
 /// Before a container that could not be stopped or removed is tried again.
 const STUCK: Duration = Duration::from_secs(10);
@@ -100,6 +103,7 @@ enum Outcome {
     Forgotten(Result<(), String>),
     Reported(Box<PodStatus>, Box<Result<Pod, kube::Error>>),
     Deleted(Result<(), kube::Error>),
+    Resized(Result<(), String>),
     Probed { name: String, id: ContainerId, kind: probe::Kind, outcome: Probed },
 }
 
@@ -153,19 +157,25 @@ impl Worker {
                     self.shared.tell(&self.pod, None, severity, &reason.reason, &reason.message);
                 }
             }
+            let pod = self.allowed(sandbox.as_ref());
             let plan = plan(&View {
-                pod: &self.pod,
+                pod: &pod,
                 gone: self.gone,
                 sandbox: sandbox.as_ref(),
                 memory: &self.memory,
                 host_ips: &self.shared.config.node_ips,
                 now,
                 backoff_limit: self.shared.config.settings.max_restart_backoff,
+                node_memory: self.shared.memory,
+                pids_limit: self.shared.config.settings.pod_pids_limit,
             });
             self.tell(&plan);
-            let wake = plan.wake;
+            // A deferred resize is looked at again: what frees room on the node is another pod's end.
+            let deferred = self.memory.held.as_ref().is_some_and(|held| held.reason == "Deferred");
+            let again = deferred.then(|| now + HELD);
+            let wake = plan.wake.into_iter().chain(again).min();
             for action in plan.actions.clone() {
-                self.act(action, &plan, sandbox.as_ref(), now);
+                self.act(action, &pod, &plan, sandbox.as_ref(), now);
             }
             if self.wait(wake).await {
                 return;
@@ -218,6 +228,29 @@ impl Worker {
         }
     }
 
+    /// The pod as it may run now: with the resources that it has, while those that it asks for do not fit the node.
+    fn allowed(&mut self, sandbox: Option<&SandboxStatus>) -> Arc<Pod> {
+        let held = match (sandbox, &self.memory.ending) {
+            (Some(_), None) => pod::resize::held(&self.pod),
+            _ => None,
+        };
+        let Some(held) = held else {
+            self.memory.held = None;
+            return self.pod.clone();
+        };
+        let refusal = {
+            let pods = self.shared.seams.sources.pods();
+            pod::admission::refuse_resize(&self.pod, earlier(&pods, &self.pod), &self.shared.allocatable)
+        };
+        if let Some(reason) = refusal.as_ref().filter(|reason| self.memory.held.as_ref() != Some(*reason)) {
+            let text = format!("Pod resize {}", reason.reason);
+            let message = pod::resize::summary(&text, &self.pod, Some(&reason.message));
+            self.shared.tell(&self.pod, None, Warning, &format!("Resize{}", reason.reason), message);
+        }
+        self.memory.held = refusal;
+        if self.memory.held.is_some() { Arc::new(held) } else { self.pod.clone() }
+    }
+
     /// Refuses a pod that never ran here and does not fit.
     fn admit(&mut self, sandbox: Option<&SandboxStatus>, now: Timestamp) {
         let status = self.pod.status.as_ref();
@@ -226,13 +259,7 @@ impl Worker {
             return;
         }
         let pods = self.shared.seams.sources.pods();
-        let uid = spec::uid(&self.pod);
-        // Those that were here before: the ones that began, and of the rest the older.
-        let age = |pod: &Pod| (pod.metadata.creation_timestamp.clone(), pod.metadata.uid.clone());
-        let began = |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
-        let others = pods.iter().map(|pod| &**pod).filter(|pod| {
-            spec::uid(pod) != uid && !spec::is_terminal(pod) && (began(pod) || age(pod) < age(&self.pod))
-        });
+        let others = earlier(&pods, &self.pod);
         let settings = &self.shared.config.settings;
         let refusal = pod::admission::refuse(
             &self.pod,
@@ -288,9 +315,16 @@ impl Worker {
     }
 
     /// Begins an action; it runs until [`Worker::wait`] takes its outcome.
-    fn act(&mut self, action: Action, plan: &Plan, sandbox: Option<&SandboxStatus>, now: Timestamp) {
+    fn act(
+        &mut self,
+        action: Action,
+        pod: &Arc<Pod>,
+        plan: &Plan,
+        sandbox: Option<&SandboxStatus>,
+        now: Timestamp,
+    ) {
         self.memory.busy.insert(action.op());
-        let (shared, pod, ips) = (self.shared.clone(), self.pod.clone(), self.memory.ips.clone());
+        let (shared, pod, ips) = (self.shared.clone(), pod.clone(), self.memory.ips.clone());
         let uid = spec::uid(&pod).to_owned();
         let run: BoxFuture<'static, Outcome> = match action {
             Action::SetUpVolumes => sandbox::volumes(shared, pod, ips).map(Outcome::Volumes).boxed(),
@@ -340,6 +374,13 @@ impl Worker {
                 .boxed()
             }
             Action::Delete => async move { Outcome::Deleted(delete(&shared, &pod).await) }.boxed(),
+            Action::Resize(change) => {
+                if self.memory.resize == Stage::NotYet {
+                    let message = pod::resize::summary("Pod resize started", &pod, None);
+                    self.shared.tell(&pod, None, Normal, "ResizeStarted", message);
+                }
+                resize(shared, uid, change).map(Outcome::Resized).boxed()
+            }
             Action::Probe { name, id, kind } => async move {
                 let outcome = make_probe(&shared, &pod, &name, &id, kind, &ips).await;
                 Outcome::Probed { name, id, kind, outcome }
@@ -509,6 +550,22 @@ impl Worker {
                     }
                 }
             }
+            Outcome::Resized(done) => {
+                memory.busy.remove(&Op::Resize);
+                let told = |text: &str, error: Option<&str>| pod::resize::summary(text, &self.pod, error);
+                match done {
+                    Ok(()) => {
+                        memory.resize = Stage::NotYet;
+                        let message = told("Pod resize completed", None);
+                        self.shared.tell(&self.pod, None, Normal, "ResizeCompleted", message);
+                    }
+                    Err(error) => {
+                        let message = told("Pod resize error", Some(&error));
+                        self.shared.tell(&self.pod, None, Warning, "ResizeError", message);
+                        memory.resize.fail(error, now, Duration::from_secs(60));
+                    }
+                }
+            }
             Outcome::Probed { name, id, kind, outcome } => {
                 memory.busy.remove(&Op::Probe(name.clone(), kind));
                 let entry = spec::container(&self.pod, &name);
@@ -537,4 +594,15 @@ impl Worker {
         }
         false
     }
+}
+
+/// The node's pods that have not ended and were here before this one: those that began, and of the rest the older.
+fn earlier<'a>(pods: &'a [Arc<Pod>], pod: &'a Pod) -> impl Iterator<Item = &'a Pod> {
+    let age = |pod: &Pod| (pod.metadata.creation_timestamp.clone(), pod.metadata.uid.clone());
+    let began = |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
+    pods.iter().map(|pod| &**pod).filter(move |other| {
+        spec::uid(other) != spec::uid(pod)
+            && !spec::is_terminal(other)
+            && (began(other) || age(other) < age(pod))
+    })
 }

@@ -99,6 +99,7 @@ pub(super) fn container(
         log: sandbox.log_dir.join(&spec.log_path),
         stdin: spec.stdin,
         stdin_once: spec.stdin_once,
+        beside: spec.beside.clone(),
     })
 }
 

@@ -92,6 +92,7 @@ impl Container {
             exit_code: if ended { exit_code.or(Some(UNKNOWN_EXIT)) } else { None },
             reason: reason.to_owned(),
             message,
+            resources: Some(spec.resources.clone()),
             log_path: spec.log_path.clone(),
             labels: spec.labels.clone(),
             annotations: spec.annotations.clone(),

@@ -393,12 +393,31 @@ impl Runtime for Linux {
         let updated = Arc::new(ContainerSpec { resources, ..(*spec).clone() });
         let (linux, kept) = (self.me.upgrade().expect("because a caller holds it"), updated.clone());
         blocking("update", move || {
-            linux.cgroups.limit(&plan::container_cgroup(&sandbox, &kept.id), &kept.resources)?;
+            let limits = kept.resources.clone().explicit();
+            linux.cgroups.limit(&plan::container_cgroup(&sandbox, &kept.id), &limits)?;
             let file = ContainerFile { spec: (*kept).clone(), created };
             state::write(&folder.container(&kept.id).join("spec.json"), &file)
         })
         .await?;
-        self.with_container(id, |_, container| container.spec = updated)
+        self.with_container(id, |_, container| container.spec = updated)?;
+        self.tell(&uid, Some(id));
+        Ok(())
+    }
+
+    async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<(), Error> {
+        let lock = self.lock_of(id);
+        let _held = lock.lock().await;
+        let (mut file, folder) = self.with_pod(id, |pod| (pod.file.clone(), pod.folder.clone()))?;
+        file.spec.resources = resources.clone();
+        let linux = self.me.upgrade().expect("because a caller holds it");
+        blocking("update", move || {
+            linux.cgroups.limit(&plan::pod_cgroup(&file.spec), &file.spec.resources.clone().explicit())?;
+            state::write(&folder.sandbox(), &file)
+        })
+        .await?;
+        self.with_pod(id, |pod| pod.file.spec.resources = resources)?;
+        self.tell(id, None);
+        Ok(())
     }
 
     async fn reopen_log(&self, id: &str) -> Result<(), Error> {

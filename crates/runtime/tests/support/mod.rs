@@ -86,6 +86,7 @@ impl Bench {
             stdin: false,
             stdin_once: false,
             log_path: format!("{name}{number}.log").into(),
+            beside: None,
             labels: Default::default(),
             annotations: Default::default(),
         }

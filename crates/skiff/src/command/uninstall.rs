@@ -31,6 +31,9 @@ pub struct Args {
     /// The cgroup of the pods, if the server was given another by --kubelet-arg=cgroup-root
     #[arg(long, default_value = crate::server::CGROUP)]
     cgroup_root: String,
+    /// Links to pods' logs, if the server was given another by --kubelet-arg=pod-logs-dir
+    #[arg(long, default_value = kubelet::config::POD_LOGS)]
+    pod_logs_dir: PathBuf,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -60,6 +63,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     step("removing links, network namespaces and nftables tables", network(args))?;
     step("taking mounts off", unmount(&[&args.data_dir, &args.run_dir]))?;
     step("removing cgroups", cgroups(&args.cgroup_root))?;
+    step("removing links to logs", logs(args))?;
     for path in [&args.data_dir, &args.run_dir, &args.kubeconfig] {
         step(&format!("removing {}", path.display()), remove(path))?;
     }
@@ -69,6 +73,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     println!("Nothing of skiff is left but its binary and what you wrote yourself.");
     Ok(ExitCode::SUCCESS)
+}
+
+fn logs(args: &Args) -> Result<()> {
+    let pods = base::paths::Paths::new(&args.data_dir, &args.run_dir).pods();
+    kubelet::links::remove(&args.pod_logs_dir, &pods, |_| true);
+    Ok(())
 }
 
 fn network(args: &Args) -> Result<()> {

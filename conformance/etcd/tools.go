@@ -1,0 +1,8 @@
+//go:build tools
+
+// Package etcd pins the etcd that one test of aggregation runs beside the sample API server.
+package etcd
+
+import (
+	_ "go.etcd.io/etcd/server/v3"
+)
