@@ -122,12 +122,41 @@ pub fn decode<K: DeserializeOwned>(object: &Arc<Object>) -> Option<K> {
 pub(crate) fn decoded<K: DeserializeOwned>(object: &Object) -> Result<K, serde_json::Error> {
     let (start, end) = (object.managed_fields.start as usize, object.managed_fields.end as usize);
     if start == end {
-        return serde_json::from_slice(&object.json);
+        return lenient(&object.json);
     }
     let mut json = Vec::with_capacity(object.json.len() - (end - start));
     json.extend_from_slice(&object.json[..start]);
     json.extend_from_slice(&object.json[end..]);
-    serde_json::from_slice(&json)
+    lenient(&json)
+}
+
+/// Go clients write `null` for a time that is not set, also where the type says that it must be; it reads as a null time
+/// there. Here such an object is decoded once more with the epoch in those places.
+fn lenient<K: DeserializeOwned>(json: &[u8]) -> Result<K, serde_json::Error> {
+    serde_json::from_slice(json).or_else(|error| {
+        let mut value: serde_json::Value = serde_json::from_slice(json)?;
+        if !set_times(&mut value) {
+            return Err(error);
+        }
+        serde_json::from_value(value)
+    })
+}
+
+/// Sets every time that is null; whether there was one. Kubernetes names times `…Time` or `…Timestamp`.
+fn set_times(value: &mut serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(fields) => fields.iter_mut().fold(false, |found, (name, field)| {
+            if field.is_null() && (name.ends_with("Time") || name.ends_with("Timestamp")) {
+                *field = "1970-01-01T00:00:00Z".into();
+                return true;
+            }
+            set_times(field) || found
+        }),
+        serde_json::Value::Array(items) => {
+            items.iter_mut().fold(false, |found, item| set_times(item) || found)
+        }
+        _ => false,
+    }
 }
 
 /// What every object has, decoded without the rest of it.

@@ -47,7 +47,12 @@ pub(super) fn add(out: &mut Map, kind: &Kind, version: &Version, form: Form<'_>)
 }
 
 fn type_meta(schema: &mut Value) {
-    for field in ["apiVersion", "kind"] {
+    let fields = [
+        ("apiVersion", "APIVersion defines the version of the schema that this object is written in."),
+        ("kind", "Kind is the name of what this object represents, in CamelCase. It cannot be changed."),
+    ];
+    for (field, description) in fields {
+        schema.set(&["properties", field, "description"], description);
         schema.set(&["properties", field, "type"], "string");
     }
 }
@@ -58,6 +63,7 @@ fn wrapped(form: Form<'_>, of: &str) -> Value {
         return reference;
     }
     let mut map = Map::new();
+    map.insert("description", "Name, labels and the like: what every object has.");
     map.insert("allOf", vec![reference]);
     Value::Object(map)
 }
