@@ -60,7 +60,8 @@ struct Bounds {
     first_name: u8,
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const FIELDS: [Bounds; 5] = [
     Bounds { minimum: 0, maximum: 59, names: &[], first_name: 0 },
@@ -117,7 +118,9 @@ impl Schedule {
         // The local zone of upstream's controller is UTC in practice, and jiff's name for it is that.
         let place = if zone == "UTC" || zone == "Local" { String::new() } else { format!(" {zone}") };
         let crontab = cronexpr::parse_crontab_with(&format!("{}{place}", plain.join(" ")), options);
-        crontab.map(|crontab| Schedule::Calendar(Box::new(crontab))).map_err(|error| Error::Walk(error.to_string()))
+        crontab
+            .map(|crontab| Schedule::Calendar(Box::new(crontab)))
+            .map_err(|error| Error::Walk(error.to_string()))
     }
 
     /// The first time after `after`, in whole seconds; `None` if there is none within four years.

@@ -74,7 +74,10 @@ impl Api {
             (["pods"], true) => Ok(self.pods()),
             (["configz"], true) => Ok(self.configz()),
             (["containerLogs", namespace, pod, container], true) => {
-                logs::serve(&self.shared, namespace, pod, container, &query).await
+                match logs::serve(&self.shared, namespace, pod, container, &query).await {
+                    Ok(log) if websocket::is_wanted(request.headers()) => websocket::read_only(request, log),
+                    answer => answer,
+                }
             }
             (["exec", namespace, pod, container], _) | (["exec", namespace, pod, _, container], _) => {
                 exec::serve(&self.shared, exec::Verb::Exec, namespace, pod, container, &query, request).await

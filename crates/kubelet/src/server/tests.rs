@@ -153,6 +153,26 @@ async fn exec_over_websocket() {
 }
 
 #[tokio::test]
+async fn logs_over_websocket() {
+    let (world, api) = world().await;
+    let log = world.folder.path().join("data/node/pods/u/logs/c/0.log");
+    std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+    std::fs::write(&log, "2026-01-01T00:00:00Z stdout F hello\n").unwrap();
+    let (chosen, io) = upgrade(&api, "/containerLogs/shop/web/c", "binary.k8s.io").await;
+    assert_eq!(chosen, "binary.k8s.io");
+    let mut socket = WebSocketStream::from_raw_socket(io, Role::Client, None).await;
+    let mut pieces = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Binary(bytes) = message {
+            pieces.push(bytes.to_vec());
+        }
+    }
+    assert_eq!(pieces[0], b"", "the first message is empty");
+    assert_eq!(pieces.concat(), b"hello\n");
+    world.tasks.stop().await;
+}
+
+#[tokio::test]
 async fn exec_over_spdy() {
     let (world, api) = world().await;
     let response = request(

@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -180,6 +181,49 @@ pub async fn terminal(socket: Socket, protocol: &str, streams: Streams) {
 async fn close(sink: &mut SplitSink<Socket, Message>) {
     let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     let _gone = sink.send(Message::Close(Some(frame))).await;
+}
+
+/// Protocols of what is only read, each message a piece of it.
+const READER: [&str; 2] = ["binary.k8s.io", "base64.binary.k8s.io"];
+
+/// Answers a request for an upgrade with the body of `answer` in messages. The first is empty, as upstream's: it tells the
+/// client that the server is there before there is anything to read.
+pub fn read_only(request: Request<Incoming>, answer: Response<Body>) -> Result<Response<Body>, Error> {
+    let (response, protocol, upgrade) = accept(request, &READER)?;
+    let base64 = protocol.contains("base64");
+    let message = move |bytes: Bytes| match base64 {
+        true => Message::text(base64::engine::general_purpose::STANDARD.encode(&bytes)),
+        false => Message::binary(bytes),
+    };
+    let mut body = answer.into_body();
+    base::spawn("log", async move {
+        let socket = match socket(upgrade).await {
+            Ok(socket) => socket,
+            Err(error) => return tracing::debug!(%error, "a log was not upgraded"),
+        };
+        let (mut sink, mut source) = socket.split();
+        let send = async {
+            let mut going = sink.send(message(Bytes::new())).await.is_ok();
+            while let Some(Ok(frame)) = body.frame().await
+                && going
+            {
+                let Ok(bytes) = frame.into_data() else { continue };
+                going = sink.send(message(bytes)).await.is_ok();
+            }
+            close(&mut sink).await;
+        };
+        // A client that is gone ends a log that is followed.
+        let gone = async {
+            while let Some(Ok(message)) = source.next().await
+                && !matches!(message, Message::Close(_))
+            {}
+        };
+        tokio::select! {
+            () = send => {}
+            () = gone => {}
+        }
+    });
+    Ok(response)
 }
 
 /// A byte stream tunnelled in binary messages; ends when either side does.
