@@ -103,6 +103,15 @@ const IMAGES: &[Spec] = &[
         config: || json!({"Cmd": ["nnp"]}),
     },
     Spec {
+        name: "nginx",
+        reference: "registry.k8s.io/e2e-test-images/nginx:1.15-4",
+        host: &[],
+        programs: &[],
+        bare: false,
+        // Its tests want something that listens, whoever made it.
+        config: || json!({"Cmd": ["httpd", "-f", "-p", "80", "-h", "/home"], "ExposedPorts": {"80/tcp": {}}}),
+    },
+    Spec {
         name: "etcd",
         reference: "registry.k8s.io/etcd:3.6.8-0",
         host: &[],

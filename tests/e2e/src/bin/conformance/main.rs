@@ -41,6 +41,16 @@ struct Args {
     parallel: u32,
 }
 
+/// Images are imported once: a disk that others fill must not make the node remove them, or turn pods away.
+const FLAGS: [&str; 6] = [
+    "--node-name",
+    "box",
+    "--kubelet-arg",
+    "image-gc-high-threshold=100",
+    "--kubelet-arg",
+    "eviction-hard=nodefs.available<1%",
+];
+
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -71,7 +81,7 @@ fn run(args: &Args) -> Result<bool> {
     std::fs::create_dir_all(&reports)?;
     namespace::enter(None)?;
     let folder = tempfile::Builder::new().prefix("skiff-conformance-").tempdir()?;
-    let mut machine = Machine::new(&binary, folder.path(), 16443).flags(&["--node-name", "box"]);
+    let mut machine = Machine::new(&binary, folder.path(), 16443).flags(&FLAGS);
     let done = start(&mut machine, &archives).and_then(|()| {
         let (serial, parallel): (Vec<Test>, Vec<Test>) = tests.iter().partition(|test| test.serial());
         let suite = Suite { machine: &machine, programs: &programs, reports: &reports };
