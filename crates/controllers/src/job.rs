@@ -1,10 +1,10 @@
 //! Runs Jobs to completion, plain and indexed, and counts each finished pod exactly once.
 //!
 //! A finished pod is noted by uid in the status before its finalizer goes, and counted after (KEP-2307), so that a
-//! crash between any two writes neither loses nor doubles it. Not here: podFailurePolicy, backoffLimitPerIndex,
-//! successPolicy, ttlSecondsAfterFinished.
+//! crash between any two writes neither loses nor doubles it. Not here: ttlSecondsAfterFinished.
 
 mod plan;
+mod policy;
 pub use plan::finished;
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use client::reconcile::Error;
 use client::recorder::Regarding;
 use client::{Action, Cache, Delete, Meta, Patch, Reconciler, Watch};
-use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::batch::v1::{Job, JobStatus, PodFailurePolicy, SuccessPolicy};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize;
@@ -55,6 +55,11 @@ pub(crate) struct Spec {
     pub suspend: bool,
     pub template: Value,
     pub managed_by: Option<String>,
+    pub pod_failure_policy: Option<PodFailurePolicy>,
+    pub pod_replacement_policy: Option<String>,
+    pub backoff_limit_per_index: Option<i32>,
+    pub max_failed_indexes: Option<i32>,
+    pub success_policy: Option<SuccessPolicy>,
 }
 
 struct Jobs {
@@ -101,14 +106,13 @@ impl Reconciler for Jobs {
         // First what finished is noted, then released, then counted.
         let noted = plan::note(&job, &pods);
         self.context.writer.status(&object, &job.status, &noted).await?;
-        let released: Vec<Pod> =
-            pods.iter().filter(|pod| plan::tracked(pod) && plan::noted(&noted, pod)).cloned().collect();
+        let released = plan::to_release(&job, &noted, &pods);
         self.release(&released).await?;
 
         let Some((_, job)) = self.read(key) else { return Ok(Action::Done) };
         let (pods, now) = (self.owned(&job), self.context.now());
         let planned = plan::plan(&job, &pods, &now);
-        let failure = self.carry_out(&job, &parent, &planned).await.err();
+        let failure = self.carry_out(&job, &parent, &planned, pods).await.err();
         let Some((object, job)) = self.read(key) else { return Ok(Action::Done) };
         let status = plan::status(&job, &self.owned(&job), &now);
         if self.context.writer.status(&object, &job.status, &status).await? {
@@ -158,6 +162,7 @@ impl Jobs {
         job: &View,
         parent: &Parent<'_>,
         plan: &plan::Plan,
+        pods: Vec<Pod>,
     ) -> Result<(), client::writer::Error> {
         let writer = &self.context.writer;
         let regarding = Regarding::of("batch/v1", "Job", &job.metadata);
@@ -168,7 +173,7 @@ impl Jobs {
             self.context.recorder.normal(&regarding, "SuccessfulDelete", format!("Deleted pod: {name}"));
         }
         for index in &plan.create {
-            let mut pod = plan::pod(job, *index);
+            let mut pod = plan::pod(job, *index, &pods);
             pod["metadata"]["ownerReferences"] = json!([parent.reference()]);
             match writer.create(&Resource::new("", "pods"), parent.key.namespace(), &pod).await {
                 Ok(made) => {

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use super::View;
+use super::{View, policy};
 use crate::pods;
 
 pub const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
@@ -41,7 +41,7 @@ pub fn tracked(pod: &Pod) -> bool {
     pod.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
 
-fn uid(pod: &Pod) -> &str {
+pub(super) fn uid(pod: &Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
 }
 
@@ -49,17 +49,35 @@ fn indexed(job: &View) -> bool {
     job.spec.completion_mode.as_deref() == Some("Indexed")
 }
 
-fn index(pod: &Pod) -> Option<i32> {
+pub(super) fn index(pod: &Pod) -> Option<i32> {
     pod.metadata.annotations.as_ref()?.get(INDEX)?.parse().ok()
 }
 
-fn succeeded(pod: &Pod) -> bool {
+pub(super) fn succeeded(pod: &Pod) -> bool {
     pods::phase(pod) == "Succeeded"
 }
 
-/// A pod that is going without having succeeded will never report more than that.
-fn failed(pod: &Pod) -> bool {
-    pods::phase(pod) == "Failed" || (pods::terminating(pod) && !succeeded(pod))
+/// A pod that is going without having succeeded will never report more than that, unless a policy waits for how it ends.
+fn failed(job: &View, pod: &Pod) -> bool {
+    let gives_no_end = !policy::waits_for_end(job) || pods::node(pod).is_empty();
+    pods::phase(pod) == "Failed" || (pods::terminating(pod) && !succeeded(pod) && gives_no_end)
+}
+
+/// Finished pods that may go: those that are noted, and those whose failure does not count.
+pub fn to_release(job: &View, status: &JobStatus, pods: &[Pod]) -> Vec<Pod> {
+    let kept = kept(job, status, pods);
+    let go = |pod: &&Pod| {
+        tracked(pod) && !kept.contains(uid(pod)) && (noted(status, pod) || policy::is_ignored(job, pod))
+    };
+    pods.iter().filter(go).cloned().collect()
+}
+
+/// Failed pods that wait for their successor.
+fn kept<'a>(job: &View, status: &JobStatus, pods: &'a [Pod]) -> BTreeSet<&'a str> {
+    if find(status, "FailureTarget").or_else(|| find(status, "SuccessCriteriaMet")).is_some() {
+        return BTreeSet::new();
+    }
+    policy::last_failures(job, status, pods).into_values().map(uid).collect()
 }
 
 fn uncounted(status: &JobStatus) -> (Vec<String>, Vec<String>) {
@@ -75,7 +93,7 @@ pub fn noted(status: &JobStatus, pod: &Pod) -> bool {
 }
 
 /// `1,3-5` as a set.
-fn ranges(text: &str) -> BTreeSet<i32> {
+pub(super) fn ranges(text: &str) -> BTreeSet<i32> {
     let parts = text.split(',').filter_map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(first.parse().ok()?..=last.parse().ok()?)
@@ -104,13 +122,21 @@ pub fn note(job: &View, pods: &[Pod]) -> JobStatus {
     let mut status = counted(&job.status, pods);
     let (mut good, mut bad) = uncounted(&status);
     let mut indexes = ranges(status.completed_indexes.as_deref().unwrap_or_default());
-    for pod in pods.iter().filter(|pod| tracked(pod) && !noted(&status, pod)) {
+    if policy::per_index(job) {
+        let given_up = policy::failed_indexes(job, &status, pods);
+        status.failed_indexes = Some(ranges_text(&given_up));
+    }
+    let kept = kept(job, &status, pods);
+    let new = |pod: &&Pod| {
+        tracked(pod) && !noted(&status, pod) && !kept.contains(uid(pod)) && !policy::is_ignored(job, pod)
+    };
+    for pod in pods.iter().filter(new) {
         if succeeded(pod) && indexed(job) {
             let most = job.spec.completions.unwrap_or(0);
             indexes.extend(index(pod).filter(|index| *index < most));
         } else if succeeded(pod) {
             good.push(uid(pod).into());
-        } else if failed(pod) {
+        } else if failed(job, pod) {
             bad.push(uid(pod).into());
         }
     }
@@ -157,6 +183,9 @@ fn end(job: &View, pods: &[Pod], now: &Time) -> Option<(&'static str, String, St
             ));
         }
     }
+    if let Some(message) = policy::fails_job(job, pods) {
+        return Some(("FailureTarget", "PodFailurePolicy".into(), message));
+    }
     let status = counted(&job.status, pods);
     let (good, bad) = uncounted(&status);
     let limit = job.spec.backoff_limit.unwrap_or(6);
@@ -170,6 +199,20 @@ fn end(job: &View, pods: &[Pod], now: &Time) -> Option<(&'static str, String, St
         return Some(("FailureTarget", "DeadlineExceeded".into(), text.into()));
     }
     let successes = status.succeeded.unwrap_or(0) + i32::try_from(good.len()).unwrap_or(0);
+    let completed = ranges(status.completed_indexes.as_deref().unwrap_or_default());
+    if let Some(rule) = policy::success(job, &completed) {
+        let text = format!("Matched rules at index {rule}");
+        return Some(("SuccessCriteriaMet", "SuccessPolicy".into(), text));
+    }
+    let given_up = i32::try_from(policy::failed_indexes(job, &status, pods).len()).unwrap_or(i32::MAX);
+    if policy::per_index(job) && job.spec.max_failed_indexes.is_some_and(|most| given_up > most) {
+        let text = "Job has exceeded the specified maximal number of failed indexes";
+        return Some(("FailureTarget", "MaxFailedIndexesExceeded".into(), text.into()));
+    }
+    if given_up > 0 && job.spec.completions.is_some_and(|wanted| successes + given_up >= wanted) {
+        let text = "Job has failed indexes";
+        return Some(("FailureTarget", "FailedIndexes".into(), text.into()));
+    }
     let complete = match job.spec.completions {
         // A work queue: over when one succeeded and the others are done.
         None => successes > 0 && !pods.iter().any(pods::active),
@@ -214,12 +257,14 @@ pub fn plan(job: &View, pods: &[Pod], now: &Time) -> Plan {
     let status = counted(&job.status, pods);
     let (good, _) = uncounted(&status);
     let successes = status.succeeded.unwrap_or(0) + i32::try_from(good.len()).unwrap_or(0);
+    let given_up = policy::failed_indexes(job, &status, pods);
+    let over = i32::try_from(given_up.len()).unwrap_or(i32::MAX);
     let parallelism = job.spec.parallelism.unwrap_or(1);
     let running = i32::try_from(active.len()).unwrap_or(i32::MAX);
     let wanted = match job.spec.completions {
         None if successes > 0 => running.min(parallelism),
         None => parallelism,
-        Some(completions) => parallelism.min((completions - successes).max(0)),
+        Some(completions) => parallelism.min((completions - successes - over).max(0)),
     };
     if running > wanted {
         let mut excess: Vec<Pod> = active.into_iter().cloned().collect();
@@ -228,8 +273,28 @@ pub fn plan(job: &View, pods: &[Pod], now: &Time) -> Plan {
         plan.delete = excess.iter().map(named).collect();
         return plan;
     }
-    let missing = usize::try_from(wanted - running).unwrap_or(0).min(BURST);
+    // What is going still takes the place of its successor, where that is to wait for its end.
+    let going: Vec<&Pod> = match policy::waits_for_end(job) {
+        true => pods.iter().filter(|pod| pods::terminating(pod) && !pods::finished(pod)).collect(),
+        false => Vec::new(),
+    };
+    let taken_up = running.saturating_add(i32::try_from(going.len()).unwrap_or(i32::MAX));
+    let missing = usize::try_from(wanted - taken_up).unwrap_or(0).min(BURST);
     if missing == 0 {
+        return plan;
+    }
+    if policy::per_index(job) {
+        let mut taken = ranges(status.completed_indexes.as_deref().unwrap_or_default());
+        taken.extend(given_up);
+        taken.extend(active.iter().chain(&going).filter_map(|pod| index(pod)));
+        let last = policy::last_failures(job, &status, pods);
+        for index in (0..job.spec.completions.unwrap_or(0)).filter(|index| !taken.contains(index)) {
+            match last.get(&index).and_then(|pod| index_back_off(job, pod, now)) {
+                Some(wait) => plan.again = Some(plan.again.map_or(wait, |again| again.min(wait))),
+                None if plan.create.len() < missing => plan.create.push(Some(index)),
+                None => {}
+            }
+        }
         return plan;
     }
     if let Some(wait) = back_off(pods, now) {
@@ -238,7 +303,7 @@ pub fn plan(job: &View, pods: &[Pod], now: &Time) -> Plan {
     }
     plan.create = if indexed(job) {
         let mut taken = ranges(status.completed_indexes.as_deref().unwrap_or_default());
-        taken.extend(active.iter().filter_map(|pod| index(pod)));
+        taken.extend(active.iter().chain(&going).filter_map(|pod| index(pod)));
         let free = (0..job.spec.completions.unwrap_or(0)).filter(|index| !taken.contains(index));
         free.take(missing).map(Some).collect()
     } else {
@@ -247,14 +312,30 @@ pub fn plan(job: &View, pods: &[Pod], now: &Time) -> Plan {
     plan
 }
 
+/// When the last container of a pod ended.
+fn ended(pod: &Pod) -> Option<jiff::Timestamp> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let times =
+        statuses.iter().filter_map(|one| one.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
+    times.map(|time| time.0).max()
+}
+
+/// How long an index waits after the failure of `pod`, its last.
+fn index_back_off(job: &View, pod: &Pod, now: &Time) -> Option<Duration> {
+    let failures = u32::try_from(policy::after(job, pod).0).unwrap_or(0);
+    left(failures, ended(pod)?, now)
+}
+
+/// What is left to wait after so many failures in a row, the last of them at `last`.
+fn left(failures: u32, last: jiff::Timestamp, now: &Time) -> Option<Duration> {
+    let steps = failures.clamp(1, 7) - 1;
+    let wait = FIRST.saturating_mul(1 << steps).min(LONGEST);
+    let passed = Duration::try_from(now.0.duration_since(last)).unwrap_or_default();
+    wait.checked_sub(passed).filter(|left| failures > 0 && !left.is_zero())
+}
+
 /// How long to wait after failures before the next pod.
 fn back_off(pods: &[Pod], now: &Time) -> Option<Duration> {
-    let ended = |pod: &Pod| {
-        let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-        let times =
-            statuses.iter().filter_map(|one| one.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
-        times.map(|time| time.0).max()
-    };
     let last_good = pods.iter().filter(|pod| succeeded(pod)).filter_map(ended).max();
     let failures: Vec<jiff::Timestamp> = pods
         .iter()
@@ -263,13 +344,11 @@ fn back_off(pods: &[Pod], now: &Time) -> Option<Duration> {
         .filter(|at| last_good.is_none_or(|good| *at > good))
         .collect();
     let last = failures.iter().max()?;
-    let steps = u32::try_from(failures.len()).unwrap_or(1).clamp(1, 7) - 1;
-    let wait = FIRST.saturating_mul(1 << steps).min(LONGEST);
-    let passed = Duration::try_from(now.0.duration_since(*last)).unwrap_or_default();
-    wait.checked_sub(passed).filter(|left| !left.is_zero())
+    left(u32::try_from(failures.len()).unwrap_or(1), *last, now)
 }
 
-pub fn pod(job: &View, index: Option<i32>) -> Value {
+/// The pod to make, after those that there are.
+pub fn pod(job: &View, index: Option<i32>, pods: &[Pod]) -> Value {
     let template = &job.spec.template;
     let name = &job.metadata.name;
     let mut metadata = json!({ "generateName": format!("{name}-"), "finalizers": [FINALIZER] });
@@ -289,6 +368,14 @@ pub fn pod(job: &View, index: Option<i32>) -> Value {
         metadata["generateName"] = format!("{name}-{index}-").into();
         metadata["labels"][INDEX] = index.to_string().into();
         metadata["annotations"][INDEX] = index.to_string().into();
+        if policy::per_index(job) {
+            let last = policy::last_failures(job, &job.status, pods);
+            let (failures, ignored) = last.get(&index).map_or((0, 0), |pod| policy::after(job, pod));
+            metadata["annotations"][policy::FAILURES] = failures.to_string().into();
+            if ignored > 0 {
+                metadata["annotations"][policy::IGNORED] = ignored.to_string().into();
+            }
+        }
         if spec["hostname"].is_null() {
             spec["hostname"] = format!("{name}-{index}").into();
         }
@@ -420,7 +507,11 @@ mod tests {
             let planned = plan(&view, &pods, &now);
             for index in &planned.create {
                 let text = index.map(|index| index.to_string()).unwrap_or_default();
-                pods.push(pod(&format!("p{}", pods.len()), "Running", true, &text));
+                let mut made = pod(&format!("p{}", pods.len()), "Running", true, &text);
+                let whole = super::pod(&view, *index, &pods);
+                made.metadata.annotations =
+                    serde_json::from_value(whole["metadata"]["annotations"].clone()).unwrap();
+                pods.push(made);
             }
             pods.retain(|pod| {
                 !planned.delete.iter().any(|(name, _)| Some(name) == pod.metadata.name.as_ref())
@@ -461,10 +552,77 @@ mod tests {
         let spec = json!({ "completionMode": "Indexed" });
         let (_, status) = run(spec.clone(), &["Succeeded", "Failed", "Succeeded", "Succeeded"]);
         assert_eq!((status.completed_indexes.as_deref(), status.succeeded), (Some("0-2"), Some(3)));
-        let made = super::pod(&job(spec, JobStatus::default()), Some(2));
+        let made = super::pod(&job(spec, JobStatus::default()), Some(2), &[]);
         assert_eq!(made["metadata"]["generateName"], "j-2-");
         assert_eq!(made["spec"]["hostname"], "j-2");
         assert_eq!(made["spec"]["containers"][0]["env"][0]["name"], "JOB_COMPLETION_INDEX");
+    }
+
+    #[test]
+    fn an_index_is_given_up_after_its_own_limit() {
+        let spec = json!({ "completionMode": "Indexed", "backoffLimit": 100, "backoffLimitPerIndex": 1,
+            "parallelism": 1, "completions": 2 });
+        let (_, status) = run(spec.clone(), &["Failed", "Failed", "Succeeded"]);
+        let end = finished(&status).unwrap();
+        assert_eq!((end.type_.as_str(), end.reason.as_deref()), ("Failed", Some("FailedIndexes")));
+        assert_eq!(
+            (status.failed_indexes.as_deref(), status.completed_indexes.as_deref()),
+            (Some("0"), Some("1"))
+        );
+        assert_eq!((status.succeeded, status.failed), (Some(1), Some(2)));
+        let mut few = spec;
+        few["maxFailedIndexes"] = json!(0);
+        let (_, status) = run(few, &["Failed", "Failed"]);
+        assert_eq!(finished(&status).unwrap().reason.as_deref(), Some("MaxFailedIndexesExceeded"));
+    }
+
+    #[test]
+    fn enough_is_enough() {
+        let spec = json!({ "completionMode": "Indexed", "parallelism": 1,
+            "successPolicy": { "rules": [{ "succeededIndexes": "2" }, { "succeededIndexes": "0-1", "succeededCount": 1 }] } });
+        let (_, status) = run(spec, &["Succeeded"]);
+        let end = finished(&status).unwrap();
+        assert_eq!((end.type_.as_str(), end.reason.as_deref()), ("Complete", Some("SuccessPolicy")));
+        assert_eq!(end.message.as_deref(), Some("Matched rules at index 1"));
+        assert_eq!(status.completed_indexes.as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn rules_judge_failures() {
+        let ended = |code: i32| -> Pod {
+            let mut ended = pod("p", "Failed", true, "");
+            ended.metadata.namespace = Some("ns".into());
+            ended.status.as_mut().unwrap().container_statuses = serde_json::from_value(json!([{ "name": "c", "image": "i",
+                "imageID": "", "ready": false, "restartCount": 0, "state": { "terminated": { "exitCode": code } } }]))
+            .unwrap();
+            ended
+        };
+        let view = job(
+            json!({ "podFailurePolicy": { "rules": [
+                { "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] },
+                { "action": "FailJob", "onExitCodes": { "operator": "In", "values": [3] } },
+                { "action": "Count", "onExitCodes": { "operator": "NotIn", "values": [4] } }] } }),
+            JobStatus::default(),
+        );
+        let mut moved = ended(3);
+        moved.status.as_mut().unwrap().conditions =
+            serde_json::from_value(json!([{ "type": "DisruptionTarget", "status": "True" }])).unwrap();
+        assert_eq!(policy::verdict(&view, &moved), policy::Verdict::Ignore);
+        assert_eq!(policy::verdict(&view, &ended(4)), policy::Verdict::Count);
+        let text = "Container c for pod ns/p failed with exit code 3 matching FailJob rule at index 1";
+        assert_eq!(policy::verdict(&view, &ended(3)), policy::Verdict::FailJob(text.into()));
+        // One that is ignored is let go and not counted.
+        let noted = note(&view, std::slice::from_ref(&moved));
+        assert_eq!(uncounted(&noted), (Vec::new(), Vec::new()));
+        assert_eq!(to_release(&view, &noted, &[moved]).len(), 1);
+        let now = at("2026-01-01T00:00:00Z");
+        let (kind, reason, _) = end(&view, &[ended(3)], &now).unwrap();
+        assert_eq!((kind, reason.as_str()), ("FailureTarget", "PodFailurePolicy"));
+        let mut going = pod("g", "Running", true, "");
+        going.metadata.deletion_timestamp = Some(now.clone());
+        going.spec = serde_json::from_value(json!({ "nodeName": "n", "containers": [] })).unwrap();
+        assert!(!failed(&view, &going), "how it ends is yet to be told");
+        assert_eq!(plan(&view, &[going], &now).create.len(), 1, "its place is taken until then");
     }
 
     #[test]
