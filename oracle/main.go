@@ -15,6 +15,8 @@ var kinds = map[string]func(json.RawMessage) (any, error){
 	"template": askTemplate,
 	"yaml":     askYAML,
 	"helm":     askHelm,
+	"build":    askBuild,
+	"kyaml":    askKyaml,
 }
 
 type answer struct {

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod conformance;
 mod demo;
+mod differential;
 mod dist;
 mod run;
 mod test;
@@ -28,6 +29,7 @@ enum Command {
     Check(check::Args),
     Bench(bench::Args),
     Conformance(conformance::Args),
+    Differential(differential::Args),
     Dist(dist::Args),
 }
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Differential(args) => differential::run(&args),
         Command::Dist(args) => dist::run(&args),
     };
     match done {

@@ -1,6 +1,7 @@
 //! A directory of plain manifests as Argo CD takes it: `.yaml`, `.yml` and `.json` files, by recurse, include, exclude.
 //!
-//! Files are taken in the order of their paths. Documents without a kind are skipped when they are empty.
+//! Files are taken in the order of their paths. Documents without a kind are skipped when they are empty. Jsonnet, which
+//! Argo CD would evaluate, is refused by name.
 
 use api::Value;
 use regex::Regex;
@@ -38,6 +39,10 @@ pub fn build(tree: &Tree, at: &str, options: &Options, limits: Limits) -> Result
         if !taken {
             continue;
         }
+        if file.ends_with(".jsonnet") {
+            let text = "Jsonnet is not evaluated; commit what it gives as YAML or JSON, or `exclude` the file";
+            return Err(Error::field(&file, "spec.source.directory.jsonnet", text));
+        }
         let text = tree.text("", &file)?;
         bytes += text.len();
         if bytes > limits.output {
@@ -66,7 +71,7 @@ fn collect(tree: &Tree, at: &str, recurse: bool, depth: usize, files: &mut Vec<S
             Some(Entry::Directory) if recurse && depth < DEPTH => {
                 collect(tree, &path, recurse, depth + 1, files)?
             }
-            Some(Entry::File { .. }) if [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end)) => {
+            Some(Entry::File { .. }) if [".yaml", ".yml", ".json", ".jsonnet"].iter().any(|end| name.ends_with(end)) => {
                 files.push(path);
             }
             _ => {}
@@ -170,5 +175,10 @@ mod tests {
         assert!(error.to_string().starts_with("x.yaml: kind: missing"), "{error}");
         let error = build(&tree, "nowhere", &Options::default(), Limits::default()).unwrap_err();
         assert!(matches!(error, Error::Tree(crate::tree::Error::Missing { .. })), "{error}");
+        let tree = Tree::memory([("x.jsonnet", "{}")]);
+        let error = build(&tree, "", &Options::default(), Limits::default()).unwrap_err().to_string();
+        assert!(error.contains("x.jsonnet") && error.contains("not evaluated"), "{error}");
+        let excluded = Options { exclude: "*.jsonnet".into(), ..Options::default() };
+        assert!(build(&tree, "", &excluded, Limits::default()).unwrap().is_empty());
     }
 }

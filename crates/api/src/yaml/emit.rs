@@ -10,9 +10,24 @@ use super::scalar;
 
 /// Appends the document, with a line end.
 pub fn emit(value: &Value, out: &mut String) {
+    document(value, Keys::Sorted, out);
+}
+
+/// As [`emit`], with the keys of maps as they lie.
+pub fn emit_in_order(value: &Value, out: &mut String) {
+    document(value, Keys::AsTheyLie, out);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Sorted,
+    AsTheyLie,
+}
+
+fn document(value: &Value, keys: Keys, out: &mut String) {
     match value {
-        Value::Object(map) if !map.is_empty() => mapping(map, 0, false, out),
-        Value::Array(items) if !items.is_empty() => sequence(items, 0, out),
+        Value::Object(map) if !map.is_empty() => mapping(map, keys, 0, false, out),
+        Value::Array(items) if !items.is_empty() => sequence(items, keys, 0, out),
         other => {
             leaf(other, 0, out);
             out.push('\n');
@@ -27,9 +42,11 @@ fn indent(level: usize, out: &mut String) {
 }
 
 /// `inline`: the first key stands on the line of a `- ` that is already written.
-fn mapping(map: &Map, level: usize, inline: bool, out: &mut String) {
+fn mapping(map: &Map, keys: Keys, level: usize, inline: bool, out: &mut String) {
     let mut fields: Vec<_> = map.iter().collect();
-    fields.sort_by(|a, b| natural(a.0, b.0));
+    if keys == Keys::Sorted {
+        fields.sort_by(|a, b| natural(a.0, b.0));
+    }
     for (at, (key, value)) in fields.into_iter().enumerate() {
         if !(inline && at == 0) {
             indent(level, out);
@@ -47,11 +64,11 @@ fn mapping(map: &Map, level: usize, inline: bool, out: &mut String) {
         match value {
             Value::Object(map) if !map.is_empty() => {
                 out.push('\n');
-                mapping(map, level + 1, false, out);
+                mapping(map, keys, level + 1, false, out);
             }
             Value::Array(items) if !items.is_empty() => {
                 out.push('\n');
-                sequence(items, level, out);
+                sequence(items, keys, level, out);
             }
             other => {
                 out.push(' ');
@@ -62,25 +79,25 @@ fn mapping(map: &Map, level: usize, inline: bool, out: &mut String) {
     }
 }
 
-fn sequence(items: &[Value], level: usize, out: &mut String) {
+fn sequence(items: &[Value], keys: Keys, level: usize, out: &mut String) {
     for item in items {
         indent(level, out);
-        nested(item, level, out);
+        nested(item, keys, level, out);
     }
 }
 
 /// An element after its indentation.
-fn nested(item: &Value, level: usize, out: &mut String) {
+fn nested(item: &Value, keys: Keys, level: usize, out: &mut String) {
     out.push('-');
     out.push(' ');
     match item {
-        Value::Object(map) if !map.is_empty() => mapping(map, level + 1, true, out),
+        Value::Object(map) if !map.is_empty() => mapping(map, keys, level + 1, true, out),
         Value::Array(items) if !items.is_empty() => {
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
                     indent(level + 1, out);
                 }
-                nested(item, level + 1, out);
+                nested(item, keys, level + 1, out);
             }
         }
         other => {

@@ -15,8 +15,9 @@ mod emit;
 mod parse;
 mod scalar;
 
-pub use emit::emit;
-pub use parse::{Error, parse};
+pub use emit::{emit, emit_in_order};
+pub use parse::{Error, parse, parse_lenient};
+pub use scalar::{format_float, resolve};
 
 #[cfg(test)]
 mod tests;

@@ -21,8 +21,23 @@ pub struct Error {
     pub text: String,
 }
 
-/// The documents of a text. An empty document is a `Null`.
+/// The documents of a text. An empty document is a `Null`. The same key twice in a map is an error.
 pub fn parse(text: &str, dialect: Dialect) -> Result<Vec<Value>, Error> {
+    parse_with(text, dialect, Repeats::Refused)
+}
+
+/// As [`parse`], but of a key that is there twice the last value counts, as in sigs.k8s.io/yaml's lenient functions.
+pub fn parse_lenient(text: &str, dialect: Dialect) -> Result<Vec<Value>, Error> {
+    parse_with(text, dialect, Repeats::LastWins)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    Refused,
+    LastWins,
+}
+
+fn parse_with(text: &str, dialect: Dialect, repeats: Repeats) -> Result<Vec<Value>, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // JSON may hold tabs as white space, which YAML forbids as indentation.
     if text.trim_start().starts_with(['{', '['])
@@ -30,7 +45,8 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Vec<Value>, Error> {
     {
         return Ok(vec![value]);
     }
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: Vec::new(), nodes: 0, dialect };
+    let mut reader =
+        Reader { parser: Parser::new_from_str(text), anchors: Vec::new(), nodes: 0, dialect, repeats };
     let mut documents = Vec::new();
     while let Some((event, span)) = reader.next()? {
         match event {
@@ -51,6 +67,7 @@ struct Reader<'a> {
     anchors: Vec<(usize, Value)>,
     nodes: usize,
     dialect: Dialect,
+    repeats: Repeats,
 }
 
 fn at(span: Span, text: impl Into<String>) -> Error {
@@ -144,7 +161,7 @@ impl<'a> Reader<'a> {
                     }
                     _ => return Err(at(span, "a merge key (<<) needs a map or a list of maps")),
                 }
-            } else if map.insert(key.as_str(), value).is_some() {
+            } else if map.insert(key.as_str(), value).is_some() && self.repeats == Repeats::Refused {
                 return Err(at(span, format!("the key {key:?} is there twice")));
             }
         }

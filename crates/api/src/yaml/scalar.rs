@@ -5,7 +5,7 @@ use crate::Value;
 use super::Dialect;
 
 /// A plain scalar as Go reads it into an untyped value.
-pub(super) fn resolve(text: &str, dialect: Dialect) -> Value {
+pub fn resolve(text: &str, dialect: Dialect) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
@@ -183,7 +183,7 @@ fn sexagesimal(text: &str) -> bool {
 }
 
 /// `strconv.FormatFloat(number, 'g', -1, 64)`.
-pub(super) fn format_float(number: f64) -> String {
+pub fn format_float(number: f64) -> String {
     if number == 0.0 {
         return if number.is_sign_negative() { "-0".into() } else { "0".into() };
     }

@@ -1,37 +1,9 @@
-//! Where transformers write: upstream's default field specs (`facts/fields.tsv`) and the walk along one.
-
-use std::sync::LazyLock;
+//! The walk along a field spec, as kyaml's fieldspec filter makes it.
 
 use api::{Map, Value};
 
 use super::file::FieldSpec;
 use super::resource::group_version;
-
-static TABLE: LazyLock<Vec<(&'static str, FieldSpec)>> = LazyLock::new(|| {
-    let rows = include_str!("../../facts/fields.tsv").lines().skip(1);
-    rows.filter_map(|row| {
-        let mut cells = row.split('\t');
-        let mut cell = || cells.next();
-        let (name, group, version, kind, create, path) =
-            (cell()?, cell()?, cell()?, cell()?, cell()?, cell()?);
-        let create = create == "1";
-        let spec = FieldSpec {
-            group: group.into(),
-            version: version.into(),
-            kind: kind.into(),
-            path: path.into(),
-            create,
-        };
-        Some((name, spec))
-    })
-    .collect()
-});
-
-/// The default specs of a transformer: `commonLabels`, `templateLabels`, `commonAnnotations`, `images`, `replicas`,
-/// `namespace`.
-pub(super) fn defaults(transformer: &str) -> impl Iterator<Item = &'static FieldSpec> {
-    TABLE.iter().filter(move |(name, _)| *name == transformer).map(|(_, spec)| spec)
-}
 
 /// What to make of the last field of a path if it is missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,21 +31,28 @@ impl FieldSpec {
         if !self.matches(object) {
             return Ok(());
         }
-        let path = split(&self.path);
+        let path = split(&self.path, '/');
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let create = if self.create { create } else { Create::Never };
-        walk(object, &path, create, set).map_err(|text| format!("{}: {text}", self.path))
+        walk(object, &path, create, set).map_err(|text| {
+            let id = super::resource::Id::of(object);
+            format!("considering field '{}' of object {id}: {text}", self.path)
+        })
     }
 }
 
-/// Names between `/`; `\/` is a slash in a name.
-fn split(path: &str) -> Vec<String> {
+/// Names between separators; a backslash before one makes it part of the name. A path may start with one.
+pub(super) fn split(path: &str, separator: char) -> Vec<String> {
+    let mut all = path.split(separator);
     let mut parts: Vec<String> = Vec::new();
-    for part in path.split('/') {
+    if path.len() > 1 && path.starts_with(separator) {
+        all.next();
+    }
+    for part in all {
         match parts.last_mut() {
             Some(last) if last.ends_with('\\') => {
                 last.pop();
-                last.push('/');
+                last.push(separator);
                 last.push_str(part);
             }
             _ => parts.push(part.into()),
@@ -97,6 +76,9 @@ fn walk(
                 Some(name) => (name, true),
                 None => (*first, false),
             };
+            if name.is_empty() {
+                return Err("cannot set or create an empty field name".into());
+            }
             let made = match create {
                 _ if list => None,
                 Create::Never => None,

@@ -37,6 +37,87 @@ struct Fields {
     config_map_generator: Option<Vec<Generator>>,
     secret_generator: Option<Vec<Generator>>,
     generator_options: Option<GeneratorOptions>,
+    vars: Option<Vec<Variable>>,
+    crds: Option<Vec<String>>,
+    configurations: Option<Vec<String>>,
+    generators: Option<Vec<String>>,
+    transformers: Option<Vec<String>>,
+    validators: Option<Vec<String>>,
+    openapi: Option<Texts>,
+    build_metadata: Option<Vec<String>>,
+    helm_globals: Option<HelmGlobals>,
+    helm_charts: Option<Vec<HelmChart>>,
+    helm_chart_inflation_generator: Option<Vec<LegacyChart>>,
+}
+
+/// A value that `$(NAME)` stands for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Variable {
+    pub name: String,
+    pub objref: ObjectRef,
+    pub fieldref: FieldRef,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct ObjectRef {
+    pub api_version: String,
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+    pub name: String,
+    pub namespace: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct FieldRef {
+    pub field_path: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct HelmGlobals {
+    pub chart_home: String,
+    pub config_home: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct HelmChart {
+    pub name: String,
+    pub version: String,
+    pub repo: String,
+    pub release_name: String,
+    pub namespace: String,
+    pub additional_values_files: Vec<String>,
+    pub values_file: String,
+    pub values_inline: Option<serde_json::Value>,
+    pub values_merge: String,
+    #[serde(rename = "includeCRDs")]
+    pub include_crds: bool,
+    pub skip_hooks: bool,
+    pub api_versions: Vec<String>,
+    pub kube_version: String,
+    pub name_template: String,
+    pub skip_tests: bool,
+    pub debug: bool,
+    pub devel: bool,
+}
+
+/// An entry of `helmChartInflationGenerator`, the older spelling.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct LegacyChart {
+    chart_name: String,
+    chart_version: String,
+    chart_repo_url: String,
+    chart_home: String,
+    values: String,
+    values_local: Option<serde_json::Value>,
+    values_merge: String,
+    release_name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -147,7 +228,7 @@ pub(super) struct ReplacementEntry {
     pub path: String,
     pub source: Option<Source>,
     pub source_value: Option<String>,
-    pub targets: Vec<Target>,
+    pub targets: Option<Vec<Target>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -165,7 +246,7 @@ pub(super) struct Source {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Target {
-    pub select: Selector,
+    pub select: Option<Selector>,
     pub reject: Vec<Selector>,
     pub field_paths: Vec<String>,
     pub options: FieldOptions,
@@ -185,6 +266,8 @@ pub(super) struct FieldOptions {
 pub(super) struct Kustomization {
     /// The directory.
     pub at: String,
+    /// Files outside the directory may be named too.
+    pub unrestricted: bool,
     /// The file, for messages.
     pub file: String,
     pub is_component: bool,
@@ -192,6 +275,7 @@ pub(super) struct Kustomization {
     pub name_suffix: String,
     pub namespace: String,
     pub common_labels: Texts,
+    pub has_common_labels: bool,
     pub labels: Vec<Label>,
     pub common_annotations: Texts,
     pub patches_strategic_merge: Vec<String>,
@@ -206,45 +290,105 @@ pub(super) struct Kustomization {
     pub config_maps: Vec<Generator>,
     pub secrets: Vec<Generator>,
     pub generator_options: GeneratorOptions,
+    pub vars: Vec<Variable>,
+    pub crds: Vec<String>,
+    pub configurations: Vec<String>,
+    pub generators: Vec<String>,
+    pub transformers: Vec<String>,
+    pub validators: Vec<String>,
+    pub openapi: Texts,
+    pub build_metadata: Vec<String>,
+    pub helm_globals: HelmGlobals,
+    pub helm_charts: Vec<HelmChart>,
 }
 
-/// Fields that mean code, the network or what is not done yet, and what to do instead.
-const REFUSED: [(&str, &str); 11] = [
-    ("vars", "use `replacements`"),
-    ("crds", "list the CRDs under `resources`"),
-    ("configurations", "use `labels.fields` or `replacements`"),
-    ("generators", "use configMapGenerator or secretGenerator"),
-    ("transformers", "use the built-in fields"),
-    ("validators", "validate before committing"),
-    ("helmCharts", "commit the chart's rendered manifests"),
-    ("helmGlobals", "commit the chart's rendered manifests"),
-    ("helmChartInflationGenerator", "commit the chart's rendered manifests"),
-    ("openapi", "lists of custom resources are replaced whole"),
-    ("buildMetadata", "take it out"),
-];
+/// Decodes a part of a file; unset fields may be null, as in Go.
+pub(super) fn decode<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, String> {
+    drop_nulls(&mut value);
+    serde_json::from_slice(&value.to_json()).map_err(|error| without_place(&error))
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.iter_mut().for_each(|(_, value)| drop_nulls(value));
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// Every field of a kustomization, at any depth.
+const FIELDS: &str = "apiVersion kind metadata namePrefix nameSuffix namespace commonLabels labels commonAnnotations \
+    patchesStrategicMerge patchesJson6902 patches images imageTags replacements replicas sortOptions resources components \
+    bases configMapGenerator secretGenerator generatorOptions vars crds configurations generators transformers validators \
+    openapi buildMetadata helmGlobals helmCharts helmChartInflationGenerator name objref fieldref group version fieldPath \
+    chartHome configHome repo releaseName additionalValuesFiles valuesFile valuesInline valuesMerge includeCRDs skipHooks \
+    apiVersions kubeVersion nameTemplate skipTests debug devel chartName chartVersion chartRepoUrl values valuesLocal \
+    pairs includeSelectors includeTemplates fields path create patch target options allowNameChange allowKindChange \
+    annotationSelector labelSelector newName tagSuffix newTag digest count order legacySortOptions orderFirst orderLast \
+    behavior files literals envs env type annotations disableNameSuffixHash immutable source sourceValue targets select \
+    reject fieldPaths delimiter index encoding";
+
+/// Go's decoder takes a field in any case; what is below these is the user's own.
+fn folded(map: Map) -> Map {
+    const FREE: [&str; 8] = [
+        "commonLabels",
+        "commonAnnotations",
+        "pairs",
+        "valuesInline",
+        "valuesLocal",
+        "openapi",
+        "metadata",
+        "annotations",
+    ];
+    let mut out = Map::with_capacity(map.len());
+    for (key, value) in map {
+        let known = FIELDS.split_ascii_whitespace().find(|field| field.eq_ignore_ascii_case(&key));
+        let exact = FIELDS.split_ascii_whitespace().any(|field| field == key);
+        let key = if exact { key } else { known.map_or(key, Into::into) };
+        let value = match value {
+            Value::Object(below) if !FREE.contains(&key.as_str()) => Value::Object(folded(below)),
+            Value::Array(items) => Value::Array(
+                items
+                    .into_iter()
+                    .map(|item| match item {
+                        Value::Object(below) => Value::Object(folded(below)),
+                        other => other,
+                    })
+                    .collect(),
+            ),
+            other => other,
+        };
+        out.insert(key, value);
+    }
+    out
+}
 
 impl Kustomization {
     pub(super) fn parse(at: &str, file: &str, text: &str) -> Result<Kustomization, Error> {
-        let mut documents = yaml::parse(text, yaml::Dialect::V2).map_err(Error::yaml(file))?;
+        let mut documents = yaml::parse_lenient(text, yaml::Dialect::V2).map_err(Error::yaml(file))?;
         let document = if documents.is_empty() { Value::Null } else { documents.swap_remove(0) };
         let map = match document {
             Value::Null => Map::new(),
-            Value::Object(map) => map,
-            _ => return Err(Error::field(file, ".", "must be a map of fields")),
+            Value::Object(map) => folded(map),
+            _ => return Err(Error::field(file, ".", "invalid Kustomization: must be a map of fields")),
         };
-        for (field, instead) in REFUSED {
-            if map.get(field).is_some_and(|value| !is_empty(value)) {
-                return Err(Error::field(file, field, format!("is not supported; {instead}")));
-            }
-        }
-        if map.iter().all(|(key, value)| key == "apiVersion" || key == "kind" || value.is_null()) {
+        // As upstream tells them: an empty list is something, except in the fields that are folded into others.
+        let says_nothing = |(key, value): (&smol_str::SmolStr, &Value)| {
+            let folded = ["bases", "imageTags", "helmChartInflationGenerator"].contains(&key.as_str());
+            ["apiVersion", "kind"].contains(&key.as_str())
+                || value.is_null()
+                || value.as_str() == Some("")
+                || (folded && value.as_array().is_some_and(<[Value]>::is_empty))
+        };
+        let is_empty = map.iter().all(says_nothing);
+        let fields: Fields = decode(Value::Object(map))
+            .map_err(|text| Error::field(file, ".", format!("invalid Kustomization: {text}")))?;
+        if is_empty {
             return Err(Error::field(file, ".", "kustomization.yaml is empty"));
         }
-        let mut map = map;
-        map.retain(|key, _| !REFUSED.iter().any(|(field, _)| field == key));
-        let fields: Fields = serde_json::from_slice(&Value::Object(map).to_json()).map_err(|error| {
-            Error::field(file, ".", format!("invalid Kustomization: {}", without_place(&error)))
-        })?;
         Kustomization::check(at, file, fields)
     }
 
@@ -268,6 +412,23 @@ impl Kustomization {
         resources.extend(fields.bases.unwrap_or_default());
         let mut images = fields.images.unwrap_or_default();
         images.extend(fields.image_tags.unwrap_or_default());
+        let mut helm_globals = fields.helm_globals.unwrap_or_default();
+        let mut helm_charts = fields.helm_charts.unwrap_or_default();
+        for old in fields.helm_chart_inflation_generator.unwrap_or_default() {
+            if helm_globals.chart_home.is_empty() {
+                helm_globals.chart_home.clone_from(&old.chart_home);
+            }
+            helm_charts.push(HelmChart {
+                name: old.chart_name,
+                version: old.chart_version,
+                repo: old.chart_repo_url,
+                values_file: old.values,
+                values_inline: old.values_local,
+                values_merge: old.values_merge,
+                release_name: old.release_name,
+                ..HelmChart::default()
+            });
+        }
         let generators = |list: Option<Vec<Generator>>| {
             let mut list = list.unwrap_or_default();
             for generator in &mut list {
@@ -280,11 +441,13 @@ impl Kustomization {
         };
         Ok(Kustomization {
             at: at.into(),
+            unrestricted: false,
             file: file.into(),
             is_component,
             name_prefix: fields.name_prefix.unwrap_or_default(),
             name_suffix: fields.name_suffix.unwrap_or_default(),
             namespace: fields.namespace.unwrap_or_default(),
+            has_common_labels: fields.common_labels.as_ref().is_some_and(|labels| !labels.is_empty()),
             common_labels: fields.common_labels.unwrap_or_default(),
             labels: fields.labels.unwrap_or_default(),
             common_annotations: fields.common_annotations.unwrap_or_default(),
@@ -300,6 +463,16 @@ impl Kustomization {
             config_maps: generators(fields.config_map_generator),
             secrets: generators(fields.secret_generator),
             generator_options: fields.generator_options.unwrap_or_default(),
+            vars: fields.vars.unwrap_or_default(),
+            crds: fields.crds.unwrap_or_default(),
+            configurations: fields.configurations.unwrap_or_default(),
+            generators: fields.generators.unwrap_or_default(),
+            transformers: fields.transformers.unwrap_or_default(),
+            validators: fields.validators.unwrap_or_default(),
+            openapi: fields.openapi.unwrap_or_default(),
+            build_metadata: fields.build_metadata.unwrap_or_default(),
+            helm_globals,
+            helm_charts,
         })
     }
 
@@ -312,7 +485,7 @@ impl Kustomization {
 
     pub(super) fn load_bytes(&self, tree: &Tree, path: &str, field: &str) -> Result<Vec<u8>, Error> {
         let clean = tree.resolve(&self.at, path)?;
-        let inside = self.at.is_empty() || clean.starts_with(&format!("{}/", self.at));
+        let inside = self.unrestricted || self.at.is_empty() || clean.starts_with(&format!("{}/", self.at));
         if !inside {
             let text = format!(
                 "{path} is not in or below {}; move the file there, or make its directory a base",
@@ -361,6 +534,7 @@ impl Kustomization {
             }
         } else {
             self.common_labels.extend(edits.common_labels.clone());
+            self.has_common_labels = !self.common_labels.is_empty();
         }
         self.common_annotations.extend(edits.common_annotations.clone());
         self.components.extend(edits.components.iter().cloned());
@@ -433,15 +607,6 @@ impl ImageEdit {
         let edit = ImageEdit { name, new_name, new_tag: tag.into(), digest: digest.into() };
         let says = !(edit.new_name.is_empty() && edit.new_tag.is_empty() && edit.digest.is_empty());
         (!edit.name.is_empty() && says).then_some(edit)
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        _ => false,
     }
 }
 

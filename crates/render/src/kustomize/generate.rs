@@ -1,26 +1,26 @@
 //! configMapGenerator and secretGenerator, and the hashes of what they made.
 
-use api::Value;
+use api::{Map, Value};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::file::{Generator, GeneratorOptions, Kustomization};
 use super::resource::{Behavior, Resource};
+use super::scalar::text;
+use super::{Layer, go_json};
 use crate::Error;
 use crate::tree::Tree;
 
-/// Runs the generators of one kustomization into what its resources gave.
-pub(super) fn run(tree: &Tree, this: &Kustomization, all: &mut Vec<Resource>) -> Result<(), Error> {
-    let maps =
-        this.config_maps.iter().enumerate().map(|(at, one)| ("ConfigMap", "configMapGenerator", at, one));
-    let secrets = this.secrets.iter().enumerate().map(|(at, one)| ("Secret", "secretGenerator", at, one));
-    for (kind, list, index, generator) in maps.chain(secrets) {
-        let field = format!("{list}[{index}]");
-        let made = make(tree, this, generator, kind, &field)?;
-        absorb(all, made).map_err(|text| Error::field(&this.file, field, text))?;
-    }
-    Ok(())
+/// Runs one generator, and gives what it makes.
+pub(super) fn one(
+    layer: &Layer<'_>,
+    kind: &str,
+    from: &Generator,
+    global: &GeneratorOptions,
+    field: &str,
+) -> Result<Resource, Error> {
+    make(layer.tree, layer.this, from, kind, field, global)
 }
 
 fn make(
@@ -29,12 +29,13 @@ fn make(
     from: &Generator,
     kind: &str,
     field: &str,
+    global: &GeneratorOptions,
 ) -> Result<Resource, Error> {
     let fault = |text: String| Error::field(&this.file, field, text);
     if from.name.is_empty() {
         return Err(fault("a configmap must have a name".into()));
     }
-    let options = merge_options(from.options.clone(), &this.generator_options);
+    let options = merge_options(from.options.clone(), global);
     let mut value = Value::object();
     value.set(&["apiVersion"], "v1");
     value.set(&["kind"], kind);
@@ -70,18 +71,23 @@ fn make(
         value.set(&["immutable"], true);
     }
     let behavior = match from.behavior.as_str() {
-        "" | "create" | "unspecified" => Behavior::Create,
         "merge" => Behavior::Merge,
         "replace" => Behavior::Replace,
-        other => return Err(fault(format!("behavior {other:?} is none of create, merge and replace"))),
+        _ => Behavior::Create,
     };
     Ok(Resource { value, hashed: !options.disable_name_suffix_hash, behavior, ..Resource::default() })
 }
 
 fn merge_options(own: Option<GeneratorOptions>, global: &GeneratorOptions) -> GeneratorOptions {
     let mut options = own.unwrap_or_default();
-    options.labels.extend(global.labels.clone());
-    options.annotations.extend(global.annotations.clone());
+    // What the generator says itself goes first.
+    for (own, more) in
+        [(&mut options.labels, &global.labels), (&mut options.annotations, &global.annotations)]
+    {
+        for (key, text) in more {
+            own.entry(key.clone()).or_insert_with(|| text.clone());
+        }
+    }
     options.disable_name_suffix_hash |= global.disable_name_suffix_hash;
     options.immutable |= global.immutable;
     options
@@ -148,7 +154,8 @@ fn folded_base64(bytes: &[u8]) -> String {
     folded
 }
 
-fn absorb(all: &mut Vec<Resource>, mut made: Resource) -> Result<(), String> {
+/// Adds what a generator made: as new, or over what is there, as its behavior says.
+pub(super) fn absorb(all: &mut Vec<Resource>, mut made: Resource) -> Result<(), String> {
     let id = made.id();
     let mut matching = all.iter().enumerate().filter(|(_, other)| other.any_id(|other| *other == id));
     let found = matching.next().map(|(at, _)| at);
@@ -156,7 +163,7 @@ fn absorb(all: &mut Vec<Resource>, mut made: Resource) -> Result<(), String> {
         return Err(format!("found multiple objects that could accept merge of {id}"));
     }
     let Some(at) = found else {
-        if made.behavior != Behavior::Create {
+        if [Behavior::Merge, Behavior::Replace].contains(&made.behavior) {
             return Err(format!("id {id} does not exist; cannot merge or replace"));
         }
         all.push(made);
@@ -164,14 +171,17 @@ fn absorb(all: &mut Vec<Resource>, mut made: Resource) -> Result<(), String> {
     };
     let old = &all[at];
     match made.behavior {
-        Behavior::Create => {
+        Behavior::Create | Behavior::None => {
             return Err(format!(
-                "id {id} exists; can not use behavior: 'create', behavior must be merge or replace"
+                "id {id} exists; can not use behavior: 'unspecified', behavior must be merge or replace"
             ));
         }
         Behavior::Merge => {
             for place in ["data", "binaryData"] {
                 overlay(&mut made.value, &old.value, &[place]);
+            }
+            if let Some(origin) = old.annotation(super::origin::ORIGIN) {
+                made.annotate(super::origin::ORIGIN, origin.into());
             }
         }
         Behavior::Replace => {}
@@ -179,16 +189,15 @@ fn absorb(all: &mut Vec<Resource>, mut made: Resource) -> Result<(), String> {
     for place in ["labels", "annotations"] {
         overlay(&mut made.value, &old.value, &["metadata", place]);
     }
-    made.set_name(old.name());
-    if old.namespace().is_empty() {
-        made.value.remove(&["metadata", "namespace"]);
-    } else {
-        made.value.set(&["metadata", "namespace"], old.namespace());
-    }
+    made.set_name(&old.name());
+    made.set_namespace(&old.namespace());
     made.previous = old.previous.clone();
     made.prefixes = old.prefixes.clone();
     made.suffixes = old.suffixes.clone();
     made.behavior = old.behavior;
+    // Only what is generated in both places gets a hash.
+    made.hashed &= old.hashed;
+    made.variables.clone_from(&old.variables);
     all[at] = made;
     Ok(())
 }
@@ -196,7 +205,8 @@ fn absorb(all: &mut Vec<Resource>, mut made: Resource) -> Result<(), String> {
 /// Adds the fields of `old` at `path` that `new` lacks.
 fn overlay(new: &mut Value, old: &Value, path: &[&str]) {
     let Some(old) = old.at(path).and_then(Value::as_map) else { return };
-    let mut merged = old.clone();
+    let mut merged: Map =
+        old.iter().map(|(key, value)| (key.clone(), text(value).unwrap_or_default())).collect();
     if let Some(new) = new.at(path).and_then(Value::as_map) {
         for (key, value) in new.iter() {
             merged.insert(key.clone(), value.clone());
@@ -235,9 +245,9 @@ fn hash(value: &Value) -> String {
             if text.len() > 1 {
                 text.push(',');
             }
-            go_json(&Value::String(field.into()), &mut text);
+            text.push_str(&go_json::text(&Value::String(field.into()), go_json::Layout::Compact));
             text.push(':');
-            go_json(&part, &mut text);
+            text.push_str(&go_json::text(&part, go_json::Layout::Compact));
         }
     }
     text.push('}');
@@ -254,46 +264,4 @@ fn hash(value: &Value) -> String {
             other => other,
         })
         .collect()
-}
-
-/// encoding/json: sorted keys; `<`, `>`, `&` and the line separators escaped.
-fn go_json(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut fields: Vec<_> = map.iter().collect();
-            fields.sort_by(|a, b| a.0.cmp(b.0));
-            out.push('{');
-            for (at, (key, value)) in fields.into_iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
-                go_json(&Value::String(key.clone()), out);
-                out.push(':');
-                go_json(value, out);
-            }
-            out.push('}');
-        }
-        Value::Array(items) => {
-            out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
-                go_json(item, out);
-            }
-            out.push(']');
-        }
-        Value::String(_) => {
-            let text = String::from_utf8(value.to_json()).expect("because JSON is UTF-8");
-            for char in text.chars() {
-                match char {
-                    '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                        out.push_str(&format!("\\u{:04x}", char as u32))
-                    }
-                    other => out.push(other),
-                }
-            }
-        }
-        other => out.push_str(&other.to_string()),
-    }
 }

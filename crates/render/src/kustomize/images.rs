@@ -3,9 +3,10 @@
 use api::Value;
 use regex::Regex;
 
-use super::fields::{self, Create};
-use super::file::Image;
+use super::fields::Create;
+use super::file::{FieldSpec, Image};
 use super::resource::Resource;
+use super::scalar;
 
 /// Name, tag and digest of `[[host[:port]/]component/]component[:tag][@digest]`.
 pub(super) fn split(image: &str) -> (&str, &str, &str) {
@@ -27,14 +28,12 @@ struct Setter<'a> {
 
 impl Setter<'_> {
     fn set(&self, value: &mut Value) -> Result<(), String> {
-        let Value::String(text) = value else {
-            return if value.is_null() { Ok(()) } else { Err("an image must be a text".into()) };
-        };
-        if !self.pattern.is_match(text) {
+        let text = scalar::text(value).ok_or("wrong node kind: expected ScalarNode")?;
+        if value.is_null() || !self.pattern.is_match(&text) {
             return Ok(());
         }
         let (name, mut tag, mut digest) = {
-            let (name, tag, digest) = split(text);
+            let (name, tag, digest) = split(&text);
             (name.to_string(), tag.to_string(), digest.to_string())
         };
         let image = self.image;
@@ -54,7 +53,7 @@ impl Setter<'_> {
         if !digest.is_empty() {
             name = format!("{name}@{digest}");
         }
-        *value = Value::String(name.into());
+        *value = scalar::restyled(value, &name);
         Ok(())
     }
 
@@ -82,13 +81,13 @@ impl Setter<'_> {
 }
 
 /// Applies one entry of `images` to all resources.
-pub(super) fn apply(image: &Image, all: &mut [Resource]) -> Result<(), String> {
+pub(super) fn apply(image: &Image, specs: &[FieldSpec], all: &mut [Resource]) -> Result<(), String> {
     let pattern = format!("^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
     let pattern = Regex::new(&pattern).map_err(|error| format!("name {:?}: {error}", image.name))?;
     let setter = Setter { image, pattern };
     for resource in all.iter_mut().filter(|resource| resource.kind() != "CustomResourceDefinition") {
         setter.containers(&mut resource.value)?;
-        for spec in fields::defaults("images") {
+        for spec in specs {
             spec.apply(&mut resource.value, Create::Never, &mut |value| setter.set(value))?;
         }
     }

@@ -10,12 +10,6 @@ pub(super) fn apply(document: &mut Value, operations: &[Value]) -> Result<(), St
     Ok(())
 }
 
-/// Whether a value is a list of operations.
-pub(super) fn is_patch(value: &Value) -> bool {
-    let items = value.as_array().unwrap_or_default();
-    !items.is_empty() && items.iter().all(|item| item.get("op").is_some() && item.get("path").is_some())
-}
-
 fn one(document: &mut Value, operation: &Value) -> Result<(), String> {
     let name = operation.str_at(&["op"]);
     let text = operation.str_at(&["path"]);

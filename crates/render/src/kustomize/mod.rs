@@ -1,32 +1,41 @@
 //! Kustomize: what `kustomize build DIR` (v5.8) prints, as documents.
 //!
 //! A kustomization is accumulated from its resources, generators and components, then changed by its transformers in
-//! upstream's order; hashes and references to changed names follow once, at the top, when all layers are through.
-//! Not done, and refused by name: code (exec, functions), remote bases, Helm charts, `vars`, `crds`, `configurations`,
-//! custom generators, transformers and validators, `openapi`, `buildMetadata`.
+//! upstream's order; hashes, references to changed names and `vars` follow once, at the top, when all layers are through.
+//! Not done, and refused by name: code (exec, functions, Go plugins) and remote bases.
 
+mod accumulate;
+mod chart;
+mod config;
 mod fields;
 mod file;
 mod generate;
+mod go_json;
 mod images;
 mod json_patch;
 mod merge;
 mod names;
 mod order;
+mod origin;
 mod patch;
+mod path;
+mod plugin;
 mod replacement;
 mod resource;
+mod scalar;
+mod schema;
 mod select;
 mod transform;
+mod vars;
 
 pub use file::{Edits, ImageEdit, PatchTarget};
 
-use api::Value;
+use api::{Map, Value};
 
-use crate::tree::{Tree, join};
+use crate::tree::Tree;
 use crate::{Error, Limits, yaml};
+use accumulate::Build;
 use file::Kustomization;
-use resource::Resource;
 
 const FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
@@ -35,149 +44,87 @@ pub fn is_kustomization(tree: &Tree, at: &str) -> bool {
     FILES.iter().any(|name| tree.is_file(at, name))
 }
 
+/// In which order objects come if the kustomization does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By kind, as the command line of upstream does it.
+    #[default]
+    Legacy,
+    /// As they were accumulated.
+    Fifo,
+}
+
+/// What a command line can say beside the kustomization.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub edits: Edits,
+    pub limits: Limits,
+    pub order: Order,
+    /// Files outside of a kustomization's directory may be named (`--load-restrictor LoadRestrictionsNone`).
+    pub unrestricted: bool,
+    /// Adds the label `app.kubernetes.io/managed-by` with this value.
+    pub managed_by: Option<String>,
+}
+
 /// The documents of the kustomization in the directory `at`.
 pub fn build(tree: &Tree, at: &str) -> Result<Vec<Value>, Error> {
-    build_with(tree, at, &Edits::default(), Limits::default())
+    build_options(tree, at, &Options::default())
 }
 
 /// As [`build`], with changes made to the kustomization file first, as `kustomize edit` makes them.
 pub fn build_with(tree: &Tree, at: &str, edits: &Edits, limits: Limits) -> Result<Vec<Value>, Error> {
+    build_options(tree, at, &Options { edits: edits.clone(), limits, ..Options::default() })
+}
+
+/// What upstream's program calls itself in `managed-by` labels.
+const MANAGED_BY: &str = "kustomize-v5.8.1";
+
+/// As [`build`], with everything that a command line can say.
+pub fn build_options(tree: &Tree, at: &str, options: &Options) -> Result<Vec<Value>, Error> {
     let root = tree.resolve("", at)?;
-    let mut build = Build { tree, limits, output: 0 };
+    let mut build = Build::new(tree, options);
     let mut top = build.load(&root)?;
-    top.edit(edits);
-    let mut resources = build.accumulate(&top, Vec::new(), &[])?;
+    top.edit(&options.edits);
+    let (mut resources, config, variables) = build.top(&top)?;
     generate::add_hashes(&mut resources);
-    names::fix_references(&mut resources, &top.file)?;
+    names::fix_references(&mut resources, &config.name_reference, &top.file)?;
+    vars::resolve(&variables, &config.var_reference, &mut resources)
+        .map_err(|text| Error::field(&top.file, "vars", text))?;
     resources.retain(|resource| !resource.is_local());
-    order::sort(&mut resources, &top)?;
+    order::sort(&mut resources, &top, options.order)?;
+    let managed_by = match &options.managed_by {
+        Some(text) => Some(text.as_str()),
+        None => top.build_metadata.iter().any(|option| option == "managedByLabel").then_some(MANAGED_BY),
+    };
+    if let Some(name) = managed_by {
+        for resource in &mut resources {
+            resource.value.set(&["metadata", "labels", "app.kubernetes.io/managed-by"], name);
+        }
+    }
+    for resource in &mut resources {
+        origin::clean(resource, &top.build_metadata);
+    }
     Ok(resources.into_iter().map(|resource| resource.value).collect())
 }
 
-struct Build<'a> {
+/// One kustomization while it is worked on.
+pub(crate) struct Layer<'a> {
     tree: &'a Tree,
-    limits: Limits,
-    output: usize,
+    this: &'a Kustomization,
+    schema: schema::Source,
 }
 
-impl Build<'_> {
-    fn load(&self, at: &str) -> Result<Kustomization, Error> {
-        let shown = || if at.is_empty() { ".".to_string() } else { at.to_string() };
-        let mut found = FILES.iter().filter(|name| self.tree.is_file(at, name));
-        let name = found.next().ok_or_else(|| Error::NoKustomization { at: shown() })?;
-        if found.next().is_some() {
-            return Err(Error::ManyKustomizations { at: shown() });
-        }
-        Kustomization::parse(at, &join(at, name), &self.tree.text(at, name)?)
+impl Layer<'_> {
+    /// The text of a file that the kustomization names.
+    fn load(&self, path: &str, field: &str) -> Result<String, Error> {
+        self.this.load(self.tree, path, field)
     }
-
-    /// `inherited`: what a component works on; empty for a kustomization.
-    fn accumulate(
-        &mut self,
-        this: &Kustomization,
-        inherited: Vec<Resource>,
-        above: &[String],
-    ) -> Result<Vec<Resource>, Error> {
-        if above.contains(&this.at) {
-            let chain = above.iter().chain([&this.at]).map(String::as_str).collect::<Vec<_>>().join(" -> ");
-            return Err(Error::Cycle { at: this.at.clone(), chain });
-        }
-        let mut above = above.to_vec();
-        above.push(this.at.clone());
-        let mut all = inherited;
-        for (index, path) in this.resources.iter().enumerate() {
-            let field = format!("resources[{index}]");
-            let more = self.resource(this, path, &field, &above)?;
-            append(&mut all, more, &this.file, &field)?;
-        }
-        generate::run(self.tree, this, &mut all)?;
-        for (index, path) in this.components.iter().enumerate() {
-            let field = format!("components[{index}]");
-            let at = self.directory(this, path, &field)?;
-            let component = self.load(&at)?;
-            if !component.is_component {
-                return Err(Error::field(
-                    &component.file,
-                    "kind",
-                    "must be Component, because it is used as one",
-                ));
-            }
-            all = self.accumulate(&component, all, &above)?;
-        }
-        transform::run(self.tree, this, &mut all)?;
-        if all.len() > self.limits.objects {
-            return Err(Error::TooMany { limit: self.limits.objects });
-        }
-        Ok(all)
-    }
-
-    fn directory(&self, this: &Kustomization, path: &str, field: &str) -> Result<String, Error> {
-        if is_remote(path) {
-            return Err(Error::field(
-                &this.file,
-                field,
-                format!(
-                    "{path} is in another repository, and nothing is fetched while rendering; copy it into this one"
-                ),
-            ));
-        }
-        if self.tree.entry(&this.at, path)? != Some(crate::tree::Entry::Directory) {
-            return Err(Error::field(
-                &this.file,
-                field,
-                format!("{path}: no such file or directory in the source"),
-            ));
-        }
-        Ok(self.tree.resolve(&this.at, path)?)
-    }
-
-    fn resource(
-        &mut self,
-        this: &Kustomization,
-        path: &str,
-        field: &str,
-        above: &[String],
-    ) -> Result<Vec<Resource>, Error> {
-        if !is_remote(path) && self.tree.is_file(&this.at, path) {
-            let text = this.load(self.tree, path, field)?;
-            let file = self.tree.resolve(&this.at, path)?;
-            self.output += text.len();
-            if self.output > self.limits.output {
-                return Err(Error::TooLarge { limit: self.limits.output });
-            }
-            return resource::parse(&text, &file);
-        }
-        let at = self.directory(this, path, field)?;
-        let base = self.load(&at)?;
-        if base.is_component {
-            let text = format!("{path} is a Component; list it under `components`");
-            return Err(Error::field(&this.file, field, text));
-        }
-        self.accumulate(&base, Vec::new(), above)
-    }
-}
-
-fn is_remote(path: &str) -> bool {
-    path.contains("://") || path.starts_with("git@") || path.starts_with("github.com/")
-}
-
-/// Adds resources whose identities must be new.
-fn append(all: &mut Vec<Resource>, more: Vec<Resource>, file: &str, field: &str) -> Result<(), Error> {
-    for resource in more {
-        let id = resource.id();
-        if all.iter().any(|other| other.id() == id) {
-            let text = format!("may not add resource with an already registered id: {id}");
-            return Err(Error::field(file, field, text));
-        }
-        all.push(resource);
-    }
-    Ok(())
 }
 
 /// Documents of a text, without the empty ones.
 pub(crate) fn documents(text: &str, file: &str) -> Result<Vec<Value>, Error> {
     let mut all = yaml::parse(text, yaml::Dialect::V3).map_err(Error::yaml(file))?;
-    all.retain(|document| !document.is_null());
+    all.retain(|document| !document.is_null() && !document.as_map().is_some_and(Map::is_empty));
     Ok(all)
 }
 

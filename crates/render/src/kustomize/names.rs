@@ -1,38 +1,15 @@
-//! References to names that changed: `facts/name-references.tsv` says which fields of which kinds name which kinds.
+//! References to names that changed: the configuration says which fields of which kinds name which kinds.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
 
 use api::{Map, Value};
 
+use super::config::Reference;
 use super::fields::Create;
 use super::file::FieldSpec;
 use super::resource::{Id, Resource};
+use super::scalar::{restyled, text};
 use crate::Error;
-
-struct Reference {
-    group: &'static str,
-    version: &'static str,
-    kind: &'static str,
-    field: FieldSpec,
-}
-
-static TABLE: LazyLock<Vec<Reference>> = LazyLock::new(|| {
-    let rows = include_str!("../../facts/name-references.tsv").lines().skip(1);
-    rows.filter_map(|row| {
-        let mut cells = row.split('\t');
-        let mut cell = || cells.next();
-        let (group, version, kind) = (cell()?, cell()?, cell()?);
-        let field = FieldSpec {
-            group: cell()?.into(),
-            version: cell()?.into(),
-            kind: cell()?.into(),
-            path: cell()?.into(),
-            create: false,
-        };
-        Some(Reference { group, version, kind, field })
-    })
-    .collect()
-});
 
 /// What a candidate for a reference is known by.
 struct Candidate {
@@ -45,54 +22,77 @@ struct Candidate {
 }
 
 /// Rewrites every reference to an object whose name or namespace was changed.
-pub(super) fn fix_references(all: &mut [Resource], file: &str) -> Result<(), Error> {
-    for at in 0..all.len() {
-        let original = all[at].original_id();
-        let mut value = std::mem::take(&mut all[at].value);
-        let referrer = Resource { value: value.clone(), ..all[at].clone() };
-        // Only an object that ever had another identity can be meant by an old name.
-        let candidates: Vec<Candidate> = all
-            .iter()
-            .enumerate()
-            .filter(|(other, resource)| *other != at && !resource.previous.is_empty())
-            .map(|(_, resource)| resource)
-            .chain([&referrer].into_iter().filter(|resource| !resource.previous.is_empty()))
-            .filter(|resource| could_be_referenced(&referrer, resource))
-            .map(Candidate::of)
-            .collect();
-        let rows = TABLE.iter().filter(|row| {
-            let field = &row.field;
-            original.of_kind(&field.group, &field.version, &field.kind)
-        });
-        for row in rows.filter(|_| !candidates.is_empty()) {
-            // The row was chosen by the first identity; the walk must not ask for the present one again.
-            let field = FieldSpec { path: row.field.path.clone(), ..FieldSpec::default() };
-            let search = Search { row, referrer: &referrer, candidates: &candidates };
-            field
-                .apply(&mut value, Create::Never, &mut |value| search.set(value))
-                .map_err(|text| Error::field(file, format!("{}", referrer.id()), text))?;
+pub(super) fn fix_references(
+    all: &mut [Resource],
+    references: &[Reference],
+    file: &str,
+) -> Result<(), Error> {
+    let candidates: Vec<Candidate> = all.iter().map(Candidate::of).collect();
+    // Only an object that ever had another identity can be meant by an old name.
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, candidate) in candidates.iter().enumerate() {
+        for id in &candidate.previous {
+            let places = by_name.entry(&id.name).or_default();
+            if places.last() != Some(&at) {
+                places.push(at);
+            }
         }
-        all[at].value = value;
+    }
+    for (at, resource) in all.iter_mut().enumerate() {
+        let own = &candidates[at];
+        let original = own.previous.first().unwrap_or(&own.now);
+        let fault = |text: String| Error::field(file, own.now.to_string(), text);
+        let bound = bound_namespaces(&resource.value, &own.now).map_err(fault)?;
+        let role = (
+            resource.value.str_at(&["roleRef", "apiGroup"]).to_string(),
+            resource.value.str_at(&["roleRef", "kind"]).to_string(),
+        );
+        for reference in references {
+            for spec in reference
+                .fields
+                .iter()
+                .filter(|spec| original.of_kind(&spec.group, &spec.version, &spec.kind))
+            {
+                // The field was chosen by the first identity; the walk must not ask for the present one again.
+                let field = FieldSpec { path: spec.path.clone(), ..FieldSpec::default() };
+                let search = Search {
+                    reference,
+                    role: spec.path.ends_with("roleRef/name").then_some(&role),
+                    own,
+                    bound: &bound,
+                    candidates: &candidates,
+                    by_name: &by_name,
+                };
+                field.apply(&mut resource.value, Create::Never, &mut |value| search.set(value)).map_err(
+                    |text| {
+                        fault(format!(
+                            "updating name reference in '{}' field of '{}': {text}",
+                            spec.path, own.now
+                        ))
+                    },
+                )?;
+            }
+        }
     }
     Ok(())
 }
 
-fn could_be_referenced(referrer: &Resource, target: &Resource) -> bool {
-    if referrer.is_cluster_scoped() || target.is_cluster_scoped() {
-        return true;
+/// The other namespaces that a RoleBinding's subjects are in.
+fn bound_namespaces(binding: &Value, id: &Id) -> Result<Vec<String>, String> {
+    let mut all = Vec::new();
+    if id.kind != "RoleBinding" {
+        return Ok(all);
     }
-    let (own, other) = (referrer.id(), target.id());
-    own.namespace == other.namespace
-        || (own.kind == "RoleBinding"
-            && subject_namespaces(&referrer.value).any(|namespace| namespace == other.namespace))
-}
-
-fn subject_namespaces(binding: &Value) -> impl Iterator<Item = &str> {
-    let subjects = binding.get("subjects").and_then(Value::as_array).unwrap_or_default();
-    subjects
-        .iter()
-        .filter(|subject| subject.str_at(&["kind"]) == "ServiceAccount")
-        .map(|subject| subject.str_at(&["namespace"]))
+    for subject in binding.get("subjects").and_then(Value::as_array).unwrap_or_default() {
+        match subject.get("namespace") {
+            Some(namespace) if subject.str_at(&["kind"]) == "ServiceAccount" => match namespace.as_str() {
+                Some(namespace) => all.push(namespace.to_string()),
+                None => return Err(format!("Invalid Input: namespace is blank for resource \"{id}\"\n")),
+            },
+            _ => {}
+        }
+    }
+    Ok(all)
 }
 
 impl Candidate {
@@ -100,8 +100,8 @@ impl Candidate {
         Candidate {
             previous: resource.previous_ids(),
             now: resource.id(),
-            name: resource.name().into(),
-            namespace: resource.namespace().into(),
+            name: resource.name(),
+            namespace: resource.namespace(),
             prefixes: resource.prefixes.clone(),
             suffixes: resource.suffixes.clone(),
         }
@@ -109,9 +109,13 @@ impl Candidate {
 }
 
 struct Search<'a> {
-    row: &'a Reference,
-    referrer: &'a Resource,
+    reference: &'a Reference,
+    /// Group and kind of the role, if it is the name of one.
+    role: Option<&'a (String, String)>,
+    own: &'a Candidate,
+    bound: &'a [String],
     candidates: &'a [Candidate],
+    by_name: &'a HashMap<&'a str, Vec<usize>>,
 }
 
 impl Search<'_> {
@@ -120,76 +124,86 @@ impl Search<'_> {
             Value::Null => Ok(()),
             Value::Array(items) => items.iter_mut().try_for_each(|item| self.set(item)),
             Value::Object(map) => self.set_map(map),
-            Value::String(text) => {
-                let all: Vec<&Candidate> = self.candidates.iter().collect();
-                if let Some(found) = self.select(text, all, |a, b| a.name == b.name)? {
-                    *value = Value::String(found.name.as_str().into());
+            scalar => {
+                let old = text(scalar).unwrap_or_default();
+                let same = |a: &Candidate, b: &Candidate| a.name == b.name;
+                if let Some(found) = self.select(&old, |_| true, same)?
+                    && found.name != old
+                {
+                    *scalar = restyled(scalar, &found.name);
                 }
                 Ok(())
             }
-            _ => Ok(()),
         }
     }
 
     fn set_map(&self, map: &mut Map) -> Result<(), String> {
-        let name = map.get("name").ok_or("path config error; no 'name' field in node")?;
-        let old = name.as_str().unwrap_or_default().to_string();
-        let candidates: Vec<&Candidate> = match map.get("namespace").and_then(Value::as_str) {
-            None => self.candidates.iter().collect(),
-            Some(namespace) => {
-                let first = |one: &Candidate| one.previous.first().unwrap_or(&one.now).namespace.clone();
-                let original: Vec<_> = self.candidates.iter().filter(|one| first(one) == namespace).collect();
-                if original.is_empty() {
-                    self.candidates.iter().filter(|one| one.now.namespace == namespace).collect()
-                } else {
-                    original
-                }
-            }
+        let name = map.get("name").ok_or("path config error; no 'name' field in node")?.clone();
+        let old = text(&name).unwrap_or_default();
+        let namespace = map.get("namespace").map(|value| text(value).unwrap_or_default());
+        let first = |one: &Candidate| one.previous.first().unwrap_or(&one.now).effective().to_string();
+        let by_first = namespace.as_deref().is_some_and(|namespace| {
+            self.candidates.iter().any(|one| self.could_mean(one) && first(one) == namespace)
+        });
+        let in_namespace = |one: &Candidate| match namespace.as_deref() {
+            None => true,
+            Some(namespace) if by_first => first(one) == namespace,
+            Some(namespace) => one.now.effective() == namespace,
         };
         let same = |a: &Candidate, b: &Candidate| a.name == b.name && a.namespace == b.namespace;
-        if let Some(found) = self.select(&old, candidates, same)? {
-            map.insert("name", found.name.as_str());
+        if let Some(found) = self.select(&old, in_namespace, same)?
+            && !(found.name == old && found.namespace.is_empty())
+        {
+            map.insert("name", restyled(&name, &found.name));
             if !found.namespace.is_empty() {
-                map.insert("namespace", found.namespace.as_str());
+                let before = map.get("namespace").cloned().unwrap_or_default();
+                map.insert("namespace", restyled(&before, &found.namespace));
             }
         }
         Ok(())
     }
 
-    fn select<'b>(
+    fn could_mean(&self, target: &Candidate) -> bool {
+        self.own.now.cluster_scoped
+            || target.now.cluster_scoped
+            || self.own.now.effective() == target.now.effective()
+            || self.bound.contains(&target.namespace)
+    }
+
+    fn select(
         &self,
         old: &str,
-        mut candidates: Vec<&'b Candidate>,
+        in_namespace: impl Fn(&Candidate) -> bool,
         identical: impl Fn(&Candidate, &Candidate) -> bool,
-    ) -> Result<Option<&'b Candidate>, String> {
-        let row = self.row;
-        candidates.retain(|one| one.previous.iter().any(|id| id.name == old));
-        candidates.retain(|one| one.previous.iter().any(|id| id.of_kind(row.group, row.version, row.kind)));
-        if row.field.path.ends_with("roleRef/name") {
-            let group = self.referrer.value.str_at(&["roleRef", "apiGroup"]);
-            let kind = self.referrer.value.str_at(&["roleRef", "kind"]);
-            if !kind.is_empty() {
-                candidates.retain(|one| one.previous.iter().any(|id| id.of_kind(group, "", kind)));
-            }
+    ) -> Result<Option<&Candidate>, String> {
+        let Some(places) = self.by_name.get(old) else { return Ok(None) };
+        let mut candidates: Vec<&Candidate> = places.iter().map(|at| &self.candidates[*at]).collect();
+        candidates.retain(|one| self.could_mean(one) && in_namespace(one));
+        let target = self.reference;
+        candidates.retain(|one| {
+            one.previous.iter().any(|id| id.of_kind(&target.group, &target.version, &target.kind))
+        });
+        if let Some((group, kind)) = self.role
+            && !(group.is_empty() || kind.is_empty())
+        {
+            candidates.retain(|one| one.previous.iter().any(|id| id.of_kind(group, "", kind)));
         }
-        let own = self.referrer.id();
-        if !self.referrer.is_cluster_scoped() {
+        if !self.own.now.cluster_scoped {
             candidates.retain(|one| {
-                one.now.namespace == super::resource::NO_NAMESPACE
+                one.now.cluster_scoped
                     || one.now.kind == "ServiceAccount"
-                    || one.now.namespace == own.namespace
+                    || one.now.effective() == self.own.now.effective()
             });
         }
-        if candidates.len() > 1 {
-            let context = self.referrer;
+        if candidates.len() != 1 {
+            let own = self.own;
             let either =
                 |own: &[String], other: &[String]| own.is_empty() || other.is_empty() || same_end(own, other);
-            candidates.retain(|one| {
-                either(&context.prefixes, &one.prefixes) && either(&context.suffixes, &one.suffixes)
-            });
+            candidates
+                .retain(|one| either(&own.prefixes, &one.prefixes) && either(&own.suffixes, &one.suffixes));
             if candidates.len() > 1 {
                 candidates.retain(|one| {
-                    same_end(&context.prefixes, &one.prefixes) && same_end(&context.suffixes, &one.suffixes)
+                    same_end(&own.prefixes, &one.prefixes) && same_end(&own.suffixes, &one.suffixes)
                 });
             }
         }

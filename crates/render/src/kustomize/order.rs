@@ -32,10 +32,23 @@ const FIRST: [&str; 22] = [
 ];
 const LAST: [&str; 2] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 
-/// Sorts as the top kustomization says.
-pub(super) fn sort(all: &mut [Resource], top: &Kustomization) -> Result<(), Error> {
+/// The place of a kind in upstream's order: negative for the first ones, positive for the last.
+pub(super) fn rank(kind: &str) -> i64 {
+    rank_in(kind, &FIRST, &LAST)
+}
+
+fn rank_in(kind: &str, first: &[&str], last: &[&str]) -> i64 {
+    if let Some(at) = last.iter().position(|name| *name == kind) {
+        return 1 + at as i64;
+    }
+    first.iter().position(|name| *name == kind).map_or(0, |at| at as i64 - first.len() as i64)
+}
+
+/// Sorts as the top kustomization says, or else by `default`.
+pub(super) fn sort(all: &mut [Resource], top: &Kustomization, default: super::Order) -> Result<(), Error> {
     let custom = top.sort.as_ref().and_then(|options| options.legacy_sort_options.as_ref());
-    match (top.sort.as_ref().map_or("legacy", |options| options.order.as_str()), custom) {
+    let default = if default == super::Order::Legacy { "legacy" } else { "fifo" };
+    match (top.sort.as_ref().map_or(default, |options| options.order.as_str()), custom) {
         ("fifo", None) => return Ok(()),
         ("legacy", _) => {}
         ("fifo", Some(_)) => {
@@ -51,12 +64,7 @@ pub(super) fn sort(all: &mut [Resource], top: &Kustomization) -> Result<(), Erro
         custom.map_or(FIRST.to_vec(), |own| own.order_first.iter().map(String::as_str).collect());
     let last: Vec<&str> =
         custom.map_or(LAST.to_vec(), |own| own.order_last.iter().map(String::as_str).collect());
-    let rank = |kind: &str| -> i64 {
-        if let Some(at) = last.iter().position(|name| *name == kind) {
-            return 1 + at as i64;
-        }
-        first.iter().position(|name| *name == kind).map_or(0, |at| at as i64 - first.len() as i64)
-    };
+    let rank = |kind: &str| rank_in(kind, &first, &last);
     let or = |text: &str, none: &str| if text.is_empty() { none.to_string() } else { text.to_string() };
     all.sort_by(|a, b| {
         // Unlike in identities, a namespace that is not set counts as none here.
@@ -65,7 +73,7 @@ pub(super) fn sort(all: &mut [Resource], top: &Kustomization) -> Result<(), Erro
         let kind = |id: &Id| format!("{}_{}_{}", or(&id.group, "~G"), or(&id.version, "~V"), id.kind);
         let name = |id: &Id, namespace: &str| format!("{}|{}", or(namespace, "~X"), or(&id.name, "~N"));
         match rank(&a.kind).cmp(&rank(&b.kind)) {
-            Ordering::Equal => kind(&a).cmp(&kind(&b)).then(name(&a, left).cmp(&name(&b, right))),
+            Ordering::Equal => kind(&a).cmp(&kind(&b)).then(name(&a, &left).cmp(&name(&b, &right))),
             other => other,
         }
     });

@@ -1,109 +1,122 @@
-//! `replacements`: copies a value from one resource into fields of others.
+//! `replacements`: copies a value from one resource into fields of others, also into JSON or YAML within a text.
 //!
-//! Not done: paths into texts that hold YAML or JSON themselves.
+//! Not done: comments and quotes of YAML within a text are not kept.
 
-use api::{Map, Value};
+use api::Value;
 
-use super::file::{FieldOptions, Kustomization, ReplacementEntry, Source, Target};
+use super::file::{FieldOptions, ReplacementEntry, Source, Target};
+use super::path::{self, Create};
 use super::resource::Resource;
+use super::scalar::{over, text, untagged};
 use super::select::Matcher;
-use crate::tree::Tree;
+use super::{Layer, go_json};
 use crate::{Error, yaml};
 
-/// Runs all replacements of one kustomization.
-pub(super) fn run(tree: &Tree, this: &Kustomization, all: &mut [Resource]) -> Result<(), Error> {
-    for (index, entry) in this.replacements.iter().enumerate() {
-        let field = format!("replacements[{index}]");
-        let entries =
-            if entry.path.is_empty() { vec![entry.clone()] } else { load(tree, this, entry, &field)? };
-        for entry in entries {
-            one(&entry, all).map_err(|text| Error::field(&this.file, &field, text))?;
+/// Runs all replacements of one list.
+pub(super) fn run(
+    layer: &Layer<'_>,
+    entries: &[ReplacementEntry],
+    list: &str,
+    all: &mut [Resource],
+) -> Result<(), Error> {
+    let file = &layer.this.file;
+    let mut loaded = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let field = format!("{list}[{index}]");
+        if entry.path.is_empty() {
+            loaded.push((field, entry.clone()));
+        } else if entry.source.is_some() || entry.targets.as_ref().is_some_and(|all| !all.is_empty()) {
+            return Err(Error::field(file, field, "cannot specify both path and inline replacement"));
+        } else {
+            loaded.extend(load(layer, entry, &field)?.into_iter().map(|entry| (field.clone(), entry)));
         }
+    }
+    for (field, entry) in loaded {
+        one(&entry, all).map_err(|text| Error::field(file, &field, text))?;
     }
     Ok(())
 }
 
-fn load(
-    tree: &Tree,
-    this: &Kustomization,
-    entry: &ReplacementEntry,
-    field: &str,
-) -> Result<Vec<ReplacementEntry>, Error> {
-    let text = this.load(tree, &entry.path, field)?;
-    let mut all = Vec::new();
-    for document in yaml::parse(&text, yaml::Dialect::V2).map_err(Error::yaml(&entry.path))? {
-        let items = match document {
-            Value::Array(items) => items,
-            Value::Null => Vec::new(),
-            one => vec![one],
-        };
-        for item in items {
-            let entry = serde_json::from_slice(&item.to_json())
-                .map_err(|error| Error::field(&entry.path, ".", error.to_string()))?;
-            all.push(entry);
+fn load(layer: &Layer<'_>, entry: &ReplacementEntry, field: &str) -> Result<Vec<ReplacementEntry>, Error> {
+    let text = layer.load(&entry.path, field)?;
+    let mut documents = yaml::parse(&text, yaml::Dialect::V2).map_err(Error::yaml(&entry.path))?;
+    let items = match documents.drain(..).next() {
+        Some(Value::Array(items)) => items,
+        Some(one @ Value::Object(_)) => vec![one],
+        _ => {
+            let text = "unsupported replacement type encountered within replacement path";
+            return Err(Error::field(&entry.path, ".", text));
         }
-    }
-    Ok(all)
+    };
+    let decode = |item| super::file::decode(item).map_err(|text| Error::field(&entry.path, ".", text));
+    items.into_iter().map(decode).collect()
 }
 
 fn one(entry: &ReplacementEntry, all: &mut [Resource]) -> Result<(), String> {
-    if entry.targets.is_empty() {
-        return Err("replacements must specify a source and at least one target".into());
-    }
+    let missing = || "replacements must specify a source and at least one target".to_string();
+    let targets = entry.targets.as_ref().ok_or_else(missing)?;
     let value = match (&entry.source, &entry.source_value) {
         (Some(_), Some(_)) => return Err("value and resource selectors are mutually exclusive".into()),
-        (None, None) => return Err("replacements must specify a source and at least one target".into()),
-        (None, Some(text)) => Value::String(text.as_str().into()),
+        (None, None) => return Err(missing()),
+        (None, Some(text)) => untagged(text),
         (Some(source), None) => taken(source, all)?,
     };
-    entry.targets.iter().try_for_each(|target| put(target, &value, all))
+    // A given text keeps its spelling where it goes into texts.
+    let spelled = entry.source_value.clone().or_else(|| text(&value));
+    targets.iter().try_for_each(|target| put(target, &value, spelled.as_deref(), all))
 }
 
 fn taken(source: &Source, all: &[Resource]) -> Result<Value, String> {
-    let matching: Vec<&Resource> = all
-        .iter()
-        .filter(|resource| {
-            resource.any_id(|id| {
-                id.of_kind(&source.group, &source.version, &source.kind)
-                    && (source.name.is_empty() || source.name == id.name)
-                    && (source.namespace.is_empty() || source.namespace == id.namespace)
-            })
-        })
-        .collect();
-    let shown = || format!("{}/{}", source.kind, source.name);
+    let effective =
+        |namespace: &str| if namespace.is_empty() { "default".into() } else { namespace.to_string() };
+    let fits = |id: &super::resource::Id| {
+        id.of_kind(&source.group, &source.version, &source.kind)
+            && (source.name.is_empty() || source.name == id.name)
+            && (source.namespace.is_empty() || effective(&source.namespace) == effective(&id.namespace))
+    };
+    let matching: Vec<&Resource> = all.iter().filter(|resource| resource.any_id(fits)).collect();
+    let or = |text: &str, none: &str| if text.is_empty() { none.to_string() } else { text.to_string() };
+    let shown = format!(
+        "{}.{}.{}/{}.{}",
+        or(&source.kind, "[noKind]"),
+        or(&source.version, "[noVer]"),
+        or(&source.group, "[noGrp]"),
+        or(&source.name, "[noName]"),
+        or(&source.namespace, "[noNs]")
+    );
+    let full =
+        if source.field_path.is_empty() { shown.clone() } else { format!("{shown}:{}", source.field_path) };
     let [resource] = matching.as_slice() else {
         let text = if matching.is_empty() { "nothing selected by" } else { "multiple matches for selector" };
-        return Err(format!("{text} {}", shown()));
+        return Err(format!("{text} {full}"));
     };
-    let path = if source.field_path.is_empty() { "metadata.name" } else { &source.field_path };
-    let mut found = Vec::new();
-    let mut value = resource.value.clone();
-    visit(&mut value, &split(path), None, &mut |value| found.push(value.clone()));
-    let value = found.into_iter().next().filter(|value| !value.is_null());
-    let value =
-        value.ok_or_else(|| format!("fieldPath `{path}` is missing for replacement source {}", shown()))?;
+    let field = if source.field_path.is_empty() { "metadata.name" } else { &source.field_path };
+    let found = path::lookup(&resource.value, &path::split(field))
+        .map_err(|text| format!("error looking up replacement source: {text}"))?;
+    let is_empty = |value: &&Value| match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    let value = found
+        .filter(|value| !is_empty(value))
+        .ok_or_else(|| format!("fieldPath `{field}` is missing for replacement source {shown}"))?;
     if source.options.delimiter.is_empty() {
-        return Ok(value);
+        return Ok(value.clone());
     }
-    let text = scalar(&value).ok_or("delimiter option can only be used with scalar nodes")?;
+    let whole = text(value).ok_or("delimiter option can only be used with scalar nodes")?;
     let part = usize::try_from(source.options.index)
         .ok()
-        .and_then(|at| text.split(&source.options.delimiter).nth(at));
-    let part = part
-        .ok_or_else(|| format!("options.index {} is out of bounds for value {text}", source.options.index))?;
-    Ok(Value::String(part.into()))
+        .and_then(|at| whole.split(&source.options.delimiter).nth(at));
+    let part = part.ok_or_else(|| {
+        format!("options.index {} is out of bounds for value {whole}", source.options.index)
+    })?;
+    over(value, part)
 }
 
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.to_string()),
-        Value::Array(_) | Value::Object(_) | Value::Null => None,
-        other => Some(other.to_string()),
-    }
-}
-
-fn put(target: &Target, value: &Value, all: &mut [Resource]) -> Result<(), String> {
-    let select = Matcher::new(&target.select)?;
+fn put(target: &Target, value: &Value, spelled: Option<&str>, all: &mut [Resource]) -> Result<(), String> {
+    let select = target.select.as_ref().ok_or("target must specify resources to select")?;
+    let select = Matcher::new(select)?;
     let reject: Vec<Matcher> = target.reject.iter().map(Matcher::new).collect::<Result<_, _>>()?;
     let default = ["metadata.name".to_string()];
     let paths = if target.field_paths.is_empty() { &default[..] } else { &target.field_paths };
@@ -115,121 +128,111 @@ fn put(target: &Target, value: &Value, all: &mut [Resource]) -> Result<(), Strin
         if rejected || !select.marks(resource) || !select.any_id(resource) {
             continue;
         }
-        for path in paths {
-            let create = target.options.create.then_some(value);
-            let mut fault = None;
-            let mut hits = 0;
-            visit(&mut resource.value, &split(path), create, &mut |place| {
-                hits += 1;
-                if let Err(text) = set(&target.options, place, value) {
-                    fault = Some(text);
-                }
-            });
-            if let Some(text) = fault {
-                return Err(text);
-            }
-            if hits == 0 {
-                let or = if target.options.create { "find or create" } else { "find" };
-                return Err(format!("unable to {or} field {path:?} in replacement target"));
-            }
+        for field in paths {
+            field_of(resource, field, target, value, spelled)?;
         }
     }
     Ok(())
 }
 
-fn set(options: &FieldOptions, place: &mut Value, value: &Value) -> Result<(), String> {
-    if options.delimiter.is_empty() {
-        // A text stays a text: upstream changes the scalar and keeps its quotes.
-        *place = match (&*place, scalar(value)) {
-            (Value::String(_), Some(text)) => Value::String(text.into()),
-            _ => value.clone(),
-        };
+fn field_of(
+    resource: &mut Resource,
+    field: &str,
+    target: &Target,
+    value: &Value,
+    spelled: Option<&str>,
+) -> Result<(), String> {
+    let parts = path::split(field);
+    let create = if target.options.create { Create::like(value) } else { Create::Never };
+    if within_text(&mut resource.value, &parts, value, spelled, create).is_ok() {
         return Ok(());
     }
-    let only = "delimiter option can only be used with scalar nodes";
-    let old = scalar(place).ok_or(only)?;
-    let new = scalar(value).ok_or(only)?;
-    let mut parts: Vec<&str> = old.split(&options.delimiter).collect();
-    match usize::try_from(options.index) {
-        Err(_) => parts.insert(0, &new),
-        Ok(at) if at >= parts.len() => parts.push(&new),
-        Ok(at) => parts[at] = &new,
+    let or = if target.options.create { "find or create" } else { "find" };
+    let missing = format!("unable to {or} field {field:?} in replacement target");
+    let mut hits = 0;
+    let mut fault = None;
+    let visited = path::visit(&mut resource.value, &parts, create, false, &mut |place| {
+        hits += 1;
+        if fault.is_none() {
+            fault = set(&target.options, place, value, spelled).err();
+        }
+        Ok(())
+    });
+    visited.map_err(|text| format!("{missing}: {text}"))?;
+    match fault {
+        Some(text) => Err(text),
+        None if hits == 0 => Err(missing),
+        None => Ok(()),
     }
-    *place = Value::String(parts.join(&options.delimiter).into());
+}
+
+fn set(
+    options: &FieldOptions,
+    place: path::Place<'_>,
+    value: &Value,
+    spelled: Option<&str>,
+) -> Result<(), String> {
+    let only = "delimiter option can only be used with scalar nodes";
+    let mut new = spelled.map(ToString::to_string);
+    if !options.delimiter.is_empty() {
+        let old = if place.value.is_null() { String::new() } else { text(place.value).ok_or(only)? };
+        let inserted = new.unwrap_or_default();
+        let mut parts: Vec<&str> = old.split(&options.delimiter).collect();
+        match usize::try_from(options.index) {
+            Err(_) => parts.insert(0, &inserted),
+            Ok(at) if at >= parts.len() => parts.push(&inserted),
+            Ok(at) => parts[at] = &inserted,
+        }
+        new = Some(parts.join(&options.delimiter));
+    }
+    let is_scalar = text(place.value).is_some();
+    *place.value = match new {
+        // Only the value of a scalar is written, so that a text stays a text and a number a number.
+        Some(new) if is_scalar && place.made => untagged(&new),
+        Some(new) if is_scalar => over(place.value, &new)?,
+        Some(new) => over(value, &new)?,
+        None if is_scalar => over(place.value, "")?,
+        None => value.clone(),
+    };
     Ok(())
 }
 
-/// Names between dots; a dot inside `[…]` or after `\` belongs to the name.
-fn split(path: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut bracket = false;
-    let mut chars = path.chars().peekable();
-    while let Some(char) = chars.next() {
-        let last = parts.last_mut().expect("because it starts with one part");
-        match char {
-            '\\' if chars.peek() == Some(&'.') => last.extend(chars.next()),
-            '[' => {
-                bracket = true;
-                last.push(char);
-            }
-            ']' => {
-                bracket = false;
-                last.push(char);
-            }
-            '.' if !bracket => parts.push(String::new()),
-            other => last.push(other),
+/// The path goes on inside of a text that is YAML or JSON: changes it there.
+fn within_text(
+    object: &mut Value,
+    parts: &[String],
+    value: &Value,
+    spelled: Option<&str>,
+    create: Create,
+) -> Result<(), String> {
+    for at in 1..parts.len() {
+        let Ok(Some(found)) = path::lookup(object, &parts[..at]) else { continue };
+        let Some(inner) = text(found) else { continue };
+        let Ok(mut documents) = yaml::parse(&inner, yaml::Dialect::V3) else { continue };
+        let mut data = if documents.is_empty() { Value::Null } else { documents.swap_remove(0) };
+        let mut hits = 0;
+        path::visit(&mut data, &parts[at..], create, false, &mut |place| {
+            hits += 1;
+            set(&FieldOptions::default(), place, value, spelled)
+        })?;
+        if hits == 0 {
+            return Err("unable to find field in structured data".into());
         }
+        let new = if inner.trim_start().starts_with(['{', '[']) {
+            let pretty = inner.contains('\n') && inner.contains("  ");
+            go_json::text(&data, if pretty { go_json::Layout::Pretty } else { go_json::Layout::Compact })
+        } else {
+            let mut out = String::new();
+            yaml::emit_in_order(&data, &mut out);
+            out.trim().to_string()
+        };
+        // The place is found again, now to be changed.
+        let mut written = Ok(());
+        path::visit(object, &parts[..at], Create::Never, false, &mut |place| {
+            written = over(place.value, &new).map(|new| *place.value = new);
+            Ok(())
+        })?;
+        return written;
     }
-    parts
-}
-
-fn visit(value: &mut Value, path: &[String], create: Option<&Value>, hit: &mut dyn FnMut(&mut Value)) {
-    let Some((first, rest)) = path.split_first() else { return hit(value) };
-    if first == "*" {
-        match value {
-            Value::Array(items) => items.iter_mut().for_each(|item| visit(item, rest, create, hit)),
-            Value::Object(map) => map.iter_mut().for_each(|(_, item)| visit(item, rest, create, hit)),
-            _ => {}
-        }
-        return;
-    }
-    // `[name=web]` chooses elements of a list.
-    if let Some(test) = first.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        if let Value::Array(items) = value {
-            let (key, wanted) = test.split_once('=').unwrap_or(("", test));
-            let fits = |item: &Value| {
-                let field = if key.is_empty() { Some(item) } else { item.get(key) };
-                field.and_then(scalar).as_deref() == Some(wanted)
-            };
-            if create.is_some() && !key.is_empty() && !items.iter().any(fits) {
-                items.push(Value::Object(Map::from_iter([(key, wanted)])));
-            }
-            items.iter_mut().filter(|item| fits(item)).for_each(|item| visit(item, rest, create, hit));
-        }
-        return;
-    }
-    match value {
-        Value::Array(items) => {
-            if let Some(item) = first.parse::<usize>().ok().and_then(|at| items.get_mut(at)) {
-                visit(item, rest, create, hit);
-            }
-        }
-        Value::Object(map) => {
-            if let Some(value) = create
-                && map.get(first).is_none_or(Value::is_null)
-            {
-                let next = rest.first().map(String::as_str);
-                let made = match next {
-                    None => value.clone(),
-                    Some(next) if next.starts_with('[') => Value::Array(Vec::new()),
-                    Some(_) => Value::Object(Map::new()),
-                };
-                map.insert(first.as_str(), made);
-            }
-            if let Some(field) = map.get_mut(first) {
-                visit(field, rest, create, hit);
-            }
-        }
-        _ => {}
-    }
+    Err("no structured data found in path".into())
 }

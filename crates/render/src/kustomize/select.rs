@@ -50,7 +50,7 @@ impl Matcher {
     /// Names and namespaces are looked for among the first and the present ones.
     pub fn selects(&self, resource: &Resource) -> bool {
         let (original, now) = (resource.original_id(), resource.id());
-        (matches(&self.namespace, &original.namespace) || matches(&self.namespace, &now.namespace))
+        (matches(&self.namespace, original.effective()) || matches(&self.namespace, now.effective()))
             && (matches(&self.name, &original.name) || matches(&self.name, &now.name))
             && matches(&self.group, &now.group)
             && matches(&self.version, &now.version)

@@ -1,0 +1,40 @@
+//! Compares this renderer with upstream's: `krusty FILE` (cases that upstream's own tests ran, as `oracle/krusty` records
+//! them), `trees N SEED` (generated overlays) and `yaml N SEED` against the oracle program named by `ORACLE`.
+//!
+//! `cargo xtask differential` builds the other side and starts this.
+
+#![allow(clippy::unwrap_used)] // a tool of the developer, which may stop where it stands
+
+#[path = "differential/chance.rs"]
+mod chance;
+#[path = "differential/documents.rs"]
+mod documents;
+#[path = "differential/krusty.rs"]
+mod krusty;
+#[path = "differential/oracle.rs"]
+mod oracle;
+#[path = "differential/trees.rs"]
+mod trees;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let fine = match words.as_slice() {
+        ["krusty", file, rest @ ..] => krusty::run(file, rest),
+        ["trees", count, seed, rest @ ..] => {
+            trees::run(count.parse().unwrap(), seed.parse().unwrap(), rest.contains(&"-v"))
+        }
+        ["tree", number, seed] => {
+            trees::show(seed.parse().unwrap(), number.parse().unwrap());
+            true
+        }
+        ["yaml", count, seed] => documents::run(count.parse().unwrap(), seed.parse().unwrap()),
+        _ => {
+            eprintln!(
+                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | yaml COUNT SEED"
+            );
+            false
+        }
+    };
+    std::process::exit(if fine { 0 } else { 1 });
+}
