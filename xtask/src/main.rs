@@ -5,8 +5,8 @@ mod bench;
 mod check;
 mod conformance;
 mod demo;
-mod differential;
 mod dist;
+mod render;
 mod run;
 mod test;
 
@@ -29,7 +29,7 @@ enum Command {
     Check(check::Args),
     Bench(bench::Args),
     Conformance(conformance::Args),
-    Differential(differential::Args),
+    Render(render::Args),
     Dist(dist::Args),
 }
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Conformance(args) => conformance::run(&args),
-        Command::Differential(args) => differential::run(&args),
+        Command::Render(args) => render::run(&args),
         Command::Dist(args) => dist::run(&args),
     };
     match done {

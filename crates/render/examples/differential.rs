@@ -1,7 +1,7 @@
 //! Compares this renderer with upstream's: `krusty FILE` (cases that upstream's own tests ran, as `oracle/krusty` records
 //! them), `trees N SEED` (generated overlays) and `yaml N SEED` against the oracle program named by `ORACLE`.
 //!
-//! `cargo xtask differential` builds the other side and starts this.
+//! `cargo xtask render` builds the other side and starts this.
 
 #![allow(clippy::unwrap_used)] // a tool of the developer, which may stop where it stands
 

@@ -40,7 +40,8 @@ pub fn build(tree: &Tree, at: &str, options: &Options, limits: Limits) -> Result
             continue;
         }
         if file.ends_with(".jsonnet") {
-            let text = "Jsonnet is not evaluated; commit what it gives as YAML or JSON, or `exclude` the file";
+            let text =
+                "Jsonnet is not evaluated; commit what it gives as YAML or JSON, or `exclude` the file";
             return Err(Error::field(&file, "spec.source.directory.jsonnet", text));
         }
         let text = tree.text("", &file)?;
@@ -71,7 +72,9 @@ fn collect(tree: &Tree, at: &str, recurse: bool, depth: usize, files: &mut Vec<S
             Some(Entry::Directory) if recurse && depth < DEPTH => {
                 collect(tree, &path, recurse, depth + 1, files)?
             }
-            Some(Entry::File { .. }) if [".yaml", ".yml", ".json", ".jsonnet"].iter().any(|end| name.ends_with(end)) => {
+            Some(Entry::File { .. })
+                if [".yaml", ".yml", ".json", ".jsonnet"].iter().any(|end| name.ends_with(end)) =>
+            {
                 files.push(path);
             }
             _ => {}

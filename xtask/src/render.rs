@@ -1,4 +1,4 @@
-//! `cargo xtask differential`: asks upstream's own code and this the same questions, and compares the answers byte for byte.
+//! `cargo xtask render`: asks upstream's own code and this the same questions, and compares the answers byte for byte.
 //!
 //! The other side is Go, pinned in `oracle/go.mod`: the oracle program, and for `krusty` a copy of Kustomize's module whose
 //! own tests record what they build. Nothing of it is kept in the repository.
@@ -13,7 +13,7 @@ use crate::run;
 /// Compare rendering with upstream's code
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask differential krusty\n  cargo xtask differential trees --count 10000 --seed 7\n  cargo xtask differential yaml --count 1000000"
+    after_help = "Examples:\n  cargo xtask render krusty\n  cargo xtask render trees --count 10000 --seed 7\n  cargo xtask render yaml --count 1000000"
 )]
 pub struct Args {
     #[command(subcommand)]
