@@ -114,8 +114,12 @@ fn leaf(value: &Value, level: usize, out: &mut String) {
         Value::Int(number) => {
             let _ = write!(out, "{number}");
         }
-        // Whole floats reach Go's emitter through JSON, which writes them without a fraction.
-        Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e21 => {
+        // Whole floats reach Go's emitter through JSON, which writes them without a fraction; what no 64 bits hold is read
+        // as a float again.
+        Value::Float(number)
+            if number.fract() == 0.0
+                && (-9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0).contains(number) =>
+        {
             let _ = write!(out, "{number:.0}");
         }
         Value::Float(number) => out.push_str(&scalar::format_float(*number)),

@@ -213,7 +213,15 @@ fn scalar_value(
                 _ => value,
             }
         }
-        _ if style == ScalarStyle::Plain && tag.is_none() => scalar::resolve(text, dialect),
+        _ if style == ScalarStyle::Plain && tag.is_none() => {
+            if scalar::is_endless(text) {
+                return Err(at(
+                    span,
+                    format!("{text} is a number that JSON cannot hold; quote it if it is a text"),
+                ));
+            }
+            scalar::resolve(text, dialect)
+        }
         _ => Value::String(text.into()),
     })
 }

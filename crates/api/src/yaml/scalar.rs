@@ -25,6 +25,12 @@ pub fn resolve(text: &str, dialect: Dialect) -> Value {
     Value::String(time.unwrap_or_else(|| text.to_string()).into())
 }
 
+/// Infinity or no number, which Go reads and then cannot write as JSON.
+pub(super) fn is_endless(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN")
+}
+
 /// A timestamp as Go prints the time that it stands for.
 fn as_time(text: &str) -> Option<String> {
     let (date, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));

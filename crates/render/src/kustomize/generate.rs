@@ -48,9 +48,6 @@ fn make(
         value.set(&["type"], if from.r#type.is_empty() { "Opaque" } else { &from.r#type });
     }
     for (key, bytes) in pairs(tree, this, from, field)? {
-        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-            return Err(fault(format!("{key:?} is no valid key; use letters, digits, '-', '_' and '.'")));
-        }
         let (place, text) = match String::from_utf8(bytes) {
             Ok(text) if !secret => ("data", text),
             Ok(text) => ("data", folded_base64(text.as_bytes())),
@@ -109,6 +106,9 @@ fn pairs(
                 continue;
             }
             let (key, value) = line.split_once('=').unwrap_or((line, ""));
+            if key.is_empty() {
+                continue;
+            }
             all.push((key.to_string(), value.as_bytes().to_vec()));
         }
     }

@@ -31,7 +31,15 @@ fn errors_name_file_and_field() {
         &[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", "kind: Pod\n")],
         "top/a.yaml: metadata.name: missing",
     );
-    fails(&[("top/kustomization.yaml", "vars: [{name: A}]")], "vars: is not supported; use `replacements`");
+    fails(&[("top/kustomization.yaml", "vars: [{name: A}]")], "vars: var 'A' cannot be mapped to a field");
+    fails(
+        &[("top/kustomization.yaml", "transformers: ['{apiVersion: x/v1, kind: Sed, metadata: {name: a}}']")],
+        "external plugins disabled; unable to load external plugin 'Sed'",
+    );
+    fails(
+        &[("top/kustomization.yaml", "openapi: {version: v9}\nresources: []")],
+        "the specified OpenAPI version is not built in",
+    );
     fails(
         &[("top/kustomization.yaml", "resources: [../b]"), ("b/kustomization.yaml", "resources: [../top]")],
         "includes itself: top -> b -> top",
