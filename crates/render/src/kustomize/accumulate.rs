@@ -357,13 +357,9 @@ fn is_remote(path: &str) -> bool {
 
 /// Adds resources whose identities must be new.
 fn append(all: &mut Vec<Resource>, more: Vec<Resource>, file: &str, field: &str) -> Result<(), Error> {
-    let key = |one: &Resource| {
-        let id = one.id();
-        (id.effective().to_string(), id.kind, id.name, id.group, id.version)
-    };
-    let mut known: HashSet<_> = all.iter().map(key).collect();
+    let mut known: HashSet<_> = all.iter().map(Resource::key).collect();
     for resource in more {
-        if !known.insert(key(&resource)) {
+        if !known.insert(resource.key()) {
             let text = format!("may not add resource with an already registered id: {}", resource.id());
             return Err(Error::field(file, field, text));
         }

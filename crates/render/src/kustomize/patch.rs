@@ -1,5 +1,7 @@
 //! `patches`, `patchesStrategicMerge` and `patchesJson6902`: what a text is, and which resources it changes.
 
+use std::collections::HashSet;
+
 use api::{Map, Value};
 
 use super::file::{Patch, Selector};
@@ -242,12 +244,11 @@ fn merge_selected(
         let copy = Document { value: copy.value, ..patch.clone() };
         merge_into(layer, &mut all[*at], &copy, Marks::Texts)?;
     }
-    if patch.name || patch.kind {
-        let ids: Vec<_> = all.iter().filter(|one| !one.is_gone()).map(Resource::id).collect();
-        for (at, id) in ids.iter().enumerate() {
-            if ids[..at].contains(id) {
-                return Err(format!("may not add resource with an already registered id: {id}"));
-            }
+    // Upstream adds all objects anew, so that two which became the same before are found here too.
+    let mut seen = HashSet::new();
+    for one in all.iter().filter(|one| !one.is_gone()) {
+        if !seen.insert(one.key()) {
+            return Err(format!("may not add resource with an already registered id: {}", one.id()));
         }
     }
     Ok(())

@@ -149,6 +149,12 @@ impl Resource {
         Id::of(&self.value)
     }
 
+    /// The same for all objects that are the same one.
+    pub fn key(&self) -> String {
+        let id = self.id();
+        format!("{}|{}|{}|{}|{}", id.group, id.version, id.kind, id.effective(), id.name)
+    }
+
     /// What it was, oldest first; empty if nothing ever changed.
     pub fn previous_ids(&self) -> Vec<Id> {
         let (group, version) = group_version(self.value.str_at(&["apiVersion"]));

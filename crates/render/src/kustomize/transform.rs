@@ -144,15 +144,15 @@ impl Namespace<'_> {
         // Identities that were seen, so that a conflict is found without comparing each with each.
         let mut seen = std::collections::HashMap::new();
         for resource in all.iter() {
-            *seen.entry(key(resource)).or_insert(0usize) += 1;
+            *seen.entry(resource.key()).or_insert(0usize) += 1;
         }
         for resource in all.iter_mut().filter(|resource| !resource.from_chart) {
-            if let Some(count) = seen.get_mut(&key(resource)) {
+            if let Some(count) = seen.get_mut(&resource.key()) {
                 *count -= 1;
             }
             resource.store_previous();
             self.one(specs, resource)?;
-            let count = seen.entry(key(resource)).or_insert(0);
+            let count = seen.entry(resource.key()).or_insert(0);
             *count += 1;
             if *count > 1 {
                 return Err(format!("namespace transformation produces ID conflict: {}", resource.id()));
@@ -204,11 +204,6 @@ impl Namespace<'_> {
         }
         Ok(())
     }
-}
-
-fn key(resource: &Resource) -> String {
-    let id = resource.id();
-    format!("{}|{}|{}|{}|{}", id.group, id.version, id.kind, id.effective(), id.name)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use render::Tree;
 use render::kustomize::{Options, Order, build_options};
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Case {
     pub file: String,
     pub test: String,
