@@ -58,6 +58,7 @@ impl Key {
         Key(text.into())
     }
 
+    #[inline]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -82,6 +83,13 @@ impl Key {
 
     pub fn name(&self) -> &str {
         self.parts().3
+    }
+}
+
+/// Keys equal, order and hash as their texts do: maps of them are searched by text.
+impl std::borrow::Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -96,3 +96,51 @@ async fn a_full_store_refuses_writes_and_takes_deletes() {
     assert!(store.size().await.unwrap() < 200_000, "a compaction gives the space back");
     store.write(put("core/secrets/a/again", Expect::Absent, &value)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_copy_of_a_live_database_becomes_one_whose_revisions_go_on_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).unwrap();
+    let first = store.write(put("core/pods/a/x", Expect::Absent, "1")).await.unwrap();
+    let second = store.write(put("core/pods/a/x", Expect::At(first), "2")).await.unwrap();
+    let copy = folder.path().join("copy/state.db");
+    std::fs::create_dir(folder.path().join("copy")).unwrap();
+    store::sqlite::copy(&folder.path().join("state.db"), &copy).unwrap();
+    let later = store.write(put("core/pods/a/y", Expect::Absent, "1")).await.unwrap();
+    // Not over what is there.
+    assert!(matches!(store::sqlite::copy(&folder.path().join("state.db"), &copy), Err(Error::Unusable(_))));
+    let next = store::sqlite::restored(&copy).unwrap();
+    let again = Sqlite::open(&copy, Options::default()).unwrap();
+    assert_eq!(again.get(&key("core/pods/a/x"), None).await.unwrap().unwrap().revision, second);
+    assert!(again.get(&key("core/pods/a/y"), None).await.unwrap().is_none());
+    assert!(next > later && again.write(put("core/pods/a/z", Expect::Absent, "1")).await.unwrap() > next);
+    match again.watch("", later).await {
+        Err(Error::Compacted { .. }) => {}
+        other => panic!("{:?}", other.map(drop)),
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_copy_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).unwrap();
+    for at in 0..50 {
+        let name = format!("core/pods/a/{at}");
+        store.write(put(&name, Expect::Absent, &"x".repeat(3000))).await.unwrap();
+    }
+    let copy = folder.path().join("copy.db");
+    store::sqlite::copy(&folder.path().join("state.db"), &copy).unwrap();
+    let whole = std::fs::read(&copy).unwrap();
+    let check = |bytes: Vec<u8>, text: &str| {
+        std::fs::write(&copy, bytes).unwrap();
+        match store::sqlite::restored(&copy) {
+            Err(Error::Unusable(said)) => assert!(said.contains(text), "{said}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    check(b"this is a text and no database at all".repeat(100).to_vec(), "damaged");
+    let mut torn = whole.clone();
+    torn[4096..8192].fill(0xff);
+    check(torn, "damaged");
+    check(whole[..whole.len() / 2].to_vec(), "damaged");
+}

@@ -1,9 +1,12 @@
 //! The embedded engine: one SQLite file in WAL mode, one writer thread that commits many writes at once (D5).
 //!
-//! Every write is a row of `log`, keyed by its revision; the newest row of a key is its value, a row without a value a
-//! deletion. Writes that need not be durable live in [`overlay::Overlay`] until a durable one takes them along.
-//! Reads go to a small pool of read-only connections and lay the overlay over what they find.
+//! Every write is a row of `log`, keyed by its revision and appended; the newest row of a key is its value, a row without a
+//! value a deletion. Which rows a key has is in memory ([`index::Index`]). Writes that need not be durable live in
+//! [`overlay::Overlay`] until a durable one takes them along. Reads go to a small pool of read-only connections and lay the
+//! overlay over what they find.
 
+mod copy;
+mod index;
 mod overlay;
 mod schema;
 mod writer;
@@ -15,11 +18,13 @@ use std::time::Duration;
 
 use api::{Key, Revision};
 use async_trait::async_trait;
-use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use parking_lot::{Mutex, RwLock};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Batch, Error, Event, Page, Record, Store, Write};
+pub use copy::{copy, restored};
+use index::Index;
 use overlay::Overlay;
 
 /// How an engine is opened.
@@ -64,6 +69,8 @@ struct Shared {
     /// Newest revision that was compacted away.
     compacted: AtomicU64,
     epoch: Revision,
+    /// Changed by the writer before `current` is.
+    index: RwLock<Index>,
     overlay: Mutex<Overlay>,
     /// Idle read connections.
     readers: Mutex<Vec<Connection>>,
@@ -103,13 +110,14 @@ impl Sqlite {
     pub fn open(path: &Path, options: Options) -> Result<Sqlite, Error> {
         let lock = schema::lock(path)?;
         let connection = schema::connect(path, &options)?;
-        let state = schema::load(&connection).map_err(engine("read the store's state"))?;
+        let mut state = schema::load(&connection).map_err(engine("read the store's state"))?;
         let shared = Arc::new(Shared {
             path: path.into(),
             options,
             current: AtomicU64::new(state.next.0),
             compacted: AtomicU64::new(state.compacted.0),
             epoch: state.next,
+            index: RwLock::new(std::mem::take(&mut state.index)),
             overlay: Mutex::default(),
             readers: Mutex::default(),
             _lock: lock,
@@ -224,16 +232,13 @@ impl Shared {
     }
 }
 
-/// The newest row of a key at or before a revision: its revision, and its value unless it is a deletion.
-fn newest(
-    connection: &Connection,
-    key: &str,
-    at: Revision,
-) -> rusqlite::Result<Option<(Revision, Option<Vec<u8>>)>> {
-    connection
-        .prepare_cached("SELECT revision, value FROM log WHERE key = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1")?
-        .query_row(params![key, at.0 as i64], |row| Ok((Revision(row.get::<_, i64>(0)? as u64), row.get(1)?)))
-        .optional()
+/// The value of a row; `None`: a compaction has just removed it.
+fn value(connection: &Connection, revision: Revision) -> rusqlite::Result<Option<Vec<u8>>> {
+    let value = connection
+        .prepare_cached("SELECT value FROM log WHERE revision = ?1")?
+        .query_row([revision.0 as i64], |row| row.get::<_, Option<Vec<u8>>>(0))
+        .optional()?;
+    Ok(value.flatten())
 }
 
 /// One page at a revision: the rows of the file with the overlay laid over them, in order of the key.
@@ -249,35 +254,24 @@ fn range(
     // Taken before the rows are read: a row that leaves the overlay meanwhile has become durable.
     let mut over = shared.overlay.lock().range(prefix, after, at);
     let mut records = Vec::new();
-    let end = format!("{prefix}\u{10ffff}");
     let most = if limit == 0 { usize::MAX } else { limit + 1 };
-    let mut read = || -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(
-            "SELECT key, revision, value FROM log AS row WHERE key >= ?1 AND key < ?2 AND key > ?3
-             AND revision = (SELECT max(revision) FROM log WHERE key = row.key AND revision <= ?4)
-             AND value IS NOT NULL ORDER BY key",
-        )?;
-        let mut rows = statement.query(params![prefix, end, after.unwrap_or_default(), at.0 as i64])?;
-        while records.len() < most {
-            let Some(row) = rows.next()? else { break };
-            let key: Key = row.get_ref(0)?.as_str()?.parse().map_err(|error| {
-                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
-            })?;
-            while over.first_key_value().is_some_and(|(first, _)| *first < key) {
-                records.extend(over.pop_first().and_then(|(_, event)| event.record()));
-            }
-            match over.remove(&key) {
-                Some(event) => records.extend(event.record()),
-                None => records.push(Record {
-                    key,
-                    revision: Revision(row.get::<_, i64>(1)? as u64),
-                    value: row.get::<_, Vec<u8>>(2)?.into(),
-                }),
+    // Each write in memory may take one row away.
+    let rows = shared.index.read().range(prefix, after, at, most.saturating_add(over.len()));
+    for (key, revision) in rows {
+        while over.first_key_value().is_some_and(|(first, _)| *first < key) {
+            records.extend(over.pop_first().and_then(|(_, event)| event.record()));
+        }
+        match over.remove(&key) {
+            Some(event) => records.extend(event.record()),
+            None => {
+                let found = value(connection, revision).map_err(engine("list objects"))?;
+                records.extend(found.map(|value| Record { key, revision, value: value.into() }));
             }
         }
-        Ok(())
-    };
-    read().map_err(engine("list objects"))?;
+        if records.len() >= most {
+            break;
+        }
+    }
     records.extend(over.into_values().filter_map(|event| event.record()));
     let more = records.len() >= most;
     if more {
@@ -295,9 +289,13 @@ impl Store for Sqlite {
                 if let Some(event) = shared.overlay.lock().newest(&key, at) {
                     return Ok(event.record());
                 }
-                let found = newest(connection, key.as_str(), at).map_err(engine("read an object"))?;
-                Ok(found.and_then(|(revision, value)| {
-                    Some(Record { key: key.clone(), value: value?.into(), revision })
+                let row = shared.index.read().newest(&key, at);
+                let Some(row) = row.filter(|row| !row.is_deleted()) else { return Ok(None) };
+                let found = value(connection, row.revision()).map_err(engine("read an object"))?;
+                Ok(found.map(|value| Record {
+                    key: key.clone(),
+                    value: value.into(),
+                    revision: row.revision(),
                 }))
             })
         })

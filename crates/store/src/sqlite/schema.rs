@@ -4,15 +4,16 @@ use std::fs::File;
 use std::path::Path;
 
 use api::{Key, Revision};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use super::index::Index;
 use super::{Options, engine};
 use crate::Error;
 
 /// `PRAGMA application_id`: "skif". Tells a skiff database from any other SQLite file.
 const APPLICATION: i64 = 0x736b_6966;
 /// `PRAGMA user_version`. A newer one is refused, an older one migrated.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// What the writer starts from.
 pub(super) struct State {
@@ -21,6 +22,7 @@ pub(super) struct State {
     /// Revisions up to this one may be shown without another write to disk.
     pub reserved: Revision,
     pub compacted: Revision,
+    pub index: Index,
     /// Unix seconds, key, revision.
     pub expiries: Vec<(i64, Key, Revision)>,
 }
@@ -60,8 +62,9 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, Erro
     Ok(connection)
 }
 
-fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let number = |connection: &Connection, name: &str| {
+/// How many tables there are, and the version of the file: a new file, or one that skiff wrote and this skiff knows.
+pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<(i64, i64), Error> {
+    let number = |name: &str| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
             .map_err(engine("open the database"))
@@ -69,7 +72,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(engine("open the database"))?;
-    let (application, version) = (number(connection, "application_id")?, number(connection, "user_version")?);
+    let (application, version) = (number("application_id")?, number("user_version")?);
     if tables > 0 && application != APPLICATION {
         return Err(Error::Unusable(format!("{} is no skiff database", path.display())));
     }
@@ -79,6 +82,11 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
             path.display()
         )));
     }
+    Ok((tables, version))
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let (tables, version) = recognize(connection, path)?;
     let set = |connection: &Connection| -> rusqlite::Result<()> {
         if tables == 0 {
             // Only effective before the first table: freed pages can be given back to the disk.
@@ -106,13 +114,21 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
                      value BLOB,                   -- NULL: deleted
                      expires INTEGER               -- Unix seconds
                  );
-                 CREATE UNIQUE INDEX log_key ON log (key, revision);
                  CREATE INDEX log_expires ON log (expires) WHERE expires IS NOT NULL;
                  CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
             )?;
             transaction.commit()
         };
         make(connection).map_err(engine("make the database"))?;
+    } else if version < 2 {
+        // Until then the file had the index that is in memory now.
+        let migrate = |connection: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch("DROP INDEX IF EXISTS log_key")?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()
+        };
+        migrate(connection).map_err(engine("bring the database to this version"))?;
     }
     Ok(())
 }
@@ -128,16 +144,16 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<State> {
     // At least 1: a client takes revision 0 for "any".
     let reserved = Revision(meta("reserved")?.max(newest.unwrap_or(0) as u64).max(1));
     let mut statement =
-        connection.prepare("SELECT expires, key, revision FROM log WHERE expires IS NOT NULL")?;
-    let rows = statement.query_map(params![], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
-    })?;
-    let mut expiries = Vec::new();
-    for row in rows {
-        let (expires, key, revision) = row?;
-        if let Ok(key) = key.parse() {
-            expiries.push((expires, key, Revision(revision as u64)));
+        connection.prepare("SELECT revision, key, value IS NULL, expires FROM log ORDER BY revision")?;
+    let mut rows = statement.query([])?;
+    let (mut index, mut expiries) = (Index::default(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let Ok(key) = row.get_ref(1)?.as_str()?.parse::<Key>() else { continue };
+        let revision = Revision(row.get::<_, i64>(0)? as u64);
+        index.insert(&key, revision, row.get(2)?);
+        if let Some(expires) = row.get::<_, Option<i64>>(3)? {
+            expiries.push((expires, key, revision));
         }
     }
-    Ok(State { next: reserved, reserved, compacted: Revision(meta("compacted")?), expiries })
+    Ok(State { next: reserved, reserved, compacted: Revision(meta("compacted")?), index, expiries })
 }

@@ -5,6 +5,7 @@
 //! below the reserved block, so that it is never given again. This is the only place that may end the process, and it
 //! does so only by a panic in SQLite's own code.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::schema::State;
-use super::{Command, Shared, engine, newest};
+use super::{Command, Shared, engine, value};
 use crate::watchers::Watchers;
 use crate::{Batch, Durability, Error, Event, Expect, Record, Write};
 
@@ -27,7 +28,7 @@ const BLOCK: u64 = 10_000;
 /// Relaxed writes reach the disk at the latest after this.
 const RELAXED: Duration = Duration::from_secs(55);
 /// Size of the write-ahead log that makes a checkpoint due, in pages of 4 KiB.
-const CHECKPOINT_PAGES: i64 = 1024;
+const CHECKPOINT_PAGES: i32 = 2048;
 /// Rows looked at in one step of a compaction, so that writers wait a few milliseconds at the most.
 const COMPACT_STEP: usize = 500;
 /// Expired keys are collected in steps of this many seconds, so that timers coalesce (D10).
@@ -49,6 +50,12 @@ pub(super) struct Writer {
     marks: std::collections::VecDeque<(Instant, Revision)>,
     compact: Option<Compaction>,
     max_pages: i64,
+}
+
+thread_local! {
+    /// Pages in the write-ahead log, as SQLite tells after each commit. Its file keeps its size over a checkpoint: to write
+    /// over it needs no change of the file system's own records, and half the flushes.
+    static WAL_PAGES: Cell<i32> = const { Cell::new(0) };
 }
 
 /// A compaction under way: up to which revision, and how far the log was walked.
@@ -89,6 +96,10 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        self.connection.wal_hook(Some(|_, pages| {
+            WAL_PAGES.set(pages);
+            Ok(())
+        }));
         // The thread sleeps in its own small runtime: it has a deadline only while something is due.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -200,17 +211,20 @@ impl Writer {
         tip: &HashMap<Key, (Revision, Option<bytes::Bytes>)>,
         full: bool,
     ) -> Result<(), Error> {
-        let current = match tip.get(&write.key) {
-            Some((revision, value)) => (*revision, value.clone()),
-            None => self.newest(&write.key)?,
+        let (revision, there) = match tip.get(&write.key) {
+            Some((revision, value)) => (*revision, value.is_some()),
+            None => self.newest(&write.key),
         };
-        let held = match (write.expect, &current) {
-            (Expect::Absent, (_, None)) => true,
-            (Expect::At(revision), (found, Some(_))) => revision == *found,
-            _ => false,
+        let held = match write.expect {
+            Expect::Absent => !there,
+            Expect::At(expected) => there && expected == revision,
         };
         if !held {
-            let (revision, value) = current;
+            let value = match tip.get(&write.key) {
+                Some((_, value)) => value.clone(),
+                None if there => self.read(&write.key, revision)?,
+                None => None,
+            };
             let current = value.map(|value| Record { key: write.key.clone(), value, revision });
             return Err(Error::Conflict { key: write.key.clone(), current });
         }
@@ -223,13 +237,22 @@ impl Writer {
         Ok(())
     }
 
-    fn newest(&self, key: &Key) -> Result<(Revision, Option<bytes::Bytes>), Error> {
+    /// The newest revision of a key outside of the batch, and whether there is a value.
+    fn newest(&self, key: &Key) -> (Revision, bool) {
         if let Some(event) = self.shared.overlay.lock().newest(key, Revision(u64::MAX)) {
-            return Ok((event.revision, event.value));
+            return (event.revision, event.value.is_some());
         }
-        let found = newest(&self.connection, key.as_str(), Revision(i64::MAX as u64))
-            .map_err(engine("read an object"))?;
-        Ok(found.map_or((Revision(0), None), |(revision, value)| (revision, value.map(Into::into))))
+        let row = self.shared.index.read().newest(key, Revision(u64::MAX));
+        row.map_or((Revision(0), false), |row| (row.revision(), !row.is_deleted()))
+    }
+
+    /// The value that [`Writer::newest`] told of.
+    fn read(&self, key: &Key, revision: Revision) -> Result<Option<bytes::Bytes>, Error> {
+        if let Some(event) = self.shared.overlay.lock().newest(key, Revision(u64::MAX)) {
+            return Ok(event.value);
+        }
+        let found = value(&self.connection, revision).map_err(engine("read an object"))?;
+        Ok(found.map(Into::into))
     }
 
     fn is_full(&self) -> bool {
@@ -267,6 +290,14 @@ impl Writer {
             transaction.commit()
         };
         run(self).map_err(engine("commit"))?;
+        {
+            let (mut index, overlay) = (self.shared.index.write(), self.shared.overlay.lock());
+            let batch = pending.iter().filter(|write| write.durability != Durability::Volatile);
+            let events = overlay.relaxed().map(|(event, _)| event).chain(batch.map(|write| &write.event));
+            for event in events {
+                index.insert(&event.key, event.revision, event.value.is_none());
+            }
+        }
         self.reserved = reserved.unwrap_or(self.reserved);
         self.flush_at = None;
         Ok(())
@@ -342,25 +373,22 @@ impl Writer {
         }
         self.mark();
         self.compact_step();
-        let wal: rusqlite::Result<i64> = self.wal_pages();
-        if wal.is_ok_and(|pages| pages > CHECKPOINT_PAGES) {
+        if WAL_PAGES.get() > CHECKPOINT_PAGES {
             self.checkpoint("RESTART");
         }
     }
 
-    fn wal_pages(&self) -> rusqlite::Result<i64> {
-        let mut path = self.shared.path.clone().into_os_string();
-        path.push("-wal");
-        Ok(std::fs::metadata(path).map_or(0, |file| file.len() as i64 / 4096))
-    }
-
+    /// Moves the write-ahead log into the database. `RESTART` writes over it from its start afterwards, `TRUNCATE` gives its
+    /// space back.
     fn checkpoint(&mut self, mode: &str) {
-        let done = self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-        if let Err(error) = done.and_then(|()| {
-            // The log's file keeps its size after a restart of the log; truncate, so that the size tells what is in it.
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        }) {
-            tracing::warn!(%error, "a checkpoint failed; the next one tries again");
+        let done = self
+            .connection
+            .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(0));
+        match done {
+            Ok(0) => WAL_PAGES.set(0),
+            // A reader stands in it; what could be moved was.
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a checkpoint failed; the next one tries again"),
         }
     }
 
@@ -439,28 +467,40 @@ impl Writer {
         while self.compact.is_some() {
             self.compact_step();
         }
-        self.checkpoint("RESTART");
+        self.checkpoint("TRUNCATE");
         Ok(())
     }
 
     /// One bounded step of a compaction: removes rows that a later row, at or before the goal, supersedes, and deletions.
     fn compact_step(&mut self) {
         let Some(Compaction { to, at }) = self.compact else { return };
+        let shared = self.shared.clone();
         let step = |connection: &mut Connection| -> rusqlite::Result<Option<Revision>> {
             let transaction = connection.transaction()?;
-            let end: Option<i64> = transaction
-                .prepare_cached("SELECT max(revision) FROM (SELECT revision FROM log WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3)")?
-                .query_row(params![at.0 as i64, to.0 as i64, COMPACT_STEP as i64], |row| row.get(0))?;
-            let Some(end) = end else { return Ok(None) };
-            transaction
-                .prepare_cached(
-                    "DELETE FROM log WHERE revision > ?1 AND revision <= ?2 AND (value IS NULL OR EXISTS (
-                         SELECT 1 FROM log AS later WHERE later.key = log.key AND later.revision > log.revision
-                         AND later.revision <= ?3))",
-                )?
-                .execute(params![at.0 as i64, end, to.0 as i64])?;
+            let (mut end, mut past) = (None, Vec::new());
+            {
+                let mut statement = transaction.prepare_cached(
+                    "SELECT revision, key FROM log WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3",
+                )?;
+                let mut rows = statement.query(params![at.0 as i64, to.0 as i64, COMPACT_STEP as i64])?;
+                let index = shared.index.read();
+                while let Some(row) = rows.next()? {
+                    let revision = Revision(row.get::<_, i64>(0)? as u64);
+                    end = Some(revision);
+                    let Ok(key) = row.get_ref(1)?.as_str()?.parse::<Key>() else { continue };
+                    if index.is_past(&key, revision, to) {
+                        past.push((key, revision));
+                    }
+                }
+                let mut delete = transaction.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
+                for (_, revision) in &past {
+                    delete.execute([revision.0 as i64])?;
+                }
+            }
             transaction.commit()?;
-            Ok(Some(Revision(end as u64)))
+            let mut index = shared.index.write();
+            past.iter().for_each(|(key, revision)| index.remove(key, *revision));
+            Ok(end)
         };
         self.compact = match step(&mut self.connection) {
             Ok(Some(at)) => Some(Compaction { to, at }),
@@ -486,7 +526,7 @@ impl Writer {
                 Err(error) => tracing::warn!(error = %base::chain(&error), "the last flush failed"),
             }
         }
-        self.checkpoint("RESTART");
+        self.checkpoint("TRUNCATE");
     }
 }
 

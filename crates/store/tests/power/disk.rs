@@ -17,6 +17,7 @@ pub struct File {
     pub now: Vec<u8>,
     /// What a cut cannot take.
     flushed: Vec<u8>,
+    flushes: u64,
     /// Sectors written since the flush.
     dirty: Vec<usize>,
     /// Connections that hold SQLite's shared lock, and whether one holds more.
@@ -45,6 +46,7 @@ impl File {
     }
 
     pub fn flush(&mut self) {
+        self.flushes += 1;
         self.flushed.clone_from(&self.now);
         self.dirty.clear();
     }
@@ -87,6 +89,11 @@ pub struct State {
 impl Disk {
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+
+    /// Flushes so far, of all files.
+    pub fn flushes(&self) -> u64 {
+        self.state().files.values().map(|file| file.flushes).sum()
     }
 
     /// Takes the power away; gives the disk as the next start finds it.
