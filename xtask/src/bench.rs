@@ -1,18 +1,43 @@
 //! `cargo xtask bench`: measures a release build against the budgets of the design and prints figures; it asserts nothing.
 
-use anyhow::{Result, bail};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
 
 use crate::run;
 
 /// Measure a release build and print each figure beside its budget
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench pods\n  cargo xtask bench api\n  cargo xtask bench api gets --servers skiff,kine --json"
+)]
 pub struct Args {
-    /// Measure only what has this in its name; `render`: Kustomize trees, by a program that needs no root
+    /// Measure only what has this in its name; `render`: Kustomize trees, by a program that needs no root; `api`: the API
+    /// server alone, beside upstream's
     filter: Option<String>,
+    /// Of `api`: only families that have this in their name
+    family: Option<String>,
     /// Build with this profile instead of release (figures then are not comparable)
     #[arg(long, default_value = "release")]
     profile: String,
+    /// Of `api`: which servers [default: skiff,kine,etcd]
+    #[arg(long)]
+    servers: Option<String>,
+    /// Of `api`: how long each load lasts
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Of `api`: print JSON
+    #[arg(long)]
+    json: bool,
 }
+
+/// Upstream's programs: the pinned Go module that has each, its package, and whether it needs a C compiler.
+const UPSTREAM: &[(&str, &str, &str, bool)] = &[
+    ("kube-apiserver", "conformance", "k8s.io/kubernetes/cmd/kube-apiserver", false),
+    ("kine", "tests/apibench/upstream/kine", "github.com/k3s-io/kine", true),
+    ("etcd", "tests/apibench/upstream/etcd", "go.etcd.io/etcd/server/v3", false),
+];
 
 pub fn run(args: &Args) -> Result<()> {
     if args.filter.as_deref() == Some("render") {
@@ -20,9 +45,57 @@ pub fn run(args: &Args) -> Result<()> {
         let words = ["run", "--profile", &args.profile, "-p", "render", "--example", "bench"];
         return run::step("measuring the renderer (KUSTOMIZE names upstream's program)", &mut run::cargo(&words));
     }
+    if args.filter.as_deref() == Some("api") {
+        return api(args);
+    }
     if !run::is_root() {
         bail!("the benchmark runs real pods: run it as root");
     }
     let folder = run::build(&args.profile, "bench")?;
     run::program(&folder, "bench", &args.filter)
+}
+
+/// The API server alone: no root, no pods.
+fn api(args: &Args) -> Result<()> {
+    let servers = args.servers.as_deref().unwrap_or("skiff,kine,etcd");
+    let upstream = run::target().join("upstream");
+    if servers != "skiff" {
+        std::fs::create_dir_all(&upstream)?;
+        for (name, module, package, c) in UPSTREAM {
+            go(Path::new(module), &upstream.join(name), package, *c)?;
+        }
+    }
+    let build = ["build", "--profile", &args.profile, "-p", "apibench"];
+    run::step("building the API server and its load", &mut run::cargo(&build))?;
+    let folder = if args.profile == "dev" { "debug" } else { &args.profile };
+    let mut command = Command::new(run::target().join(folder).join("apibench"));
+    command.arg("run").args(&args.family).args([
+        "--servers",
+        servers,
+        "--seconds",
+        &args.seconds.to_string(),
+    ]);
+    command.arg("--upstream").arg(&upstream);
+    if args.json {
+        command.arg("--json");
+    }
+    if !command.status().context("cannot start apibench")?.success() {
+        bail!("apibench failed");
+    }
+    Ok(())
+}
+
+/// Builds a program of a pinned Go module of this repository unless it is there; the first time takes minutes. `c`: with cgo.
+fn go(module: &Path, to: &Path, package: &str, c: bool) -> Result<()> {
+    if to.exists() {
+        return Ok(());
+    }
+    if run::which("go").is_none() {
+        bail!("{package} is a Go program: install Go 1.26 or newer");
+    }
+    let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
+    let mut go = Command::new("go");
+    go.current_dir(run::root().join(module)).env("CGO_ENABLED", if c { "1" } else { "0" });
+    go.env("GOFLAGS", "-mod=mod").args(["build", "-ldflags", version, "-o"]).arg(to).arg(package);
+    run::step(&format!("building {package}"), &mut go).with_context(|| format!("{package} did not build"))
 }

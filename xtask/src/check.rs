@@ -38,6 +38,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("toolbox", 4),
     ("testkit", 4),
     ("testkit-cluster", 4),
+    ("apibench", 5),
     ("e2e", 5),
     ("xtask", 5),
 ];

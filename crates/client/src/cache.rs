@@ -417,6 +417,25 @@ impl Snapshot {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.tree.iter()
     }
+    /// How many objects [`Snapshot::range`] gives, without going through them.
+    pub fn count(&self, namespace: &str, after: Option<&Key>) -> usize {
+        let mut end = self.prefix.clone();
+        if !namespace.is_empty() {
+            end.push_str(namespace);
+            end.push('/');
+        }
+        let from = match after.filter(|after| after.as_str() >= end.as_str()) {
+            Some(after) => {
+                self.tree.rank(after.as_str()) + usize::from(self.tree.get(after.as_str()).is_some())
+            }
+            None => self.tree.rank(&end),
+        };
+        // What follows every key that begins so: `0` comes after `/`.
+        end.pop();
+        end.push('0');
+        self.tree.rank(&end).saturating_sub(from)
+    }
+
     /// The objects of one namespace, or all if it is empty, whose key is greater than `after` (a page's last key).
     pub fn range<'a>(
         &'a self,

@@ -3,7 +3,7 @@
 //! The table grows and shrinks with CustomResourceDefinitions; who cares about every resource (garbage collection,
 //! namespaces) waits for [`Caches::changed`].
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::Resource;
@@ -19,7 +19,7 @@ use crate::{Cache, Informer};
 pub struct Caches(Arc<Inner>);
 
 struct Inner {
-    caches: RwLock<BTreeMap<Resource, Arc<Cache>>>,
+    caches: RwLock<HashMap<Resource, Arc<Cache>>>,
     generation: watch::Sender<u64>,
 }
 
@@ -47,12 +47,14 @@ impl Caches {
     pub fn kind(&self, group: &str, kind: &str) -> Option<Arc<Cache>> {
         let caches = self.0.caches.read();
         let same = |cache: &&Arc<Cache>| cache.about().kind == kind && cache.resource().group == group;
-        caches.values().find(same).cloned()
+        caches.values().filter(same).min_by_key(|cache| cache.resource()).cloned()
     }
 
     /// Every cache, in order of group and plural.
     pub fn all(&self) -> Vec<Arc<Cache>> {
-        self.0.caches.read().values().cloned().collect()
+        let mut all: Vec<Arc<Cache>> = self.0.caches.read().values().cloned().collect();
+        all.sort_by(|one, other| one.resource().cmp(other.resource()));
+        all
     }
 
     /// Adds a cache; one of the same resource is closed and replaced.

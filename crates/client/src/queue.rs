@@ -4,6 +4,7 @@
 //! is delayed there is no timer (D10).
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::Key;
@@ -20,6 +21,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub struct Queue {
     state: Mutex<State>,
     wake: Notify,
+    adds: AtomicU64,
+    retries: AtomicU64,
 }
 
 #[derive(Default)]
@@ -77,6 +80,7 @@ impl Queue {
 
     /// Asks for work on `key`, now.
     pub fn add(&self, key: Key) {
+        self.adds.fetch_add(1, Ordering::Relaxed);
         if self.state.lock().add(key) {
             self.wake.notify_one();
         }
@@ -102,6 +106,7 @@ impl Queue {
 
     /// The work on `key` failed: asks for it again after its back-off, which is given back.
     pub fn retry(&self, key: Key) -> Duration {
+        self.retries.fetch_add(1, Ordering::Relaxed);
         let failures = {
             let mut state = self.state.lock();
             let failures = state.failures.entry(key.clone()).or_default();
@@ -162,6 +167,10 @@ impl Queue {
     }
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+    /// How often a key was added, and how often one came back after a failure: for metrics.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.adds.load(Ordering::Relaxed), self.retries.load(Ordering::Relaxed))
     }
 }
 

@@ -4,8 +4,8 @@
 //! While nothing happens it sleeps without a timer. Reconcilers see no event, only a key and the caches.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::object::Change;
@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use base::Tasks;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
 
 use crate::{Cache, Caches, Queue};
 
@@ -105,6 +106,14 @@ pub struct Handle {
     pub counters: Arc<Counters>,
 }
 
+/// The queues of the controllers that run in this process, for `/metrics`.
+static RUNNING: Mutex<Vec<(&'static str, Weak<Queue>)>> = Mutex::new(Vec::new());
+
+/// The queues of this process' controllers, by name.
+pub fn queues() -> Vec<(&'static str, Arc<Queue>)> {
+    RUNNING.lock().iter().filter_map(|(name, queue)| Some((*name, queue.upgrade()?))).collect()
+}
+
 /// Runs `reconciler` with `workers` reconciles at once until `tasks` stop.
 pub fn run(reconciler: Arc<dyn Reconciler>, workers: usize, tasks: &Tasks) -> Handle {
     let handle = Handle {
@@ -112,6 +121,11 @@ pub fn run(reconciler: Arc<dyn Reconciler>, workers: usize, tasks: &Tasks) -> Ha
         queue: Arc::new(Queue::new()),
         counters: Arc::new(Counters::default()),
     };
+    {
+        let mut running = RUNNING.lock();
+        running.retain(|(_, queue)| queue.strong_count() > 0);
+        running.push((handle.name, Arc::downgrade(&handle.queue)));
+    }
     let given = handle.clone();
     tasks.spawn(handle.name, async move {
         let watches = reconciler.watches();

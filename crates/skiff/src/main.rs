@@ -10,6 +10,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+/// Few arenas, and memory goes back soon: what it is told is in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Unix seconds of the build (or of `SOURCE_DATE_EPOCH`): no trustworthy clock is behind it.
 pub const BUILT: i64 = parse_seconds(env!("SKIFF_BUILT"));
 /// The subcommand under which fleet's short-lived child runs: fetch and render, in one process that ends (D14).
@@ -83,6 +87,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match Cli::from_arg_matches(&matches)?.command {
         Sub::Status(args) => command::status::run(&args),
         Sub::Check(args) => command::check::run(&args),
+        Sub::Backup(command) => command::backup::run(&command),
         Sub::Uninstall(args) => command::uninstall::run(&args),
         Sub::Fleet(command) => command::fleet::run(&command),
         Sub::Completion { shell } => {

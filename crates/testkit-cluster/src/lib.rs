@@ -59,15 +59,32 @@ impl Answer {
 impl Cluster {
     /// A new, empty cluster on the system's clock.
     pub async fn start() -> Cluster {
+        Cluster::start_with(|_| {}).await
+    }
+
+    /// [`Cluster::start`] with a changed configuration.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Cluster {
         let dir = tempfile::tempdir().expect("because a test may write to the temporary directory");
         let clock = Clock::system("2026-01-01T00:00:00Z".parse().expect("because it is a time"));
-        let mut cluster = Cluster::open(dir.path(), clock, "192.0.2.1:6443", Arc::new(NoNodes)).await;
+        let nodes = Arc::new(NoNodes);
+        let mut cluster = Cluster::open_with(dir.path(), clock, "192.0.2.1:6443", nodes, change).await;
         cluster._dir = Some(dir);
         cluster
     }
 
     /// A cluster whose state is in `dir`, so that a test can stop it and start it again.
     pub async fn open(dir: &Path, clock: Clock, advertise: &str, dialer: Arc<dyn NodeDialer>) -> Cluster {
+        Cluster::open_with(dir, clock, advertise, dialer, |_| {}).await
+    }
+
+    /// [`Cluster::open`] with a changed configuration.
+    pub async fn open_with(
+        dir: &Path,
+        clock: Clock,
+        advertise: &str,
+        dialer: Arc<dyn NodeDialer>,
+        change: impl FnOnce(&mut Config),
+    ) -> Cluster {
         let tasks = Tasks::new();
         let pki = Arc::new(Pki::open(&dir.join("tls"), &clock).expect("because the directory is new"));
         let sqlite = Sqlite::open(&dir.join("state.db"), store::sqlite::Options::default());
@@ -75,6 +92,7 @@ impl Cluster {
         let address: SocketAddr = advertise.parse().expect("because the test gives an address");
         let mut config = Config::new(address, pki.service_account.clone());
         config.client_ca = Some(pki.client.pem());
+        change(&mut config);
         let server = Server::start(config, store.clone(), dialer, clock.clone(), &tasks)
             .await
             .expect("because an API server starts on an empty store");

@@ -103,6 +103,7 @@ fn pages_and_namespaces_are_ranges() {
     let list = |namespace: &str, after: Option<&str>| {
         let after = after.map(|path| format!("core/pods/{path}").parse().unwrap());
         let found: Vec<_> = snapshot.range(namespace, after.as_ref()).collect();
+        assert_eq!(snapshot.count(namespace, after.as_ref()), found.len());
         found.iter().map(|o| format!("{}/{}", o.key.namespace(), o.key.name())).collect::<Vec<_>>()
     };
     assert_eq!(list("", None), ["a-b/1", "a/1", "a/2", "a/3", "b/1"]);

@@ -95,6 +95,14 @@ impl Tree {
         Some(gone)
     }
 
+    /// How many keys are less than `key`; looks at one chunk only.
+    pub(super) fn rank(&self, key: &str) -> usize {
+        let at = self.chunk(key);
+        let before: usize = self.chunks.iter().take(at).map(|chunk| chunk.len()).sum();
+        let inside = |chunk: &Arc<Chunk>| chunk.partition_point(|object| object.key.as_str() < key);
+        before + self.chunks.get(at).map_or(0, inside)
+    }
+
     /// From the first key that is at least `from`.
     pub(super) fn from<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         let chunk = self.chunk(from);
@@ -149,6 +157,7 @@ mod tests {
             for from in ["", "core/pods/ns/0300", "core/pods/ns/0899", "core/pods/o"] {
                 let rest = tree.from(from).count();
                 assert_eq!(rest, model.range(from.to_string()..).count(), "from {from}");
+                assert_eq!(tree.rank(from), tree.len() - rest, "from {from}");
             }
         }
     }

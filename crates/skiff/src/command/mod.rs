@@ -1,5 +1,6 @@
 //! The subcommands beside `server`, one a file.
 
+pub mod backup;
 pub mod check;
 pub mod fleet;
 pub mod status;

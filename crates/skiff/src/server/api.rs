@@ -81,6 +81,9 @@ fn arguments(settings: &mut apiserver::Config, host: &Host) -> Result<()> {
                     .with_context(|| format!("{}: hours are needed, such as 1h", bad()))?;
                 settings.limits.event_ttl = hours * 3600;
             }
+            "max-mutating-requests-inflight" => {
+                settings.limits.mutating_in_flight = value.parse().with_context(bad)?;
+            }
             "max-requests-inflight" => settings.limits.in_flight = value.parse().with_context(bad)?,
             "runtime-config" => {
                 for part in value.split(',') {
@@ -93,8 +96,8 @@ fn arguments(settings: &mut apiserver::Config, host: &Host) -> Result<()> {
                 settings.audiences = vec![value.clone()];
             }
             _ => bail!(
-                "{}: known are anonymous-auth, event-ttl, max-requests-inflight, runtime-config and \
-                 service-account-issuer",
+                "{}: known are anonymous-auth, event-ttl, max-mutating-requests-inflight, \
+                 max-requests-inflight, runtime-config and service-account-issuer",
                 bad()
             ),
         }

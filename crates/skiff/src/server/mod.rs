@@ -68,7 +68,7 @@ pub fn network_folders(data: &Path, run: &Path) -> (std::path::PathBuf, std::pat
 }
 
 /// One server a data directory: the lock is the process' as long as the file is open.
-fn lock(data: &Path) -> Result<File> {
+pub fn lock(data: &Path) -> Result<File> {
     std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
     let path = data.join("skiff.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
