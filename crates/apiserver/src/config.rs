@@ -51,8 +51,11 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Of a request that is neither a watch nor a stream.
     pub request_timeout: Duration,
-    /// Requests other than watches and streams in flight; more are answered with 429.
+    /// Requests in flight that read; with those that write the seats that priority and fairness shares out.
     pub in_flight: usize,
+    pub mutating_in_flight: usize,
+    /// How long a client may take nothing of an answer before its connection is closed.
+    pub write_timeout: Duration,
     /// Open connections; more wait in the listener's queue.
     pub connections: usize,
     /// A watch without `timeoutSeconds` ends after this long to twice this long.
@@ -67,7 +70,9 @@ impl Default for Limits {
             body: 3 * 1024 * 1024,
             header_timeout: Duration::from_secs(32),
             request_timeout: Duration::from_secs(60),
-            in_flight: 600,
+            write_timeout: Duration::from_secs(60),
+            in_flight: 400,
+            mutating_in_flight: 200,
             connections: 4096,
             min_watch: Duration::from_secs(1800),
             event_ttl: 3600,

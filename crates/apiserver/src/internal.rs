@@ -47,7 +47,7 @@ impl Inner {
             identity,
             method: Method::POST,
             headers: HeaderMap::new(),
-            info: Info {
+            info: Arc::new(Info {
                 is_resource: true,
                 verb,
                 group: group.into(),
@@ -56,7 +56,7 @@ impl Inner {
                 resource: plural.into(),
                 name: name.into(),
                 ..Info::default()
-            },
+            }),
             query: Query::default(),
             accept: Accept::default(),
             target,

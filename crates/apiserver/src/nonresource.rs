@@ -1,7 +1,6 @@
 //! Paths outside of resources: discovery, OpenAPI, health, version, metrics, the issuer's keys.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use api::{Kinds, Value, discovery, openapi};
 use http::request::Parts;
@@ -191,17 +190,25 @@ fn metrics(inner: &Inner) -> Response<Body> {
             text.push_str(&format!("{name}{labels} {value}\n"));
         }
     };
-    let in_flight = inner.in_flight.load(Ordering::Relaxed) as u64;
-    gauge("apiserver_current_inflight_requests", "Requests in flight.", vec![(String::new(), in_flight)]);
     let objects = inner.caches.all();
     let objects = objects.iter().filter(|cache| !cache.is_empty());
     let rows = objects.map(|cache| (format!("{{resource=\"{}\"}}", cache.resource()), cache.len() as u64));
     gauge("apiserver_storage_objects", "Stored objects by resource.", rows.collect());
+    let objects = inner.caches.all();
+    let rows = objects.iter().map(|cache| {
+        let resource = cache.resource();
+        (format!("{{group=\"{}\",resource=\"{}\"}}", resource.group, resource.plural), cache.len() as u64)
+    });
+    gauge("apiserver_resource_objects", "Stored objects by group and resource.", rows.collect());
     let panics = base::task::panics();
     gauge(
         "skiff_task_panics",
         "Panics that were caught.",
         vec![(String::new(), panics.iter().map(|(_, count, _)| count).sum::<u64>())],
     );
+    inner.metrics.write(&mut text);
+    inner.flow.metrics(&mut text);
+    crate::metrics::queues(&mut text);
+    crate::metrics::process(&mut text);
     respond::bytes(StatusCode::OK, "text/plain; version=0.0.4", text)
 }

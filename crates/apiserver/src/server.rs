@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use api::{Kinds, Revision};
 use arc_swap::ArcSwap;
@@ -16,7 +15,9 @@ use crate::authn::Tokens;
 use crate::authz::Rbac;
 use crate::engine::Target;
 use crate::fill::{self, Filler};
+use crate::flow::Flow;
 use crate::http::{Service, listen};
+use crate::metrics::Metrics;
 use crate::status::{Result as Answer, Status};
 use crate::{Config, Identity, NodeDialer};
 
@@ -52,7 +53,8 @@ pub(crate) struct Inner {
     pub verifier: pki::Verifier,
     pub tokens: Tokens,
     pub anonymous: Arc<Identity>,
-    pub in_flight: AtomicUsize,
+    pub flow: Arc<Flow>,
+    pub metrics: Metrics,
 }
 
 /// How long a read waits for its cache before it gives up.
@@ -76,10 +78,14 @@ impl Server {
         let caches = Caches::new();
         let rbac = Arc::new(Rbac::default());
         let services = Arc::new(Services::new(&config));
+        let limits = &config.limits;
+        let seats = limits.in_flight + limits.mutating_in_flight;
+        let flow = Arc::new(Flow::new(seats, limits.request_timeout / 4));
         let observer: fill::Observer = {
-            let (rbac, services) = (rbac.clone(), services.clone());
+            let (rbac, services, flow) = (rbac.clone(), services.clone(), flow.clone());
             Arc::new(move |resource, update| {
                 rbac.observe(resource, update);
+                flow.observe(resource, update);
                 if resource.group.is_empty() && resource.plural == "services" {
                     services.observe(update);
                 }
@@ -100,7 +106,8 @@ impl Server {
             kinds: ArcSwap::from_pointee(kinds.clone()),
             caches,
             filler,
-            in_flight: AtomicUsize::new(0),
+            flow,
+            metrics: Metrics::default(),
         });
         crate::bootstrap::run(&inner).await?;
         crate::custom::start(&inner, kinds).await;

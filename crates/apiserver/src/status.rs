@@ -142,7 +142,7 @@ impl Status {
         Status::new(429, "TooManyRequests", message).retry_after(seconds)
     }
     pub fn too_large(limit: usize) -> Status {
-        let message = format!("Request entity is too large: limit is {limit}");
+        let message = format!("Request entity too large: limit is {limit}");
         Status::new(413, "RequestEntityTooLarge", message)
     }
     pub fn unsupported_media(accepted: &str) -> Status {

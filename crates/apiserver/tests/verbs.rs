@@ -131,7 +131,7 @@ async fn refuses_what_upstream_refuses() {
         .await;
     check(Method::GET, &format!("{MAPS}?labelSelector=a%3D%3D%3Db"), "", 400, "").await;
     let large = format!(r#"{{"metadata":{{"name":"x"}},"data":{{"a":"{}"}}}}"#, "x".repeat(4 << 20));
-    check(post, MAPS, &large, 413, "Request entity is too large: limit is 3145728").await;
+    check(post, MAPS, &large, 413, "Request entity too large: limit is 3145728").await;
 }
 
 #[tokio::test]

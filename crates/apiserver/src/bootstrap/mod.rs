@@ -9,6 +9,7 @@ use std::sync::Arc;
 use api::Value;
 
 use crate::engine::update::Part;
+use crate::flow;
 use crate::server::{Error, Inner};
 use crate::status::Status;
 
@@ -21,6 +22,7 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<(), Error> {
         }
         policy::reconcile(inner).await?;
         priority_classes(inner).await?;
+        fairness(inner).await?;
         authentication(inner).await?;
         service_cidr(inner).await?;
         kubernetes(inner).await
@@ -51,6 +53,43 @@ async fn priority_classes(inner: &Arc<Inner>) -> Result<(), Status> {
         inner.ensure(("scheduling.k8s.io", "v1", "priorityclasses", "", name), class).await?;
     }
     Ok(())
+}
+
+/// Priority levels and flow schemas. Who took the annotation away has made the object their own.
+async fn fairness(inner: &Arc<Inner>) -> Result<(), Status> {
+    let levels =
+        flow::priority_levels().into_iter().map(|(name, spec)| ("prioritylevelconfigurations", name, spec));
+    let schemas = flow::flow_schemas().into_iter().map(|(name, spec)| ("flowschemas", name, spec));
+    for (plural, name, spec) in levels.chain(schemas) {
+        let place = (flow::GROUP, "v1", plural, "", name);
+        let wanted =
+            json(serde_json::json!({"metadata": {"annotations": {flow::AUTOUPDATE: "true"}}, "spec": spec}));
+        let there = inner.ensure(place, wanted.clone()).await?.value();
+        let ours = there.str_at(&["metadata", "annotations", flow::AUTOUPDATE]) == "true";
+        if ours && !says(there.get("spec"), wanted.get("spec")) {
+            let make = |old: &Value| {
+                let mut new = old.clone();
+                new.set(&["spec"], wanted.get("spec").cloned().unwrap_or_default());
+                Ok(new)
+            };
+            inner.change(place, Part::Main, &make).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Every field of `wanted` is in `there`; defaults may be there beside them.
+fn says(there: Option<&Value>, wanted: Option<&Value>) -> bool {
+    match (there, wanted) {
+        (Some(Value::Object(there)), Some(Value::Object(wanted))) => {
+            wanted.iter().all(|(key, value)| says(there.get(key), Some(value)))
+        }
+        (Some(Value::Array(there)), Some(Value::Array(wanted))) => {
+            there.len() == wanted.len()
+                && there.iter().zip(wanted).all(|(one, other)| says(Some(one), Some(other)))
+        }
+        (there, wanted) => there == wanted,
+    }
 }
 
 /// The range of ClusterIPs, as an object (KEP-1880).

@@ -208,7 +208,7 @@ fn begin(value: &mut Value, now: &str) {
     for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
         metadata.remove(&[field]);
     }
-    metadata.set(&["uid"], uuid::Uuid::new_v4().to_string());
+    metadata.set(&["uid"], uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string());
     metadata.set(&["creationTimestamp"], now);
 }
 

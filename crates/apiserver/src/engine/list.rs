@@ -211,10 +211,10 @@ impl Call {
         };
         let mut page = Page { objects, revision: snapshot.revision, next: None, remaining: None };
         let more = limit > 0 && page.objects.len() == limit && matching.next().is_some();
-        if more {
-            let rest = 1 + matching.count() as i64;
-            page.remaining = selection.is_everything().then_some(rest);
-            page.next = page.objects.last().map(|object| self.token(snapshot.revision, &object.key, begun));
+        if let Some(last) = page.objects.last().map(|object| &object.key).filter(|_| more) {
+            let rest = || snapshot.count(self.namespace(), Some(last)) as i64;
+            page.remaining = selection.is_everything().then(rest);
+            page.next = Some(self.token(snapshot.revision, last, begun));
         }
         page
     }

@@ -56,7 +56,7 @@ pub(crate) struct Call {
     pub identity: Arc<Identity>,
     pub method: Method,
     pub headers: HeaderMap,
-    pub info: Info,
+    pub info: Arc<Info>,
     pub query: Query,
     pub accept: Accept,
     pub target: Target,

@@ -42,6 +42,7 @@ struct Watch {
     last_bookmark: Revision,
     /// Nothing follows what is pending.
     over: bool,
+    _open: crate::metrics::Open,
 }
 
 impl Call {
@@ -85,6 +86,7 @@ impl Call {
             end: now + timeout,
             last_bookmark: Revision(0),
             over: false,
+            _open: self.inner.metrics.watching(&self.info),
             encoder: Encoder {
                 accept: self.accept,
                 include: self.query.get("includeObject").to_string(),

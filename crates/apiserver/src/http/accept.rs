@@ -53,6 +53,12 @@ impl Accept {
         Ok(Accept { media, form, pretty, gzip })
     }
 
+    /// The form of a failure: what the header's text alone asks for.
+    pub fn of_text(text: Option<&http::HeaderValue>) -> Option<Accept> {
+        let text = text.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        best(text, false).map(|(media, form)| Accept { media, form, ..Accept::default() })
+    }
+
     /// JSON of the object itself: what the cache holds.
     pub fn is_plain(&self) -> bool {
         self.media == Media::Json && self.form == As::Object && !self.pretty

@@ -3,25 +3,30 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderName, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use parking_lot::Mutex;
 
 use super::{Accept, Body, Info, Query, respond};
 use crate::engine::Call;
+use crate::flow::Sorted;
 use crate::server::Inner;
 use crate::status::{Result, Status};
-use crate::{Identity, authn, authz, nonresource, subresource};
+use crate::{Identity, authn, authz, flow, nonresource, subresource};
+
+/// What a request was sorted into (k8s.io/api/flowcontrol/v1).
+const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 
 /// A request that was understood and allowed.
 pub(crate) struct Asked {
     pub identity: Arc<Identity>,
-    pub info: Info,
+    pub info: Arc<Info>,
     pub query: Query,
 }
 
@@ -36,25 +41,43 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display + Send,
     {
+        let since = Instant::now();
         let (parts, body) = request.into_parts();
-        let head = parts.method == Method::HEAD;
-        let accept = Accept::of(&parts.headers, &Query::default(), false).unwrap_or_default();
-        let path = parts.uri.path().to_string();
+        let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        let query = Query::parse(uri.query());
+        let info = Arc::new(Info::of(&method, uri.path(), &query));
+        let dry_run = query.has("dryRun");
+        // For the case of a failure: the headers go with the request.
+        let accept = parts.headers.get(http::header::ACCEPT).cloned();
+        let _running = self.metrics.running(&info);
+        let mut sorted = None;
+        let route = self.route(identity, &info, query, parts, body, &mut sorted);
         // A panic costs its request, not the connection's others (D16).
-        let result = AssertUnwindSafe(self.route(identity, parts, body)).catch_unwind().await;
+        let result = AssertUnwindSafe(route).catch_unwind().await;
+        let accept = || Accept::of_text(accept.as_ref()).unwrap_or_default();
         let mut response = match result {
             Ok(Ok(response)) => response,
             // What is no API at all is answered as Go's server does.
-            Ok(Err(status)) if status.code() == 404 && !self.knows(&path) => {
+            Ok(Err(status)) if status.code() == 404 && !self.knows(uri.path()) => {
                 respond::text(http::StatusCode::NOT_FOUND, "404 page not found\n")
             }
-            Ok(Err(status)) => respond::failure(&accept, &status),
+            Ok(Err(status)) => respond::failure(&accept(), &status),
             Err(panic) => {
-                tracing::error!(path, panic = base::task::panic_text(&*panic), "a request panicked");
-                respond::failure(&accept, &Status::internal("the request could not be handled"))
+                tracing::error!(
+                    path = uri.path(),
+                    panic = base::task::panic_text(&*panic),
+                    "a request panicked"
+                );
+                respond::failure(&accept(), &Status::internal("the request could not be handled"))
             }
         };
-        if head {
+        if let Some(Sorted { schema, level }) = sorted {
+            response.headers_mut().insert(FLOW_SCHEMA, schema);
+            response.headers_mut().insert(PRIORITY_LEVEL, level);
+        }
+        let served = || !info.is_resource || self.knows(uri.path());
+        self.metrics.answered(&method, &info, dry_run, response.status().as_u16(), since.elapsed(), served);
+        if method == Method::HEAD {
             *response.body_mut() = Body::Empty;
         }
         response
@@ -63,35 +86,47 @@ impl Inner {
     async fn route<B>(
         self: &Arc<Self>,
         identity: Option<Arc<Identity>>,
+        info: &Arc<Info>,
+        query: Query,
         mut parts: Parts,
         body: B,
+        sorted: &mut Option<Sorted>,
     ) -> Result<Response<Body>>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display + Send,
     {
-        let query = Query::parse(parts.uri.query());
-        let info = Info::of(&parts.method, parts.uri.path(), &query);
         let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let identity = authn::identify(self, identity, &parts.headers)?;
         let identity = authn::impersonate(self, identity, &parts.headers)?;
-        authz::check(self, &identity, &info)?;
-        let asked = Asked { identity, info, query };
-        let streams = asked.info.is_resource
-            && (asked.info.verb == "watch" || subresource::is_stream(&asked.info.subresource));
-        if streams {
+        let streams = info.is_resource && subresource::is_stream(&info.subresource);
+        // A watch holds its seat until it is open; other streams take none.
+        let seat = match streams {
+            true => None,
+            false => {
+                let (found, seat) = self.flow.enter(&identity, info).await;
+                *sorted = found;
+                match seat {
+                    Ok(seat) => seat,
+                    Err(flow::Busy) => return Ok(respond::busy()),
+                }
+            }
+        };
+        authz::check(self, &identity, info)?;
+        let asked = Asked { identity, info: info.clone(), query };
+        if streams || info.verb == "watch" {
             return self.resource(asked, parts, body, upgrade).await;
         }
-        let _counted = Counted::enter(self)?;
         let limit = self.config.limits.request_timeout;
         let answer = async {
             match asked.info.is_resource {
                 true => self.resource(asked, parts, body, upgrade).await,
-                false => nonresource::answer(self, &asked, &parts).await,
+                false => Box::pin(nonresource::answer(self, &asked, &parts)).await,
             }
         };
-        tokio::time::timeout(limit, answer)
-            .await
+        let answer = tokio::time::timeout(limit, answer).await;
+        drop(seat);
+        answer
             .unwrap_or_else(|_| Err(Status::timeout("request did not complete within the allotted timeout")))
     }
 
@@ -139,7 +174,7 @@ impl Inner {
             warnings: Mutex::new(Vec::new()),
         };
         if subresource::is_stream(&call.info.subresource) {
-            return subresource::stream(call, parts.uri, body, upgrade).await;
+            return Box::pin(subresource::stream(call, parts.uri, body, upgrade)).await;
         }
         let bytes = match call.info.verb {
             "get" | "list" | "watch" => Bytes::new(),
@@ -147,7 +182,7 @@ impl Inner {
         };
         if call.info.verb == "watch" && call.info.subresource.is_empty() {
             call.allows("watch")?;
-            return Arc::new(call).watch().await;
+            return Box::pin(Arc::new(call).watch()).await;
         }
         let mut response = call.run(bytes).await?;
         respond::warn(&mut response, &call.warnings.into_inner());
@@ -156,28 +191,29 @@ impl Inner {
 }
 
 impl Call {
-    /// Runs the verb that the method and path ask for.
+    /// Runs the verb that the method and path ask for. All but `get` are boxed: a future is moved several times before it
+    /// first runs, and theirs are ten times as large.
     async fn run(&self, bytes: Bytes) -> Result<Response<Body>> {
         if !self.info.subresource.is_empty() {
-            return subresource::run(self, bytes).await;
+            return Box::pin(subresource::run(self, bytes)).await;
         }
         if self.target.cache.is_none() && self.target.storage.is_stored() {
             return Err(Status::unavailable("the resource is being brought up"));
         }
         if self.target.cache.is_none() {
-            return crate::review::run(self, bytes).await;
+            return Box::pin(crate::review::run(self, bytes)).await;
         }
         self.allows(self.info.verb)?;
         let whole = self.info.name.is_empty();
         match self.info.verb {
             "get" => self.get().await,
-            "list" => self.list().await,
+            "list" => Box::pin(self.list()).await,
             "create" if self.target.kind.namespaced && self.info.namespace.is_empty() => Err(self.no_verb()),
-            "create" if whole => self.create(bytes).await,
-            "update" if !whole => self.update(bytes).await,
-            "patch" if !whole => self.patch(bytes).await,
-            "delete" => self.delete(bytes).await,
-            "deletecollection" => self.delete_collection(bytes).await,
+            "create" if whole => Box::pin(self.create(bytes)).await,
+            "update" if !whole => Box::pin(self.update(bytes)).await,
+            "patch" if !whole => Box::pin(self.patch(bytes)).await,
+            "delete" => Box::pin(self.delete(bytes)).await,
+            "deletecollection" => Box::pin(self.delete_collection(bytes)).await,
             _ => Err(self.no_verb()),
         }
     }
@@ -210,25 +246,5 @@ where
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Status::too_large(limit)),
         Err(error) => Err(Status::bad_request(format!("cannot read the request's body: {error}"))),
-    }
-}
-
-/// One of the requests in flight.
-struct Counted<'a>(&'a Inner);
-
-impl<'a> Counted<'a> {
-    fn enter(inner: &'a Inner) -> Result<Counted<'a>> {
-        let before = inner.in_flight.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(inner);
-        match before < inner.config.limits.in_flight {
-            true => Ok(counted),
-            false => Err(Status::too_many_requests("too many requests, please try again later", 1)),
-        }
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

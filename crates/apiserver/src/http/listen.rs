@@ -1,8 +1,10 @@
 //! Connections: TLS, the client certificate's identity, and HTTP/1.1 or HTTP/2 as ALPN says.
 //!
-//! Every connection is a task of the server's; it is bounded by [`crate::config::Limits`] and ends with the server.
+//! Every connection is a task of the server's; it is bounded by [`crate::config::Limits`] and ends with the server. Who
+//! connects and then asks nothing has less time the fewer places are left, so that idle connections lock nobody out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -10,8 +12,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::patient::Patient;
 use crate::Identity;
+use crate::config::Limits;
 use crate::server::Inner;
+
+/// What a connection has until its first request when less than a quarter of the places is left.
+const SCARCE: Duration = Duration::from_secs(2);
 
 /// Accepts until the server stops.
 pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, tls: Arc<rustls::ServerConfig>) {
@@ -24,25 +31,39 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, tls: Arc<rus
             Err(error) => {
                 // Out of file descriptors, or the peer gave up: go on after a breath.
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
+        let patience = patience(&inner.config.limits, room.available_permits());
         let (inner, acceptor) = (inner.clone(), acceptor.clone());
         let tasks = inner.tasks.clone();
         tasks.spawn("connection", async move {
             let _permit = permit;
-            if let Err(error) = connection(inner, socket, acceptor).await {
+            if let Err(error) = connection(inner, socket, acceptor, patience).await {
                 tracing::debug!(%peer, error, "a connection ended");
             }
         });
     }
 }
 
-async fn connection(inner: Arc<Inner>, socket: TcpStream, acceptor: TlsAcceptor) -> Result<(), String> {
+/// How long a new connection may take to its first request.
+fn patience(limits: &Limits, left: usize) -> Duration {
+    match left > limits.connections / 4 {
+        true => limits.header_timeout,
+        false => limits.header_timeout.min(SCARCE),
+    }
+}
+
+async fn connection(
+    inner: Arc<Inner>,
+    socket: TcpStream,
+    acceptor: TlsAcceptor,
+    patience: Duration,
+) -> Result<(), String> {
     socket.set_nodelay(true).map_err(|error| error.to_string())?;
-    let limits = inner.config.limits.clone();
-    let stream = tokio::time::timeout(limits.header_timeout, acceptor.accept(socket))
+    let socket = Patient::new(socket, inner.config.limits.write_timeout);
+    let stream = tokio::time::timeout(patience, acceptor.accept(socket))
         .await
         .map_err(|_| "the TLS handshake took too long".to_string())?
         .map_err(|error| error.to_string())?;
@@ -56,14 +77,14 @@ async fn connection(inner: Arc<Inner>, socket: TcpStream, acceptor: TlsAcceptor)
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(patience)
         .max_buf_size(1 << 20)
         .pipeline_flush(true);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(250)
-        .keep_alive_interval(std::time::Duration::from_secs(30));
+        .keep_alive_interval(Duration::from_secs(30));
     builder
         .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .await

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod body;
 pub mod info;
 pub mod listen;
+mod patient;
 pub mod query;
 pub mod respond;
 pub mod service;

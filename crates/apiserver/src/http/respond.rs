@@ -74,6 +74,14 @@ pub fn failure(accept: &Accept, status: &Status) -> Response<Body> {
     response
 }
 
+/// The server has no seat for the request: upstream's text and header.
+pub fn busy() -> Response<Body> {
+    let text = "Too many requests, please try again later.\n";
+    let mut response = self::text(StatusCode::TOO_MANY_REQUESTS, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// Adds `Warning` headers (RFC 7234, code 299), as clients print them.
 pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
     for warning in warnings {

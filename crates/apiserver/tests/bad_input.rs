@@ -1,0 +1,286 @@
+//! What careless and hostile clients send: each is answered properly or cut off, and others are served all the while.
+
+#![allow(clippy::unwrap_used)] // helpers of tests fail like tests
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::Identity;
+use apiserver::config::StaticToken;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+use testkit_cluster::Cluster;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Longer than anything takes on a busy machine; a test that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BRIEF: Duration = Duration::from_millis(300);
+const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// A listening cluster whose administrator's token is `admin`, and another user's is `noisy`.
+async fn cluster(change: impl FnOnce(&mut apiserver::Config)) -> (Cluster, SocketAddr) {
+    let token = |name: &str, groups: &[&str]| StaticToken {
+        token: name.into(),
+        identity: Identity::new(name, groups),
+    };
+    let cluster = Cluster::start_with(|config| {
+        config.static_tokens = vec![token("admin", &["system:masters"]), token("noisy", &[])];
+        change(config);
+    })
+    .await;
+    let address = cluster.listen_at("127.0.0.1:0").await;
+    (cluster, address)
+}
+
+async fn connect(cluster: &Cluster, address: SocketAddr) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(cluster.pki.server.pem().as_bytes()).unwrap()).unwrap();
+    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let socket = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
+}
+
+fn head(user: &str, method: &str, path: &str, headers: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {user}\r\n{headers}\r\n")
+}
+
+/// Everything up to the end of an answer with a length, or to the end of the connection.
+async fn answer(stream: &mut TlsStream<TcpStream>) -> (String, String) {
+    let mut text = Vec::new();
+    let read = async {
+        loop {
+            if let Some(end) = text.windows(4).position(|four: &[u8]| four == b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
+                let length =
+                    head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                if length.is_some_and(|length: usize| text.len() >= end + 4 + length) {
+                    return;
+                }
+            }
+            if stream.read_buf(&mut text).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("because the server answers or hangs up");
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    (head.to_lowercase(), body.into())
+}
+
+async fn ask(cluster: &Cluster, address: SocketAddr, request: &str) -> (String, Value) {
+    let mut stream = connect(cluster, address).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (head, body) = answer(&mut stream).await;
+    (head, serde_json::from_str(&body).unwrap_or_default())
+}
+
+async fn lives(cluster: &Cluster, address: SocketAddr) {
+    let (head, _) = ask(cluster, address, &head("admin", "GET", "/api/v1/namespaces/default", "")).await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+}
+
+/// Waits until the server has closed the connection.
+async fn hung_up(stream: &mut (impl AsyncReadExt + Unpin)) {
+    let mut buffer = [0; 4096];
+    let read = async { while stream.read(&mut buffer).await.unwrap_or(0) > 0 {} };
+    tokio::time::timeout(PATIENCE, read).await.expect("because the server hangs up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_over_the_limit_are_refused_before_they_are_read() {
+    let (cluster, address) = cluster(|_| {}).await;
+    // Told in advance: not one byte of it needs to come.
+    let told =
+        head("admin", "POST", CONFIGMAPS, "content-type: application/json\r\ncontent-length: 10485760\r\n");
+    let (first, status) = ask(&cluster, address, &told).await;
+    assert!(first.starts_with("http/1.1 413"), "{first}");
+    assert_eq!(status["reason"], "RequestEntityTooLarge");
+    assert_eq!(status["message"], "Request entity too large: limit is 3145728");
+    assert_eq!((&status["kind"], &status["code"]), (&json!("Status"), &json!(413)));
+    // Not told: refused once it is too much.
+    let mut stream = connect(&cluster, address).await;
+    let headers = "content-type: application/json\r\ntransfer-encoding: chunked\r\n";
+    stream.write_all(head("admin", "POST", CONFIGMAPS, headers).as_bytes()).await.unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    for _ in 0..49 {
+        if stream.write_all(chunk.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    let (first, _) = answer(&mut stream).await;
+    assert!(first.starts_with("http/1.1 413"), "{first}");
+    lives(&cluster, address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_json_is_an_error_and_not_a_crash() {
+    let (cluster, address) = cluster(|_| {}).await;
+    let name = r#""metadata":{"name":"deep"}"#;
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+        for body in
+            [deep.clone(), format!(r#"{{"apiVersion":"v1","kind":"ConfigMap",{name},"data":{deep}}}"#)]
+        {
+            for (method, path, kind) in [
+                ("POST", CONFIGMAPS.to_string(), "application/json"),
+                ("PATCH", format!("{CONFIGMAPS}/kube-root-ca.crt"), "application/merge-patch+json"),
+                ("PATCH", format!("{CONFIGMAPS}/deep?fieldManager=x"), "application/apply-patch+yaml"),
+            ] {
+                let headers = format!("content-type: {kind}\r\ncontent-length: {}\r\n", body.len());
+                let request = head("admin", method, &path, &headers) + &body;
+                let (first, status) = ask(&cluster, address, &request).await;
+                let code = status["code"].as_u64().unwrap_or(0);
+                assert!((400..500).contains(&code), "{method} {kind}: {first} {status}");
+            }
+        }
+    }
+    lives(&cluster, address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_that_never_reads_is_cut_off() {
+    let (cluster, address) = cluster(|config| config.limits.write_timeout = BRIEF).await;
+    let mut watcher = connect(&cluster, address).await;
+    let request = head("admin", "GET", &format!("{CONFIGMAPS}?watch=1&resourceVersion=0"), "");
+    watcher.write_all(request.as_bytes()).await.unwrap();
+    // More than all buffers between the server and a client that reads nothing.
+    let filling = "x".repeat(900_000);
+    for at in 0..24 {
+        let body =
+            json!({"metadata": {"name": format!("big-{at}")}, "data": {"filling": filling}}).to_string();
+        let answer = cluster.request(http::Method::POST, CONFIGMAPS, body).await;
+        assert_eq!(answer.code, 201);
+    }
+    let open = || async {
+        let text = cluster.request(http::Method::GET, "/metrics", "").await.bytes;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let line =
+            text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{")).map(str::to_owned);
+        line.is_some_and(|line| line.ends_with(" 1"))
+    };
+    let since = std::time::Instant::now();
+    while open().await {
+        assert!(since.elapsed() < PATIENCE, "the watch is still open");
+        tokio::task::yield_now().await;
+    }
+    lives(&cluster, address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_connections_and_garbage_end() {
+    let (cluster, address) = cluster(|config| config.limits.header_timeout = BRIEF).await;
+    // No handshake, half a one, none that is TLS, and a request whose head never ends.
+    for bytes in [
+        &b""[..],
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03"[..],
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0xff; 9000],
+    ] {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(bytes).await.unwrap();
+        hung_up(&mut socket).await;
+    }
+    let mut stream = connect(&cluster, address).await;
+    stream.write_all(b"GET /api HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
+    hung_up(&mut stream).await;
+    lives(&cluster, address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_post_is_given_up() {
+    let (cluster, address) = cluster(|config| config.limits.request_timeout = BRIEF).await;
+    let headers = "content-type: application/json\r\ncontent-length: 100\r\n";
+    let (first, status) = ask(&cluster, address, &(head("admin", "POST", CONFIGMAPS, headers) + "{")).await;
+    assert!(first.starts_with("http/1.1 504"), "{first}");
+    assert_eq!(status["reason"], "Timeout");
+    lives(&cluster, address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_lock_nobody_out() {
+    let (cluster, address) = cluster(|config| {
+        config.limits.connections = 100;
+        config.limits.header_timeout = Duration::from_secs(3);
+    })
+    .await;
+    // Five times as many as there are places for, none of which ever says a word.
+    let mut idle = Vec::new();
+    for _ in 0..500 {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    tokio::time::timeout(PATIENCE, lives(&cluster, address))
+        .await
+        .expect("because the idle ones are cut off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_floods_is_told_to_come_again_and_others_are_not() {
+    let (cluster, address) = cluster(|_| {}).await;
+    let level = json!({"metadata": {"name": "one"}, "spec": {"type": "Limited", "limited": {
+        "nominalConcurrencyShares": 1, "lendablePercent": 0, "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"},
+    }}});
+    let rules = json!([{
+        "subjects": [{"kind": "User", "user": {"name": "noisy"}}],
+        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+        "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": true}],
+    }]);
+    let schema = json!({"metadata": {"name": "noisy"}, "spec": {
+        "priorityLevelConfiguration": {"name": "one"}, "matchingPrecedence": 50, "rules": rules,
+    }});
+    let binding = json!({"metadata": {"name": "noisy"}, "subjects": [{"kind": "User", "name": "noisy", "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}});
+    let mut uids = Vec::new();
+    for (path, body) in [
+        ("/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations", level),
+        ("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", schema),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding),
+    ] {
+        let answer = cluster.request(http::Method::POST, path, body.to_string()).await;
+        assert_eq!(answer.code, 201, "{}", answer.json());
+        uids.push(answer.json()["metadata"]["uid"].as_str().unwrap().to_string());
+    }
+    // Each holds a seat until its body has come; the level has one share's worth of them.
+    let headers = "content-type: application/json\r\ncontent-length: 100\r\n";
+    let mut posts = Vec::new();
+    let refused = loop {
+        assert!(posts.len() < 100, "nobody was refused");
+        let mut post = connect(&cluster, address).await;
+        post.write_all(head("noisy", "POST", CONFIGMAPS, headers).as_bytes()).await.unwrap();
+        let (head, _) = ask(&cluster, address, &head("noisy", "GET", "/api/v1/namespaces/default", "")).await;
+        posts.push(post);
+        if !head.starts_with("http/1.1 200") {
+            break head;
+        }
+    };
+    assert!(refused.starts_with("http/1.1 429"), "{refused}");
+    for line in [
+        "retry-after: 1".to_string(),
+        format!("x-kubernetes-pf-prioritylevel-uid: {}", uids[0]),
+        format!("x-kubernetes-pf-flowschema-uid: {}", uids[1]),
+    ] {
+        assert!(refused.contains(&line), "{line} is not in {refused}");
+    }
+    // Somebody else is served meanwhile, and so is the one who flooded once it stops.
+    lives(&cluster, address).await;
+    drop(posts);
+    let since = std::time::Instant::now();
+    loop {
+        let (head, _) = ask(&cluster, address, &head("noisy", "GET", "/api/v1/namespaces/default", "")).await;
+        if head.starts_with("http/1.1 200") {
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "{head}");
+    }
+    let text = cluster.request(http::Method::GET, "/metrics", "").await.bytes;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let wanted = r#"apiserver_flowcontrol_rejected_requests_total{flow_schema="noisy",priority_level="one",reason="concurrency-limit"}"#;
+    assert!(text.contains(wanted), "{text}");
+}
