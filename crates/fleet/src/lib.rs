@@ -29,10 +29,39 @@ pub use engine::{Config, run};
 pub use site::Site;
 pub use source::Source;
 
+/// The machine's clock, chance and time zones, for renderings on request.
+pub mod world;
+
+/// Renders the chart at a path of this host, as `helm template` prints it; a post-renderer is a kustomization's directory.
+pub fn render_helm(
+    chart: &std::path::Path,
+    options: &render::helm::Options,
+    post_renderer: Option<&std::path::Path>,
+) -> Result<render::helm::Rendered, render::helm::Error> {
+    let inside = |path: &std::path::Path| {
+        let clean = clean(path);
+        clean.strip_prefix("/").unwrap_or(&clean).to_string_lossy().into_owned()
+    };
+    let host = || render::Tree::directory("/");
+    let chart = render::helm::Chart::load(&host(), &inside(chart))?;
+    render::helm::template_then(&chart, options, &world::System, &|objects| match post_renderer {
+        None => Ok(objects.to_string()),
+        Some(directory) => render::helm::kustomized(host(), &inside(directory), objects),
+    })
+}
+
 /// Renders the kustomization in a directory of this host, as `kustomize build DIR` prints it. Bases beside the
 /// directory can be used: the tree that is read starts at the root of its repository, or at its parent directories.
 pub fn render_kustomize(directory: &std::path::Path) -> Result<String, render::Error> {
-    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
+    let clean = clean(directory);
+    let inside = clean.strip_prefix("/").unwrap_or(&clean).to_string_lossy().into_owned();
+    let documents = render::kustomize::build(&render::Tree::directory("/"), &inside)?;
+    Ok(render::print(&documents))
+}
+
+/// An absolute path without `.` and `..`.
+fn clean(path: &std::path::Path) -> std::path::PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut clean = std::path::PathBuf::new();
     for part in absolute.components() {
         match part {
@@ -43,7 +72,5 @@ pub fn render_kustomize(directory: &std::path::Path) -> Result<String, render::E
             part => clean.push(part),
         }
     }
-    let inside = clean.strip_prefix("/").unwrap_or(&clean).to_string_lossy().into_owned();
-    let documents = render::kustomize::build(&render::Tree::directory("/"), &inside)?;
-    Ok(render::print(&documents))
+    clean
 }

@@ -1,12 +1,18 @@
-//! From a tree of files to Kubernetes documents: plain directories as Argo CD takes them, and Kustomize.
+//! From a tree of files to Kubernetes documents: plain directories as Argo CD takes them, Kustomize, and Helm.
 //!
 //! A pure function of files and parameters: it reads only through a [`Tree`], which nothing can leave (`..`, absolute
 //! paths and symbolic links are followed inside it only), and is bounded in the size of files, documents and output.
 //! Errors name the file, the field and what to do. [`substitute`] changes what a build gave, as Flux does.
+//! Errors name the file, the field and what to do. Variable substitution is not here yet.
 
 pub mod directory;
+pub mod go;
+pub mod goyaml;
+pub mod helm;
 pub mod kustomize;
+pub mod sprig;
 pub mod substitute;
+pub mod template;
 pub mod tree;
 pub use api::yaml;
 

@@ -81,6 +81,11 @@ impl Tree {
         Tree::new(Disk(root.into()))
     }
 
+    /// The same tree with one file more, or with another content in its place.
+    pub fn with_file(self, path: impl Into<String>, content: Vec<u8>) -> Tree {
+        Tree { reader: Box::new(Over { below: self.reader, path: path.into(), content }), ..self }
+    }
+
     /// The clean path of what `path` names, seen from the directory `base`; links are followed.
     pub fn resolve(&self, base: &str, path: &str) -> Result<String, Error> {
         self.follow(base, path, 0)
@@ -199,6 +204,34 @@ impl Reader for Memory {
             }
         }
         names.sort();
+        Ok(names)
+    }
+}
+
+/// One file over a reader.
+struct Over {
+    below: Box<dyn Reader>,
+    path: String,
+    content: Vec<u8>,
+}
+
+impl Reader for Over {
+    fn entry(&self, path: &str) -> std::io::Result<Option<Entry>> {
+        if path == self.path {
+            return Ok(Some(Entry::File { size: self.content.len() as u64 }));
+        }
+        self.below.entry(path)
+    }
+    fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        if path == self.path { Ok(self.content.clone()) } else { self.below.read(path) }
+    }
+    fn list(&self, path: &str) -> std::io::Result<Vec<String>> {
+        let mut names = self.below.list(path)?;
+        let (directory, name) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
+        if directory == path && !names.iter().any(|own| own == name) {
+            names.push(name.into());
+            names.sort();
+        }
         Ok(names)
     }
 }

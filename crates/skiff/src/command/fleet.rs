@@ -1,5 +1,7 @@
 //! `skiff fleet`: what can be asked of the fleet engine without a cluster.
 
+mod helm;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,10 +26,16 @@ pub enum Render {
         /// A directory with a kustomization.yaml
         dir: PathBuf,
     },
+    /// Print what `helm template` prints
+    Helm(Box<helm::Helm>),
 }
 
 pub fn run(command: &Command) -> Result<ExitCode> {
-    let Command::Render(Render::Kustomize { dir }) = command;
+    let Command::Render(render) = command;
+    let dir = match render {
+        Render::Kustomize { dir } => dir,
+        Render::Helm(args) => return helm::run(args),
+    };
     let text = fleet::render_kustomize(dir).with_context(|| format!("cannot render {}", dir.display()))?;
     print!("{text}");
     Ok(ExitCode::SUCCESS)

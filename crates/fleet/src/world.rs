@@ -1,0 +1,37 @@
+//! What a rendering can see of the machine: its clock, its chance, its time zones. Real here, pinned in tests.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The machine's own.
+pub struct System;
+
+/// Where zones are kept, the first that has one wins. The empty name is not a zone.
+const ZONES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
+
+impl render::helm::World for System {
+    fn now(&self) -> i128 {
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => since.as_nanos() as i128,
+            Err(before) => -(before.duration().as_nanos() as i128),
+        }
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        rand::RngCore::fill_bytes(&mut rand::rng(), buffer);
+    }
+
+    fn zone(&self, name: &str) -> Option<Vec<u8>> {
+        if name == "Local" {
+            return match std::env::var("TZ") {
+                Ok(zone) if zone.is_empty() || zone == "UTC" => None,
+                Ok(zone) => self.zone(zone.trim_start_matches(':')),
+                Err(_) => std::fs::read("/etc/localtime").ok(),
+            };
+        }
+        // A name is a path below the directories of zones, and nothing else.
+        if name.is_empty() || name.starts_with('/') || name.split('/').any(|part| part == "..") {
+            return None;
+        }
+        ZONES.iter().find_map(|directory| std::fs::read(format!("{directory}/{name}")).ok())
+    }
+}

@@ -1,0 +1,32 @@
+//! YAML as Helm reads it: sigs.k8s.io/yaml over go-yaml 2, with its texts for what is wrong.
+//!
+//! Reading gives [`api::Value`]s as JSON would hold them: keys are texts, a later key wins over an earlier one, a date is a text.
+//! Printing is [`api::yaml::emit`]. Bounded: nesting by [`DEPTH`], aliases by upstream's ratio.
+
+mod decode;
+mod node;
+mod scan;
+
+#[cfg(test)]
+mod tests;
+
+/// How deep values may lie in one another; upstream stops at 10000.
+pub const DEPTH: usize = 1000;
+
+/// The first document of a text, which is all that upstream reads. The error is upstream's text, from `error converting …` on.
+pub fn first(text: &str) -> Result<api::Value, String> {
+    let read = node::Parser::new(text).and_then(|mut parser| parser.document());
+    let value = read.and_then(|node| node.map_or(Ok(api::Value::Null), |node| decode::value(&node)));
+    value.map_err(|error| format!("error converting YAML to JSON: {error}"))
+}
+
+/// Every document of a text.
+pub fn all(text: &str) -> Result<Vec<api::Value>, String> {
+    let wrap = |error: String| format!("error converting YAML to JSON: {error}");
+    let mut parser = node::Parser::new(text).map_err(wrap)?;
+    let mut documents = Vec::new();
+    while let Some(node) = parser.document().map_err(wrap)? {
+        documents.push(decode::value(&node).map_err(wrap)?);
+    }
+    Ok(documents)
+}

@@ -1,0 +1,368 @@
+//! Tokens to nodes: libyaml's grammar, and anchors by name.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::scan::{Kind, Mark, Scanner, fault};
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// As it was resolved: `!!str` is `tag:yaml.org,2002:str`.
+    pub tag: String,
+    pub body: Body,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Text, and whether it is plain and has no tag.
+    Scalar(String, bool),
+    Sequence(Vec<Rc<Node>>),
+    Mapping(Vec<(Rc<Node>, Rc<Node>)>),
+    Alias(Rc<Node>),
+}
+
+pub(super) struct Parser<'a> {
+    scanner: Scanner<'a>,
+    tags: Vec<(String, String)>,
+    /// None is an anchor whose node is not complete.
+    anchors: HashMap<String, Option<Rc<Node>>>,
+    depth: usize,
+    started: bool,
+}
+
+type Done<T> = Result<T, String>;
+
+impl<'a> Parser<'a> {
+    pub fn new(text: &'a str) -> Done<Parser<'a>> {
+        Ok(Parser {
+            scanner: Scanner::new(text)?,
+            tags: Vec::new(),
+            anchors: HashMap::new(),
+            depth: 0,
+            started: false,
+        })
+    }
+
+    fn kind(&mut self) -> Done<Kind> {
+        Ok(self.scanner.peek()?.kind.clone())
+    }
+
+    fn mark(&mut self) -> Done<Mark> {
+        Ok(self.scanner.peek()?.start)
+    }
+
+    fn error<T>(&mut self, problem: &str, context: Mark) -> Done<T> {
+        let line = self.mark()?.line;
+        fault(if line == 0 { context.line } else { line }, problem)
+    }
+
+    /// The next document; none at the end of the text.
+    pub fn document(&mut self) -> Done<Option<Rc<Node>>> {
+        if self.started {
+            while self.kind()? == Kind::DocumentEnd {
+                self.scanner.skip();
+            }
+        }
+        let implicit = !self.started;
+        self.started = true;
+        let kind = self.kind()?;
+        if kind == Kind::StreamEnd {
+            return Ok(None);
+        }
+        self.anchors.clear();
+        let explicit = matches!(kind, Kind::Version(..) | Kind::TagDirective(..) | Kind::DocumentStart) || !implicit;
+        let node = if explicit {
+            self.directives()?;
+            let start = self.mark()?;
+            if self.kind()? != Kind::DocumentStart {
+                return self.error("did not find expected <document start>", start);
+            }
+            self.scanner.skip();
+            match self.kind()? {
+                Kind::Version(..)
+                | Kind::TagDirective(..)
+                | Kind::DocumentStart
+                | Kind::DocumentEnd
+                | Kind::StreamEnd => self.empty()?,
+                _ => self.node(true, false)?,
+            }
+        } else {
+            self.directives()?;
+            self.node(true, false)?
+        };
+        if self.kind()? == Kind::DocumentEnd {
+            self.scanner.skip();
+        }
+        self.tags.clear();
+        Ok(Some(node))
+    }
+
+    fn directives(&mut self) -> Done<()> {
+        let mut version = false;
+        loop {
+            let mark = self.mark()?;
+            match self.kind()? {
+                Kind::Version(major, minor) => {
+                    if std::mem::replace(&mut version, true) {
+                        return self.error("found duplicate %YAML directive", mark);
+                    }
+                    if (major, minor) != (1, 1) {
+                        return self.error("found incompatible YAML document", mark);
+                    }
+                }
+                Kind::TagDirective(handle, prefix) => {
+                    if self.tags.iter().any(|(own, _)| *own == handle) {
+                        return self.error("found duplicate %TAG directive", mark);
+                    }
+                    self.tags.push((handle, prefix));
+                }
+                _ => break,
+            }
+            self.scanner.skip();
+        }
+        for (handle, prefix) in [("!", "!"), ("!!", "tag:yaml.org,2002:")] {
+            if !self.tags.iter().any(|(own, _)| own == handle) {
+                self.tags.push((handle.into(), prefix.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A null that is not written.
+    fn empty(&self) -> Done<Rc<Node>> {
+        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(String::new(), true) }))
+    }
+
+    fn node(&mut self, block: bool, indentless: bool) -> Done<Rc<Node>> {
+        let start = self.mark()?;
+        if let Kind::Alias(name) = self.kind()? {
+            self.scanner.skip();
+            return match self.anchors.get(&name) {
+                None => Err(format!("yaml: unknown anchor '{name}' referenced")),
+                Some(None) => Err(format!("yaml: anchor '{name}' value contains itself")),
+                Some(Some(node)) => {
+                    let body = Body::Alias(node.clone());
+                    Ok(Rc::new(Node { tag: String::new(), body }))
+                }
+            };
+        }
+        let (mut anchor, mut tag) = (None, None);
+        for _ in 0..2 {
+            match self.kind()? {
+                Kind::Anchor(name) if anchor.is_none() => {
+                    self.scanner.skip();
+                    anchor = Some(name);
+                }
+                Kind::Tag(handle, suffix) if tag.is_none() => {
+                    let prefix = if handle.is_empty() {
+                        String::new()
+                    } else {
+                        match self.tags.iter().find(|(own, _)| *own == handle) {
+                            Some((_, prefix)) => prefix.clone(),
+                            None => return self.error("found undefined tag handle", start),
+                        }
+                    };
+                    self.scanner.skip();
+                    tag = Some(prefix + &suffix);
+                }
+                _ => {}
+            }
+        }
+        if let Some(name) = &anchor {
+            self.anchors.insert(name.clone(), None);
+        }
+        self.depth += 1;
+        let body = self.body(block, indentless, &anchor, &tag, start);
+        self.depth -= 1;
+        let node = Rc::new(Node { tag: tag.unwrap_or_default(), body: body? });
+        if let Some(name) = anchor {
+            self.anchors.insert(name, Some(node.clone()));
+        }
+        Ok(node)
+    }
+
+    fn body(
+        &mut self,
+        block: bool,
+        indentless: bool,
+        anchor: &Option<String>,
+        tag: &Option<String>,
+        start: Mark,
+    ) -> Done<Body> {
+        if self.depth > super::DEPTH {
+            return self.error("exceeded max depth of 10000", start);
+        }
+        match self.kind()? {
+            Kind::BlockEntry if indentless => self.indentless(),
+            Kind::Scalar(text, plain) => {
+                self.scanner.skip();
+                let implicit = plain && tag.is_none() || tag.as_deref() == Some("!") && plain;
+                Ok(Body::Scalar(text, implicit))
+            }
+            Kind::FlowSequenceStart => self.flow_sequence(),
+            Kind::FlowMappingStart => self.flow_mapping(),
+            Kind::SequenceStart if block => self.sequence(),
+            Kind::MappingStart if block => self.mapping(),
+            _ if anchor.is_some() || tag.is_some() => Ok(Body::Scalar(String::new(), tag.is_none())),
+            _ => self.error("did not find expected node content", start),
+        }
+    }
+
+    fn sequence(&mut self) -> Done<Body> {
+        let start = self.mark()?;
+        self.scanner.skip();
+        let mut items = Vec::new();
+        loop {
+            match self.kind()? {
+                Kind::BlockEntry => {
+                    self.scanner.skip();
+                    items.push(match self.kind()? {
+                        Kind::BlockEntry | Kind::BlockEnd => self.empty()?,
+                        _ => self.node(true, false)?,
+                    });
+                }
+                Kind::BlockEnd => {
+                    self.scanner.skip();
+                    return Ok(Body::Sequence(items));
+                }
+                _ => return self.error("did not find expected '-' indicator", start),
+            }
+        }
+    }
+
+    fn indentless(&mut self) -> Done<Body> {
+        let mut items = Vec::new();
+        while self.kind()? == Kind::BlockEntry {
+            self.scanner.skip();
+            items.push(match self.kind()? {
+                Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
+                _ => self.node(true, false)?,
+            });
+        }
+        Ok(Body::Sequence(items))
+    }
+
+    fn mapping(&mut self) -> Done<Body> {
+        let start = self.mark()?;
+        self.scanner.skip();
+        let mut pairs = Vec::new();
+        loop {
+            match self.kind()? {
+                Kind::Key => {
+                    self.scanner.skip();
+                    let key = match self.kind()? {
+                        Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
+                        _ => self.node(true, true)?,
+                    };
+                    let value = if self.kind()? == Kind::Value {
+                        self.scanner.skip();
+                        match self.kind()? {
+                            Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
+                            _ => self.node(true, true)?,
+                        }
+                    } else {
+                        self.empty()?
+                    };
+                    pairs.push((key, value));
+                }
+                Kind::BlockEnd => {
+                    self.scanner.skip();
+                    return Ok(Body::Mapping(pairs));
+                }
+                _ => return self.error("did not find expected key", start),
+            }
+        }
+    }
+
+    fn flow_sequence(&mut self) -> Done<Body> {
+        let start = self.mark()?;
+        self.scanner.skip();
+        let mut items = Vec::new();
+        loop {
+            if self.kind()? == Kind::FlowSequenceEnd {
+                break;
+            }
+            if !items.is_empty() {
+                if self.kind()? != Kind::FlowEntry {
+                    return self.error("did not find expected ',' or ']'", start);
+                }
+                self.scanner.skip();
+            }
+            match self.kind()? {
+                Kind::Key => {
+                    self.scanner.skip();
+                    let key = match self.kind()? {
+                        Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd => self.empty()?,
+                        _ => self.node(false, false)?,
+                    };
+                    let mut value = None;
+                    if self.kind()? == Kind::Value {
+                        self.scanner.skip();
+                        if !matches!(self.kind()?, Kind::FlowEntry | Kind::FlowSequenceEnd) {
+                            value = Some(self.node(false, false)?);
+                        }
+                    }
+                    let value = match value {
+                        Some(value) => value,
+                        None => self.empty()?,
+                    };
+                    let body = Body::Mapping(vec![(key, value)]);
+                    items.push(Rc::new(Node { tag: String::new(), body }));
+                }
+                Kind::FlowSequenceEnd => break,
+                _ => items.push(self.node(false, false)?),
+            }
+        }
+        self.scanner.skip();
+        Ok(Body::Sequence(items))
+    }
+
+    fn flow_mapping(&mut self) -> Done<Body> {
+        let start = self.mark()?;
+        self.scanner.skip();
+        let mut pairs = Vec::new();
+        loop {
+            if self.kind()? == Kind::FlowMappingEnd {
+                break;
+            }
+            if !pairs.is_empty() {
+                if self.kind()? != Kind::FlowEntry {
+                    return self.error("did not find expected ',' or '}'", start);
+                }
+                self.scanner.skip();
+            }
+            let key = match self.kind()? {
+                Kind::Key => {
+                    self.scanner.skip();
+                    match self.kind()? {
+                        Kind::Value | Kind::FlowEntry | Kind::FlowMappingEnd => self.empty()?,
+                        _ => self.node(false, false)?,
+                    }
+                }
+                Kind::FlowMappingEnd => break,
+                _ => {
+                    // A key alone has no value.
+                    let key = self.node(false, false)?;
+                    let value = self.empty()?;
+                    pairs.push((key, value));
+                    continue;
+                }
+            };
+            let mut value = None;
+            if self.kind()? == Kind::Value {
+                self.scanner.skip();
+                if !matches!(self.kind()?, Kind::FlowEntry | Kind::FlowMappingEnd) {
+                    value = Some(self.node(false, false)?);
+                }
+            }
+            let value = match value {
+                Some(value) => value,
+                None => self.empty()?,
+            };
+            pairs.push((key, value));
+        }
+        self.scanner.skip();
+        Ok(Body::Mapping(pairs))
+    }
+}
