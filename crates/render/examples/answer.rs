@@ -110,7 +110,12 @@ fn yaml(question: &Json) -> Result<Json, String> {
 fn helm(question: &Json) -> Result<Json, String> {
     let text = |key: &str| question[key].as_str().unwrap_or_default().to_string();
     let texts = |key: &str| -> Vec<String> {
-        question[key].as_array().into_iter().flatten().filter_map(|one| one.as_str().map(Into::into)).collect()
+        question[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one.as_str().map(Into::into))
+            .collect()
     };
     let flag = |key: &str| question[key] == true;
     let decode = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();

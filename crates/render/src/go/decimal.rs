@@ -65,7 +65,11 @@ impl Decimal {
         let rest = &top - &quotient * &bottom;
         let twice = rest.magnitude() + rest.magnitude();
         let value = if &twice >= bottom.magnitude() {
-            if (top.sign() == Sign::Minus) == (bottom.sign() == Sign::Minus) { quotient + 1 } else { quotient - 1 }
+            if (top.sign() == Sign::Minus) == (bottom.sign() == Sign::Minus) {
+                quotient + 1
+            } else {
+                quotient - 1
+            }
         } else {
             quotient
         };

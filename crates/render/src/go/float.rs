@@ -10,8 +10,11 @@ pub fn format(number: f64, verb: u8, precision: i32) -> String {
     }
     match verb {
         b'e' | b'E' => {
-            let text =
-                if precision < 0 { format!("{number:e}") } else { format!("{number:.*e}", precision as usize) };
+            let text = if precision < 0 {
+                format!("{number:e}")
+            } else {
+                format!("{number:.*e}", precision as usize)
+            };
             exponent(&text, verb)
         }
         b'f' | b'F' => {

@@ -2,7 +2,7 @@
 //!
 //! Pointers inside other values, which Go prints as addresses, are printed as `0xc000000000`: nobody can depend on them.
 
-use super::value::{MapType, Sized, Struct};
+use super::value::{Sized, Struct};
 use super::{Value, float, quote, text};
 
 /// `fmt.Sprint`: a space between two operands of which neither is a string.
@@ -112,7 +112,8 @@ pub fn sprintf(format: &[u8], values: &[Value]) -> Vec<u8> {
             argument_number(format, &mut at, &mut next, values.len(), &mut good, &mut reordered, &mut index);
             if format.get(at) == Some(&b'*') {
                 at += 1;
-                match values.get(next).and_then(Value::as_int).filter(|width| (0..=1_000_000).contains(width)) {
+                match values.get(next).and_then(Value::as_int).filter(|width| (0..=1_000_000).contains(width))
+                {
                     Some(width) => verb.precision = Some(width as usize),
                     None if values.get(next).and_then(Value::as_int).is_some_and(|width| width < 0) => {
                         verb.precision = None;
@@ -198,7 +199,8 @@ fn argument_number(
         *at += 1;
         return;
     };
-    let inside = std::str::from_utf8(&format[*at + 1..*at + end]).ok().and_then(|text| text.parse::<usize>().ok());
+    let inside =
+        std::str::from_utf8(&format[*at + 1..*at + end]).ok().and_then(|text| text.parse::<usize>().ok());
     *at += end + 1;
     match inside {
         Some(number) if (1..=count).contains(&number) => {
@@ -254,9 +256,7 @@ impl Verb {
                 let text: &[u8] = if self.sharp_v && depth > 0 { b"interface {}(nil)" } else { b"<nil>" };
                 self.text(text, out);
             }
-            Value::Nil if depth > 0 => {
-                out.extend_from_slice(format!("%!{}(<nil>)", self.char).as_bytes());
-            }
+            Value::Nil if depth > 0 => out.extend_from_slice(b"<nil>"),
             Value::Nil => self.bad(value, out),
             Value::Bool(flag) => match self.char {
                 't' | 'v' => self.text(if *flag { b"true" } else { b"false" }, out),
@@ -339,7 +339,6 @@ impl Verb {
             self.value(item, depth + 1, out);
         }
         out.push(if self.sharp_v { b'}' } else { b']' });
-        debug_assert!(map.ty() != MapType::Files || map.len() < usize::MAX);
     }
 
     fn structure(self, object: &Struct, depth: usize, out: &mut Vec<u8>) {
@@ -393,7 +392,11 @@ impl Verb {
                     if self.sharp && (at == 0 || self.space) {
                         hex.push_str(if self.char == 'X' { "0X" } else { "0x" });
                     }
-                    hex.push_str(&if self.char == 'X' { format!("{byte:02X}") } else { format!("{byte:02x}") });
+                    hex.push_str(&if self.char == 'X' {
+                        format!("{byte:02X}")
+                    } else {
+                        format!("{byte:02x}")
+                    });
                 }
                 self.text(hex.as_bytes(), out);
             }

@@ -33,7 +33,9 @@ fn translate(pattern: &str) -> Result<String, String> {
         if char == '\\' {
             first = false;
             match chars.next() {
-                None => return Err("error parsing regexp: trailing backslash at end of expression: ``".into()),
+                None => {
+                    return Err("error parsing regexp: trailing backslash at end of expression: ``".into());
+                }
                 Some('Q') if !class => {
                     let rest: String = chars.by_ref().collect();
                     let (quoted, after) = rest.split_once("\\E").unwrap_or((&rest, ""));
@@ -52,8 +54,10 @@ fn translate(pattern: &str) -> Result<String, String> {
                 Some('B') => out.push_str("(?-u:\\B)"),
                 Some('C') => out.push_str("(?s-u:.)"),
                 Some(escaped) if escaped.is_ascii_alphanumeric() || escaped.is_ascii_punctuation() => {
-                    if matches!(escaped, '<' | '>' | '"' | '\'' | '`' | ',' | ':' | ';' | '=' | '@' | '!' | '_' | '/' | '%')
-                    {
+                    if matches!(
+                        escaped,
+                        '<' | '>' | '"' | '\'' | '`' | ',' | ':' | ';' | '=' | '@' | '!' | '_' | '/' | '%'
+                    ) {
                         out.push(escaped);
                     } else {
                         out.push('\\');
@@ -145,7 +149,13 @@ fn reason(pattern: &str, error: &str) -> String {
 /// Matches as Go finds them: an empty one right after another is left out. `most` below 0 asks for all.
 pub fn find_all(regex: &Regex, text: &[u8], most: i64) -> Vec<(usize, usize)> {
     let limit = if most < 0 { usize::MAX } else { most as usize };
-    regex.find_iter(text).take(limit).map(|found| (found.start(), found.end())).collect()
+    let found = regex.find_iter(text).map(|found| (found.start(), found.end()));
+    found.filter(|(from, to)| from != to || is_boundary(text, *from)).take(limit).collect()
+}
+
+/// Nothing is found inside a character.
+fn is_boundary(text: &[u8], at: usize) -> bool {
+    text.get(at).is_none_or(|byte| byte & 0xc0 != 0x80)
 }
 
 /// `ReplaceAllString`: `$1`, `${1}`, `$name` stand for groups.
@@ -154,6 +164,9 @@ pub fn replace_all(regex: &Regex, text: &[u8], replacement: &[u8]) -> Vec<u8> {
     let mut last = 0;
     for found in regex.captures_iter(text) {
         let whole = found.get(0).expect("because group 0 is the match");
+        if whole.is_empty() && !is_boundary(text, whole.start()) {
+            continue;
+        }
         out.extend_from_slice(&text[last..whole.start()]);
         expand(replacement, &found, &mut out);
         last = whole.end();
@@ -166,10 +179,10 @@ pub fn replace_all(regex: &Regex, text: &[u8], replacement: &[u8]) -> Vec<u8> {
 pub fn replace_all_literal(regex: &Regex, text: &[u8], replacement: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut last = 0;
-    for found in regex.find_iter(text) {
-        out.extend_from_slice(&text[last..found.start()]);
+    for (from, to) in find_all(regex, text, -1) {
+        out.extend_from_slice(&text[last..from]);
         out.extend_from_slice(replacement);
-        last = found.end();
+        last = to;
     }
     out.extend_from_slice(&text[last..]);
     out
@@ -197,7 +210,8 @@ fn expand(template: &[u8], found: &regex::bytes::Captures<'_>, out: &mut Vec<u8>
         }
         let name = String::from_utf8_lossy(&rest[name_at..name_at + length]).into_owned();
         rest = &rest[name_at + length + usize::from(braced)..];
-        let plain_number = name.bytes().all(|byte| byte.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
+        let plain_number =
+            name.bytes().all(|byte| byte.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
         let group = match name.parse::<usize>() {
             Ok(number) if plain_number => found.get(number),
             _ => found.name(&name),

@@ -43,13 +43,10 @@ fn pattern(text: &str) -> Regex {
 static VERSION: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("^{LOOSE}$")));
 static CONSTRAINT: LazyLock<Regex> =
     LazyLock::new(|| pattern(&format!(r"^\s*({OPERATORS})\s*({PARTIAL})\s*$")));
-static RANGE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(&format!(r"\s*({PARTIAL})\s+-\s+({PARTIAL})\s*")));
+static RANGE: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"\s*({PARTIAL})\s+-\s+({PARTIAL})\s*")));
 static FIND: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"({OPERATORS})\s*({PARTIAL})")));
 static VALID: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"^(\s*({OPERATORS})\s*({PARTIAL})\s*)((?:\s+|,\s*)({OPERATORS})\s*({PARTIAL})\s*)*$"
-    ))
+    pattern(&format!(r"^(\s*({OPERATORS})\s*({PARTIAL})\s*)((?:\s+|,\s*)({OPERATORS})\s*({PARTIAL})\s*)*$"))
 });
 
 /// `semver.NewVersion`.
@@ -111,14 +108,14 @@ pub fn check_metadata(metadata: &str) -> Result<(), String> {
 
 impl Version {
     pub fn compare(&self, other: &Version) -> Ordering {
-        (self.major, self.minor, self.patch).cmp(&(other.major, other.minor, other.patch)).then_with(|| {
-            match (self.pre.is_empty(), other.pre.is_empty()) {
+        (self.major, self.minor, self.patch).cmp(&(other.major, other.minor, other.patch)).then_with(
+            || match (self.pre.is_empty(), other.pre.is_empty()) {
                 (true, true) => Ordering::Equal,
                 (true, false) => Ordering::Greater,
                 (false, true) => Ordering::Less,
                 (false, false) => compare_pre(&self.pre, &other.pre),
-            }
-        })
+            },
+        )
     }
 
     /// A copy with other parts; `original` keeps the `v` it began with.
@@ -244,7 +241,8 @@ impl One {
                 if !self.dirty || version.major != wanted.major {
                     return if self.dirty { version.major > wanted.major } else { order.is_gt() };
                 }
-                !self.minor_dirty && if self.patch_dirty { version.minor > wanted.minor } else { order.is_gt() }
+                !self.minor_dirty
+                    && if self.patch_dirty { version.minor > wanted.minor } else { order.is_gt() }
             }
             "<" => order.is_lt(),
             ">=" | "=>" => order.is_ge(),
@@ -253,8 +251,7 @@ impl One {
                     return order.is_le();
                 }
                 version.major < wanted.major
-                    || version.major == wanted.major
-                        && (version.minor <= wanted.minor || self.minor_dirty)
+                    || version.major == wanted.major && (version.minor <= wanted.minor || self.minor_dirty)
             }
             "~" | "~>" => self.tilde(version, order),
             _ => self.caret(version, order),

@@ -55,7 +55,8 @@ pub fn trim_start_by(bytes: &[u8], drop: impl Fn(char) -> bool) -> &[u8] {
 }
 
 pub fn trim_end_by(bytes: &[u8], drop: impl Fn(char) -> bool) -> &[u8] {
-    let end = chars(bytes).filter(|(_, char, _)| !drop(*char)).last().map_or(0, |(at, _, length)| at + length);
+    let end =
+        chars(bytes).filter(|(_, char, _)| !drop(*char)).last().map_or(0, |(at, _, length)| at + length);
     &bytes[..end]
 }
 
@@ -77,8 +78,11 @@ pub fn split(bytes: &[u8], separator: &[u8], most: i64) -> Option<Vec<Vec<u8>>> 
     let mut rest = bytes;
     if separator.is_empty() {
         while !rest.is_empty() {
-            let length =
-                if parts.len() + 1 == limit { rest.len() } else { first(rest).map_or(1, |(_, length)| length) };
+            let length = if parts.len() + 1 == limit {
+                rest.len()
+            } else {
+                first(rest).map_or(1, |(_, length)| length)
+            };
             parts.push(rest[..length].to_vec());
             rest = &rest[length..];
         }

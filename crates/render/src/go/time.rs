@@ -46,11 +46,17 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 pub fn month_name(month: i64) -> String {
-    usize::try_from(month - 1).ok().and_then(|at| MONTHS.get(at)).map_or(format!("%!Month({month})"), |name| (*name).into())
+    usize::try_from(month - 1)
+        .ok()
+        .and_then(|at| MONTHS.get(at))
+        .map_or(format!("%!Month({month})"), |name| (*name).into())
 }
 
 pub fn weekday_name(day: i64) -> String {
-    usize::try_from(day).ok().and_then(|at| DAYS.get(at)).map_or(format!("%!Weekday({day})"), |name| (*name).into())
+    usize::try_from(day)
+        .ok()
+        .and_then(|at| DAYS.get(at))
+        .map_or(format!("%!Weekday({day})"), |name| (*name).into())
 }
 
 /// The zone of a TZif file.
@@ -265,9 +271,41 @@ fn zone_text(offset: i64, part: &str) -> String {
 /// What a layout has before its next part, the part, and what is behind it.
 fn next(layout: &str) -> (&str, Option<&str>, &str) {
     const PARTS: [&str; 35] = [
-        "January", "Jan", "Monday", "Mon", "MST", "2006", "_2006", "__2", "_2", "01", "002", "02", "03", "04",
-        "05", "06", "15", "1", "2", "3", "4", "5", "PM", "pm", "-07:00:00", "-070000", "-07:00", "-0700", "-07",
-        "Z07:00:00", "Z070000", "Z07:00", "Z0700", "Z07", "",
+        "January",
+        "Jan",
+        "Monday",
+        "Mon",
+        "MST",
+        "2006",
+        "_2006",
+        "__2",
+        "_2",
+        "01",
+        "002",
+        "02",
+        "03",
+        "04",
+        "05",
+        "06",
+        "15",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "PM",
+        "pm",
+        "-07:00:00",
+        "-070000",
+        "-07:00",
+        "-0700",
+        "-07",
+        "Z07:00:00",
+        "Z070000",
+        "Z07:00",
+        "Z0700",
+        "Z07",
+        "",
     ];
     let bytes = layout.as_bytes();
     for at in 0..layout.len() {
@@ -353,7 +391,7 @@ impl Parser<'_> {
         loop {
             let (prefix, part, suffix) = next(layout);
             let shown = part.map_or(prefix, |part| part);
-            value = skip(value, prefix).ok_or_else(|| self.fault(prefix, value, ""))?;
+            value = skip(value, prefix).map_err(|rest| self.fault(prefix, rest, ""))?;
             let Some(part) = part else {
                 if !value.is_empty() {
                     return Err(self.fault("", value, &format!(": extra text: {}", quote(value))));
@@ -442,7 +480,9 @@ impl Parser<'_> {
                     // A fraction may follow the seconds although the layout has none.
                     let (before, following, _) = next(layout);
                     let own = following.is_some_and(|part| part.starts_with(['.', ','])) && before.is_empty();
-                    if !own && value.starts_with(['.', ',']) && value.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
+                    if !own
+                        && value.starts_with(['.', ','])
+                        && value.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
                     {
                         let length = 1 + value.bytes().skip(1).take_while(u8::is_ascii_digit).count();
                         fields.nanoseconds = nanoseconds(&value[1..length]);
@@ -491,7 +531,9 @@ impl Parser<'_> {
                         }
                     } else {
                         let text = value.get(..fraction.len()).ok_or_else(fault)?;
-                        if !text.starts_with(['.', ',']) || !text[1..].bytes().all(|byte| byte.is_ascii_digit()) {
+                        if !text.starts_with(['.', ','])
+                            || !text[1..].bytes().all(|byte| byte.is_ascii_digit())
+                        {
                             return Err(fault());
                         }
                         fields.nanoseconds = nanoseconds(&text[1..]);
@@ -559,25 +601,43 @@ impl Fields {
 }
 
 fn quote(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut out = String::from("\"");
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(char);
+            }
+            ' '..='~' | '\u{7f}' => out.push(char),
+            char => {
+                let mut buffer = [0; 4];
+                char.encode_utf8(&mut buffer)
+                    .bytes()
+                    .for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+            }
+        }
+    }
+    out.push('"');
+    out
 }
 
-fn skip<'a>(mut value: &'a str, prefix: &str) -> Option<&'a str> {
+/// What is behind a prefix; the error is what is left where they part.
+fn skip<'a>(mut value: &'a str, prefix: &str) -> Result<&'a str, &'a str> {
     let mut prefix = prefix;
     while !prefix.is_empty() {
         if prefix.starts_with(' ') {
             if !value.is_empty() && !value.starts_with(' ') {
-                return None;
+                return Err(value);
             }
             prefix = prefix.trim_start_matches(' ');
             value = value.trim_start_matches(' ');
             continue;
         }
-        let char = prefix.chars().next()?;
-        value = value.strip_prefix(char)?;
-        prefix = &prefix[char.len_utf8()..];
+        let length = prefix.chars().next().map_or(1, char::len_utf8);
+        value = value.strip_prefix(&prefix[..length]).ok_or(value)?;
+        prefix = &prefix[length..];
     }
-    Some(value)
+    Ok(value)
 }
 
 /// One or two digits; two if `fixed`.
@@ -677,8 +737,10 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         if whole_text.is_empty() && fraction.is_empty() {
             return Err(invalid());
         }
-        let unit_length =
-            after.char_indices().find(|(_, char)| *char == '.' || char.is_ascii_digit()).map_or(after.len(), |(at, _)| at);
+        let unit_length = after
+            .char_indices()
+            .find(|(_, char)| *char == '.' || char.is_ascii_digit())
+            .map_or(after.len(), |(at, _)| at);
         let (unit, after) = after.split_at(unit_length);
         if unit.is_empty() {
             return Err(format!("time: missing unit in duration {quoted}"));
@@ -694,7 +756,8 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         };
         let whole_number: i128 =
             if whole_text.is_empty() { 0 } else { whole_text.parse().map_err(|_| invalid())? };
-        total = whole_number.checked_mul(scale).and_then(|part| total.checked_add(part)).ok_or_else(invalid)?;
+        total =
+            whole_number.checked_mul(scale).and_then(|part| total.checked_add(part)).ok_or_else(invalid)?;
         if !fraction.is_empty() {
             let cut = &fraction[..fraction.len().min(18)];
             total += cut.parse::<i128>().unwrap_or(0) * scale / 10i128.pow(cut.len() as u32);

@@ -33,7 +33,22 @@ fn keeps(byte: u8, mode: Mode) -> bool {
     match mode {
         Mode::Host => matches!(
             byte,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'[' | b']' | b'<' | b'>' | b'"'
+            b'!' | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'['
+                | b']'
+                | b'<'
+                | b'>'
+                | b'"'
         ),
         Mode::Path => matches!(byte, b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@'),
         Mode::Segment => matches!(byte, b'$' | b'&' | b'+' | b':' | b'=' | b'@'),
@@ -107,7 +122,8 @@ fn unescape(text: &str, mode: Mode) -> Result<String, String> {
 pub fn parse(text: &str) -> Result<Url, String> {
     let (before, fragment) = text.split_once('#').unwrap_or((text, ""));
     let fault = |error: String| format!("parse {}: {error}", quote::quote(text.as_bytes()));
-    let mut url = parse_reference(before).map_err(|error| format!("parse {}: {error}", quote::quote(before.as_bytes())))?;
+    let mut url = parse_reference(before)
+        .map_err(|error| format!("parse {}: {error}", quote::quote(before.as_bytes())))?;
     url.fragment = unescape(fragment, Mode::Fragment).map_err(fault)?;
     Ok(url)
 }
@@ -147,9 +163,9 @@ fn parse_reference(text: &str) -> Result<Url, String> {
         rest = path;
         let host = match authority.rsplit_once('@') {
             Some((user, host)) => {
-                let valid = user.bytes().all(|byte| {
-                    byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte)
-                });
+                let valid = user
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte));
                 if !valid {
                     return Err("net/url: invalid userinfo".into());
                 }
@@ -189,7 +205,8 @@ fn split_scheme(text: &str) -> Result<(&str, &str), String> {
 
 fn parse_host(host: &str) -> Result<String, String> {
     let port_of = |text: &str| -> Result<(), String> {
-        let good = text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+        let good = text.is_empty()
+            || text.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
         good.then_some(()).ok_or_else(|| format!("invalid port {} after host", quote::quote(text.as_bytes())))
     };
     if host.starts_with('[') {

@@ -81,17 +81,19 @@ impl Decoder {
                 self.depth -= 1;
                 value
             }
-            Body::Scalar(text, implicit) => self.scalar(text, *implicit, &node.tag).map(|(scalar, text)| match scalar {
-                Scalar::Null => Ok(Value::Null),
-                Scalar::Bool(flag) => Ok(Value::Bool(flag)),
-                Scalar::Int(number) => Ok(Value::Int(number)),
-                Scalar::Uint(number) => Ok(Value::Float(number as f64)),
-                Scalar::Float(number) if !number.is_finite() => {
-                    Err(format!("json: unsupported value: {}", float::format(number, b'g', -1)))
-                }
-                Scalar::Float(number) => Ok(Value::Float(number)),
-                Scalar::Time | Scalar::Text | Scalar::Merge => Ok(Value::String(text.as_str().into())),
-            })?,
+            Body::Scalar(text, implicit) => {
+                self.scalar(text, *implicit, &node.tag).map(|(scalar, text)| match scalar {
+                    Scalar::Null => Ok(Value::Null),
+                    Scalar::Bool(flag) => Ok(Value::Bool(flag)),
+                    Scalar::Int(number) => Ok(Value::Int(number)),
+                    Scalar::Uint(number) => Ok(Value::Float(number as f64)),
+                    Scalar::Float(number) if !number.is_finite() => {
+                        Err(format!("json: unsupported value: {}", float::format(number, b'g', -1)))
+                    }
+                    Scalar::Float(number) => Ok(Value::Float(number)),
+                    Scalar::Time | Scalar::Text | Scalar::Merge => Ok(Value::String(text.as_str().into())),
+                })?
+            }
             Body::Sequence(items) => {
                 let values: Result<Vec<Value>, String> = items.iter().map(|item| self.value(item)).collect();
                 Ok(Value::Array(values?))
@@ -115,8 +117,14 @@ impl Decoder {
                 keys.extend(map.keys().cloned());
                 continue;
             }
-            let name: smol_str::SmolStr = self.key(key)?.into();
+            let name = self.key(key)?;
             let value = self.value(value)?;
+            let name: smol_str::SmolStr = match name {
+                Ok(name) => name.into(),
+                Err(kind) => {
+                    return Err(format!("unsupported map key of type: {kind}, value: {}", go_syntax(&value)));
+                }
+            };
             if keys.insert(name.clone()) {
                 map.push_unchecked(name, value);
             } else {
@@ -157,7 +165,8 @@ impl Decoder {
         }
     }
 
-    fn key(&mut self, node: &Rc<Node>) -> Result<String, String> {
+    /// The text that a key becomes; the inner error is what a key is that becomes none.
+    fn key(&mut self, node: &Rc<Node>) -> Result<Result<String, String>, String> {
         self.count()?;
         match &node.body {
             Body::Alias(target) => {
@@ -168,24 +177,17 @@ impl Decoder {
             }
             Body::Scalar(text, implicit) => {
                 let (scalar, text) = self.scalar(text, *implicit, &node.tag)?;
-                Ok(match scalar {
+                Ok(Ok(match scalar {
                     Scalar::Int(number) => number.to_string(),
                     Scalar::Bool(flag) => flag.to_string(),
                     Scalar::Float(number) => key_float(number),
-                    Scalar::Uint(number) => {
-                        return Err(format!("unsupported map key of type: uint64, key: 0x{number:x}, value: ?"));
-                    }
-                    Scalar::Null => {
-                        return Err("unsupported map key of type: %!s(<nil>), key: <nil>, value: ?".into());
-                    }
+                    Scalar::Uint(number) => return Ok(Err(format!("uint64, key: 0x{number:x}"))),
+                    Scalar::Null => return Ok(Err("%!s(<nil>), key: <nil>".into())),
                     Scalar::Time | Scalar::Text | Scalar::Merge => text,
-                })
+                }))
             }
             Body::Sequence(_) | Body::Mapping(_) => {
-                let value = crate::sprig::yaml::from_tree(&self.value(node)?);
-                let shown = crate::go::print::sprintf(b"%#v", &[value]);
-                let shown = String::from_utf8_lossy(&shown).replace("map[string]interface {}", "map[interface {}]interface {}");
-                Err(format!("yaml: invalid map key: {shown}"))
+                Err(format!("yaml: invalid map key: {}", go_syntax(&self.value(node)?)))
             }
         }
     }
@@ -217,6 +219,12 @@ impl Decoder {
             found => Err(format!("yaml: cannot decode {} `{text}` as a {wanted}", found.tag())),
         }
     }
+}
+
+/// A value as `%#v` prints what the YAML decoder made.
+fn go_syntax(value: &Value) -> String {
+    let shown = crate::go::print::sprintf(b"%#v", &[crate::sprig::yaml::from_tree(value)]);
+    String::from_utf8_lossy(&shown).replace("map[string]interface {}", "map[interface {}]interface {}")
 }
 
 fn is_merge(node: &Node) -> bool {

@@ -71,7 +71,8 @@ impl<'a> Parser<'a> {
             return Ok(None);
         }
         self.anchors.clear();
-        let explicit = matches!(kind, Kind::Version(..) | Kind::TagDirective(..) | Kind::DocumentStart) || !implicit;
+        let explicit =
+            matches!(kind, Kind::Version(..) | Kind::TagDirective(..) | Kind::DocumentStart) || !implicit;
         let node = if explicit {
             self.directives()?;
             let start = self.mark()?;

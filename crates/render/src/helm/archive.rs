@@ -22,7 +22,11 @@ pub(super) fn files(bytes: &[u8]) -> Result<Vec<File>, String> {
         let mut entry = entry.map_err(fault)?;
         let kind = entry.header().entry_type();
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        if kind.is_dir() || name.ends_with('/') || kind.is_pax_global_extensions() || kind.is_pax_local_extensions() {
+        if kind.is_dir()
+            || name.ends_with('/')
+            || kind.is_pax_global_extensions()
+            || kind.is_pax_local_extensions()
+        {
             continue;
         }
         let inside = inside(&name)?;
@@ -32,7 +36,9 @@ pub(super) fn files(bytes: &[u8]) -> Result<Vec<File>, String> {
         }
         if size > FILE_LIMIT {
             let shown = quote::quote(name.as_bytes());
-            return Err(format!("decompressed chart file {shown} is larger than the maximum file size {FILE_LIMIT}"));
+            return Err(format!(
+                "decompressed chart file {shown} is larger than the maximum file size {FILE_LIMIT}"
+            ));
         }
         let mut data = Vec::new();
         entry.by_ref().take(left).read_to_end(&mut data).map_err(fault)?;

@@ -90,7 +90,10 @@ pub fn parse_kube_version(text: &str) -> Result<KubeVersion, String> {
     }
     for number in &numbers {
         if number.len() > 1 && number.starts_with('0') {
-            return Err(fault(format!("illegal zero-prefixed version component {} in {shown}", quote::quote(number.as_bytes()))));
+            return Err(fault(format!(
+                "illegal zero-prefixed version component {} in {shown}",
+                quote::quote(number.as_bytes())
+            )));
         }
     }
     Ok(KubeVersion {

@@ -78,7 +78,8 @@ fn load(files: &[File], depth: usize, warnings: &mut Vec<String>) -> Result<Char
         match file.name.as_str() {
             "Chart.yaml" => {}
             "Chart.lock" => {
-                crate::goyaml::first(&utf8(file)).map_err(|error| format!("cannot load Chart.lock: {error}"))?;
+                crate::goyaml::first(&utf8(file))
+                    .map_err(|error| format!("cannot load Chart.lock: {error}"))?;
             }
             "values.yaml" => {
                 let read = yaml::from_yaml(&utf8(file));
@@ -103,7 +104,8 @@ fn load(files: &[File], depth: usize, warnings: &mut Vec<String>) -> Result<Char
                 }
             }
             "requirements.lock" => {
-                crate::goyaml::first(&utf8(file)).map_err(|error| format!("cannot load requirements.lock: {error}"))?;
+                crate::goyaml::first(&utf8(file))
+                    .map_err(|error| format!("cannot load requirements.lock: {error}"))?;
                 let meta = meta.get_or_insert_default();
                 if meta.api_version != "v1" {
                     warnings.push("Warning: Dependency locking is handled in Chart.lock since apiVersion \"v2\". We recommend migrating to Chart.lock.".into());
@@ -150,7 +152,8 @@ fn load(files: &[File], depth: usize, warnings: &mut Vec<String>) -> Result<Char
                 .collect();
             load(&inside, depth + 1, warnings)
         };
-        let loaded = loaded.map_err(|error| format!("error unpacking subchart {name} in {}: {error}", chart.name()))?;
+        let loaded = loaded
+            .map_err(|error| format!("error unpacking subchart {name} in {}: {error}", chart.name()))?;
         chart.charts.push(loaded);
     }
     Ok(chart)

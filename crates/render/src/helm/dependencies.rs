@@ -87,7 +87,8 @@ fn tags(wanted: &mut [Option<Dependency>], values: &Map, warnings: &mut Vec<Stri
                 Some(Value::Bool(true)) => on = true,
                 Some(Value::Bool(false)) => off = true,
                 Some(_) => {
-                    warnings.push(format!("Warning: Tag '{tag}' for chart {} returned non-bool value", one.name));
+                    warnings
+                        .push(format!("Warning: Tag '{tag}' for chart {} returned non-bool value", one.name));
                 }
                 None => {}
             }
@@ -144,7 +145,9 @@ fn import(chart: &mut Chart, warnings: &mut Vec<String>) -> Result<(), String> {
                 Err(key) => {
                     let key = crate::go::quote::quote(key.as_bytes());
                     let from = if named { format!(" from chart {}", one.name) } else { String::new() };
-                    coalesce.warnings.push(format!("Warning: ImportValues missing table{from}: {key} is not a table"));
+                    coalesce
+                        .warnings
+                        .push(format!("Warning: ImportValues missing table{from}: {key} is not a table"));
                 }
             }
         }

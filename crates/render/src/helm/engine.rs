@@ -22,11 +22,14 @@ static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     sprig::add_to(&mut all);
     all.insert("include", function("sa", include));
     all.insert("tpl", function("sa", tpl));
-    all.insert("required", function("sa", |_, a| match &a[1] {
-        Value::Nil => Err(wrap(&sprig::text(a, 0))),
-        Value::Str(text) if text.is_empty() => Err(wrap(&sprig::text(a, 0))),
-        value => Ok(value.clone()),
-    }));
+    all.insert(
+        "required",
+        function("sa", |_, a| match &a[1] {
+            Value::Nil => Err(wrap(&sprig::text(a, 0))),
+            Value::Str(text) if text.is_empty() => Err(wrap(&sprig::text(a, 0))),
+            value => Ok(value.clone()),
+        }),
+    );
     all.insert("fail", function("s", |_, a| Err(wrap(&sprig::text(a, 0)))));
     all
 });
@@ -43,7 +46,8 @@ pub fn render_values(name: &str, text: &str, values: Map, world: &dyn World) -> 
     let set = Rc::new(Set::default());
     set.add(parse::parse(&file, text, exec.functions).map_err(|error| parse_fault(&file, &error))?);
     let Some(tree) = set.find(&file) else { return Ok(String::new()) };
-    let data = Map::any([("Values", Value::Map(values)), ("Release", Value::Nil), ("Capabilities", Value::Nil)]);
+    let data =
+        Map::any([("Values", Value::Map(values)), ("Release", Value::Nil), ("Capabilities", Value::Nil)]);
     let out = execute(&exec, &set, &tree, Value::Map(data)).map_err(exec_fault)?;
     Ok(String::from_utf8_lossy(&without_no_value(out)).into_owned())
 }
@@ -70,7 +74,9 @@ fn include(frame: &Frame<'_, '_>, args: &[Value]) -> Result<Value, String> {
         let mut included = frame.exec.included.borrow_mut();
         let count = included.entry(name.clone()).or_insert(0);
         if *count > RECURSION {
-            return Err(format!("rendering template has a nested reference name: {name}: unable to execute template"));
+            return Err(format!(
+                "rendering template has a nested reference name: {name}: unable to execute template"
+            ));
         }
         *count += 1;
     }
@@ -141,7 +147,9 @@ pub(super) fn render(files: &Files, options: &Options, world: &dyn World) -> Res
         ("Release", release(options)),
         ("Values", Value::Map(values.retyped(MapType::Values))),
     ]);
-    if !chart.meta.kube_version.is_empty() && !dependencies::compatible(&chart.meta.kube_version, &kube.version) {
+    if !chart.meta.kube_version.is_empty()
+        && !dependencies::compatible(&chart.meta.kube_version, &kube.version)
+    {
         return Err(Error::Helm(format!(
             "chart requires kubeVersion: {} which is incompatible with Kubernetes {}",
             chart.meta.kube_version, kube.version
@@ -198,10 +206,12 @@ fn given_values(options: &Options) -> Result<Map, String> {
         base = merge_files(&base, &over);
     }
     for line in &options.set_json {
-        strvals::parse(line, &base, Kind::Json).map_err(|_| format!("failed parsing --set-json data {line}"))?;
+        strvals::parse(line, &base, Kind::Json)
+            .map_err(|_| format!("failed parsing --set-json data {line}"))?;
     }
     for line in &options.set {
-        strvals::parse(line, &base, Kind::Typed).map_err(|error| format!("failed parsing --set data: {error}"))?;
+        strvals::parse(line, &base, Kind::Typed)
+            .map_err(|error| format!("failed parsing --set data: {error}"))?;
     }
     for line in &options.set_string {
         strvals::parse(line, &base, Kind::Text)
@@ -308,8 +318,8 @@ fn templates(exec: &Exec<'_>, chart: &Chart, top: &Map) -> Result<BTreeMap<Strin
     names.sort_by(|a, b| (b.matches('/').count(), *b).cmp(&(a.matches('/').count(), *a)));
     let set = Rc::new(Set::default());
     for name in &names {
-        let trees =
-            parse::parse(name, &all[*name].text, exec.functions).map_err(|error| parse_fault(name, &error))?;
+        let trees = parse::parse(name, &all[*name].text, exec.functions)
+            .map_err(|error| parse_fault(name, &error))?;
         set.add(trees);
     }
     let mut rendered = BTreeMap::new();
@@ -318,10 +328,12 @@ fn templates(exec: &Exec<'_>, chart: &Chart, top: &Map) -> Result<BTreeMap<Strin
             continue;
         }
         let template = &all[name];
-        let about =
-            Map::of(MapType::Values, [("Name", name), ("BasePath", &template.base)]
+        let about = Map::of(
+            MapType::Values,
+            [("Name", name), ("BasePath", &template.base)]
                 .map(|(key, value)| (key.into(), value.as_str().into()))
-                .into());
+                .into(),
+        );
         template.values.put("Template", Value::Map(about));
         let Some(tree) = set.find(name) else { continue };
         let out = execute(exec, &set, &tree, Value::Map(template.values.clone())).map_err(exec_fault)?;
@@ -343,7 +355,9 @@ fn parse_fault(file: &str, error: &str) -> String {
 /// An error of `required` or `fail` is all that is told; others keep their whole chain.
 fn exec_fault(error: String) -> String {
     let mut parts = error.splitn(3, ": ");
-    let (Some(_), Some(location), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return error };
+    let (Some(_), Some(location), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+        return error;
+    };
     match (rest.find(START), rest.rfind(END)) {
         (Some(start), Some(end)) if start + START.len() <= end => {
             format!("execution error at ({location}): {}", &rest[start + START.len()..end])

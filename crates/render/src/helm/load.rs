@@ -46,7 +46,8 @@ impl Chart {
 
     /// Files by their names inside the chart. `.helmignore` is not heeded, as in an archive.
     pub fn from_files<N: Into<String>, D: Into<Vec<u8>>>(files: impl IntoIterator<Item = (N, D)>) -> Chart {
-        let files = files.into_iter().map(|(name, data)| File { name: name.into(), data: without_bom(data.into()) });
+        let files =
+            files.into_iter().map(|(name, data)| File { name: name.into(), data: without_bom(data.into()) });
         Chart { files: files.collect() }
     }
 

@@ -91,8 +91,9 @@ const INSTALL: [&str; 36] = [
 
 /// Cuts a text at lines of `---`, and trims what is between.
 pub fn split(text: &str) -> Vec<String> {
-    static SEPARATOR: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?:^|[\t\n\f\r ]*\n)---[\t\n\f\r ]*").expect("because the pattern is constant"));
+    static SEPARATOR: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?:^|[\t\n\f\r ]*\n)---[\t\n\f\r ]*").expect("because the pattern is constant")
+    });
     let trimmed = text.trim_matches(crate::go::text::is_space);
     let parts = SEPARATOR.split(trimmed).filter(|part| !part.is_empty());
     parts.map(|part| part.trim_matches(crate::go::text::is_space).to_string()).collect()
@@ -151,17 +152,20 @@ fn one(
     let metadata = "struct { Name string \"json:\\\"name\\\"\"; Annotations map[string]string \"json:\\\"annotations\\\"\" }";
     let inner = head.object("metadata", metadata).map_err(decoding)?;
     let inner = Decoder { name: "SimpleHead", map: inner.unwrap_or(&empty) };
-    let name = inner.text("name").map_err(|error| decoding(error.replace("SimpleHead.", "SimpleHead.metadata.")))?;
+    let name =
+        inner.text("name").map_err(|error| decoding(error.replace("SimpleHead.", "SimpleHead.metadata.")))?;
     let annotations = inner
         .map_of_texts("annotations")
         .map_err(|error| decoding(error.replace("SimpleHead.", "SimpleHead.metadata.")))?
         .unwrap_or_default();
-    let annotation = |key: &str| annotations.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    let annotation =
+        |key: &str| annotations.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     let Some(types) = annotation("helm.sh/hook") else {
         manifests.push(Manifest { path: file.into(), kind, text });
         return Ok(());
     };
-    let words = |text: &str| -> Vec<String> { text.split(',').map(|word| word.trim().to_lowercase()).collect() };
+    let words =
+        |text: &str| -> Vec<String> { text.split(',').map(|word| word.trim().to_lowercase()).collect() };
     let mut events = Vec::new();
     for event in words(types) {
         match event.as_str() {

@@ -75,11 +75,17 @@ impl<'a> Decoder<'a> {
     /// A field by its name, or by its name in other case.
     fn get(&self, key: &str) -> Option<&'a Tree> {
         let found = self.map.get(key);
-        found.or_else(|| self.map.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value))
+        found.or_else(|| {
+            self.map.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
+        })
     }
 
     fn wrong<T>(&self, tree: &Tree, key: &str, ty: &str) -> Decoded<T> {
-        Err(format!("json: cannot unmarshal {} into Go struct field {}.{key} of type {ty}", json_kind(tree), self.name))
+        Err(format!(
+            "json: cannot unmarshal {} into Go struct field {}.{key} of type {ty}",
+            json_kind(tree),
+            self.name
+        ))
     }
 
     /// The YAML decoder makes a text of any scalar where a text is wanted.
@@ -250,7 +256,10 @@ impl Metadata {
             }
             dependency.tags.iter_mut().for_each(sanitize);
             if !dependency.alias.is_empty() && !ALIAS.is_match(&dependency.alias) {
-                return fault(format!("dependency {} has disallowed characters in the alias", shown(&dependency.name)));
+                return fault(format!(
+                    "dependency {} has disallowed characters in the alias",
+                    shown(&dependency.name)
+                ));
             }
             let key = if dependency.alias.is_empty() { &dependency.name } else { &dependency.alias };
             if names.contains(key) {
@@ -279,7 +288,10 @@ impl Metadata {
             None => Value::List(List { ty: ListType::Pointers(name), items: None }),
         };
         let maintainers = self.maintainers.iter().flatten().map(|one| {
-            pointer(&MAINTAINER, vec![one.name.as_str().into(), one.email.as_str().into(), one.url.as_str().into()])
+            pointer(
+                &MAINTAINER,
+                vec![one.name.as_str().into(), one.email.as_str().into(), one.url.as_str().into()],
+            )
         });
         let maintainers: Vec<Value> = maintainers.collect();
         let dependencies = self.dependencies.as_ref().map(|_| {
@@ -451,4 +463,3 @@ static CHART: StructType = StructType {
         Field { go: "IsRoot", json: "IsRoot", omit: false },
     ],
 };
-

@@ -188,7 +188,8 @@ fn equal(a: &Tree, b: &Tree) -> bool {
     match (a, b) {
         (Tree::Array(a), Tree::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Tree::Object(a), Tree::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| equal(value, other)))
+            a.len() == b.len()
+                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| equal(value, other)))
         }
         (a, b) => match (as_number(a), as_number(b)) {
             (Some(a), Some(b)) => a == b,
@@ -216,8 +217,11 @@ impl<'s> Validator<'_, 's> {
     }
 
     fn with(&self, kind: Kind, causes: Vec<Problem>) -> Problem {
-        let place: String =
-            self.place.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
+        let place: String = self
+            .place
+            .iter()
+            .map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
+            .collect();
         Problem { place, kind, causes }
     }
 
@@ -324,7 +328,9 @@ impl<'s> Validator<'_, 's> {
             Fault::Schema(if target.starts_with('#') {
                 format!("jsonschema: {} not found", quote::quote(target.as_bytes()))
             } else {
-                format!("the schema refers to {target}; only references inside values.schema.json are followed")
+                format!(
+                    "the schema refers to {target}; only references inside values.schema.json are followed"
+                )
             })
         })?;
         let key = (std::ptr::from_ref(found) as usize, self.place.len());
@@ -371,7 +377,9 @@ impl<'s> Validator<'_, 's> {
                 [] => {}
                 [only] => faults.push(self.problem(format!("missing property {}", quoted(only)))),
                 several => {
-                    faults.push(self.problem(format!("missing properties {}", joined(several.iter().copied()))));
+                    faults.push(
+                        self.problem(format!("missing properties {}", joined(several.iter().copied()))),
+                    );
                 }
             }
         }
@@ -382,7 +390,12 @@ impl<'s> Validator<'_, 's> {
                     let missing = Self::missing(object, wanted);
                     if !missing.is_empty() {
                         let missing = joined(missing);
-                        faults.push(self.problem(format!("properties {missing} required, if {} exists", quoted(name))));
+                        faults.push(
+                            self.problem(format!(
+                                "properties {missing} required, if {} exists",
+                                quoted(name)
+                            )),
+                        );
                     }
                 } else {
                     let done = self.schema(wanted, value);
@@ -486,8 +499,11 @@ impl<'s> Validator<'_, 's> {
         };
         match rest {
             None => {}
-            Some(Tree::Bool(false)) if !modern && from < items.len() && map.get("additionalItems").is_some() => {
-                faults.push(self.problem(format!("last {} additionalItem(s) not allowed", items.len() - from)));
+            Some(Tree::Bool(false))
+                if !modern && from < items.len() && map.get("additionalItems").is_some() =>
+            {
+                faults
+                    .push(self.problem(format!("last {} additionalItem(s) not allowed", items.len() - from)));
             }
             Some(schema) => {
                 for (at, item) in items.iter().enumerate().skip(from) {
@@ -516,7 +532,9 @@ impl<'s> Validator<'_, 's> {
                     format!("min {least} items required to match contains schema, but none matched")
                 } else {
                     let got = matched.len();
-                    format!("min {least} items required to match contains schema, but matched {got} items at {places}")
+                    format!(
+                        "min {least} items required to match contains schema, but matched {got} items at {places}"
+                    )
                 };
                 faults.push(self.with(Kind::Text(text), causes));
             }
@@ -549,7 +567,11 @@ impl<'s> Validator<'_, 's> {
         }
         if let Some(pattern) = map.get("pattern").and_then(Tree::as_str) {
             if !expression(pattern)?.is_match(text.as_bytes()) {
-                faults.push(self.problem(format!("{} does not match pattern {}", quoted(text), quoted(pattern))));
+                faults.push(self.problem(format!(
+                    "{} does not match pattern {}",
+                    quoted(text),
+                    quoted(pattern)
+                )));
             }
         }
         Ok(())
@@ -630,7 +652,8 @@ impl<'s> Validator<'_, 's> {
                         seen.extend(more);
                     }
                     Some(first) => {
-                        faults.push(self.problem(format!("'oneOf' failed, subschemas {first}, {at} matched")));
+                        faults
+                            .push(self.problem(format!("'oneOf' failed, subschemas {first}, {at} matched")));
                         break;
                     }
                 }
@@ -663,15 +686,16 @@ impl<'s> Validator<'_, 's> {
         seen: &mut Seen,
         faults: &mut Vec<Problem>,
     ) -> Result<(), Fault> {
-        let rest: Vec<(String, &Tree)> = match (value, map.get("unevaluatedProperties"), map.get("unevaluatedItems")) {
-            (Tree::Object(object), Some(_), _) => {
-                object.iter().map(|(name, value)| (name.to_string(), value)).collect()
-            }
-            (Tree::Array(items), _, Some(_)) => {
-                items.iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect()
-            }
-            _ => return Ok(()),
-        };
+        let rest: Vec<(String, &Tree)> =
+            match (value, map.get("unevaluatedProperties"), map.get("unevaluatedItems")) {
+                (Tree::Object(object), Some(_), _) => {
+                    object.iter().map(|(name, value)| (name.to_string(), value)).collect()
+                }
+                (Tree::Array(items), _, Some(_)) => {
+                    items.iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect()
+                }
+                _ => return Ok(()),
+            };
         let key = if matches!(value, Tree::Object(_)) { "unevaluatedProperties" } else { "unevaluatedItems" };
         let Some(schema) = map.get(key) else { return Ok(()) };
         for (name, value) in rest {
@@ -708,7 +732,9 @@ fn find<'s>(document: &'s Tree, target: &str) -> Option<&'s Tree> {
         let id = format!("#{fragment}");
         return search(document, &|map| {
             let text = |key: &str| map.get(key).and_then(Tree::as_str);
-            text("$anchor") == Some(fragment) || text("$dynamicAnchor") == Some(fragment) || text("$id") == Some(&id)
+            text("$anchor") == Some(fragment)
+                || text("$dynamicAnchor") == Some(fragment)
+                || text("$id") == Some(&id)
         });
     };
     pointer.split('/').try_fold(document, |here, part| {
@@ -762,7 +788,9 @@ fn formatted(name: &str, text: &str) -> bool {
         "uri" => crate::go::url::parse(text).is_ok_and(|url| !url.scheme.is_empty()),
         "uri-reference" => crate::go::url::parse(text).is_ok() && !text.contains('\\'),
         "email" => text.rsplit_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && local.len() <= 64 && (domain.starts_with('[') || formatted("hostname", domain))
+            !local.is_empty()
+                && local.len() <= 64
+                && (domain.starts_with('[') || formatted("hostname", domain))
         }),
         "regex" => regexp::compile(text).is_ok(),
         "date" => crate::go::time::parse("2006-01-02", text, &crate::go::time::Zone::Utc).is_ok(),

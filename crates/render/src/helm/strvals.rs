@@ -246,7 +246,12 @@ impl Parser<'_> {
     }
 
     /// The list after an element was set; none leaves the key as it is.
-    fn item(&mut self, list: Vec<Value>, index: i64, nested: usize) -> (Option<Vec<Value>>, Result<(), Stop>) {
+    fn item(
+        &mut self,
+        list: Vec<Value>,
+        index: i64,
+        nested: usize,
+    ) -> (Option<Vec<Value>>, Result<(), Stop>) {
         let keep = list.clone();
         match self.set_item(list, index, nested) {
             Ok((list, done)) => (Some(list), done),

@@ -19,7 +19,10 @@ fn renders_values_includes_and_order() {
     let files = [
         ("values.yaml", "a: 1\nb: {c: x, d: null}\n"),
         ("templates/_h.tpl", "{{ define \"l\" }}app: {{ .Release.Name }}-{{ .Chart.Name }}{{ end }}"),
-        ("templates/z.yaml", "kind: Namespace\nmetadata:\n  labels:\n    {{- include \"l\" . | nindent 4 }}\n"),
+        (
+            "templates/z.yaml",
+            "kind: Namespace\nmetadata:\n  labels:\n    {{- include \"l\" . | nindent 4 }}\n",
+        ),
         ("templates/a.yaml", "kind: Pod\na: {{ .Values.a }}\n{{ toYaml .Values.b }}\n"),
     ];
     let expected = "---\n# Source: c/templates/z.yaml\nkind: Namespace\nmetadata:\n  labels:\n    app: r-c\n---\n# Source: c/templates/a.yaml\nkind: Pod\na: 2\nc: \"y\"\nd: null\n";
@@ -31,9 +34,12 @@ fn errors_are_upstreams() {
     let one = |text: &str| render(&[("templates/a.yaml", text)], &[]).unwrap_err();
     assert_eq!(
         one("a: {{ .Values.x.y }}"),
-        "template: c/templates/a.yaml:1:14: executing \"c/templates/a.yaml\" at <.Values.x.y>: nil pointer evaluating interface {}.y"
+        "template: c/templates/a.yaml:1:13: executing \"c/templates/a.yaml\" at <.Values.x.y>: nil pointer evaluating interface {}.y"
     );
-    assert_eq!(one("{{ required \"need it\" .Values.x }}"), "execution error at (c/templates/a.yaml:1:3): need it");
+    assert_eq!(
+        one("{{ required \"need it\" .Values.x }}"),
+        "execution error at (c/templates/a.yaml:1:3): need it"
+    );
     assert_eq!(one("{{ if }}"), "parse error at (c/templates/a.yaml:1): missing value for if");
     assert_eq!(one("{{ nosuch }}"), "parse error at (c/templates/a.yaml:1): function \"nosuch\" not defined");
 }

@@ -141,10 +141,9 @@ impl Coalesce<'_> {
                         self.tables(&given, default, &prefixed(&inner, &key.text()), keep || self.merge);
                     }
                     Value::Nil => {}
-                    _ => self.warnings.push(format!(
-                        "warning: skipped value for {inner}.{}: Not a table.",
-                        key.text()
-                    )),
+                    _ => self
+                        .warnings
+                        .push(format!("warning: skipped value for {inner}.{}: Not a table.", key.text())),
                 },
                 Some(_) => {}
             }

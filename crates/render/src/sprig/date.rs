@@ -17,47 +17,65 @@ pub fn all() -> Entries {
         ("dateModify", function("st", |_, a| Ok(modified(a).unwrap_or_else(|_| a[1].clone())))),
         ("must_date_modify", function("st", |_, a| modified(a))),
         ("mustDateModify", function("st", |_, a| modified(a))),
-        ("toDate", function("ss", |frame, a| {
-            let zone = zone(frame, "Local");
-            let time = time::parse(&text(a, 0), &text(a, 1), &zone).unwrap_or(Time::utc(time::ZERO, 0));
-            Ok(Value::Time(time.into()))
-        })),
-        ("mustToDate", function("ss", |frame, a| {
-            let zone = zone(frame, "Local");
-            Ok(Value::Time(time::parse(&text(a, 0), &text(a, 1), &zone)?.into()))
-        })),
-        ("unixEpoch", function("t", |_, a| {
-            Ok(match &a[0] {
-                Value::Time(time) => time.seconds.to_string().into(),
-                _ => "".into(),
-            })
-        })),
-        ("ago", function("a", |frame, a| {
-            let then = match &a[0] {
-                Value::Time(time) => time.nanos(),
-                Value::Int(seconds) | Value::Int64(seconds) => i128::from(*seconds) * 1_000_000_000,
-                _ => frame.exec.world.now(),
-            };
-            let seconds = rounded(frame.exec.world.now() - then);
-            Ok(time::duration(seconds).into())
-        })),
-        ("duration", function("a", |_, a| {
-            let seconds = match &a[0] {
-                Value::Str(text) => float::parse_int(&text.text(), 10).unwrap_or(0),
-                Value::Int64(seconds) => *seconds,
-                _ => 0,
-            };
-            Ok(time::duration(seconds.wrapping_mul(1_000_000_000)).into())
-        })),
-        ("durationRound", function("a", |frame, a| {
-            let length = match &a[0] {
-                Value::Str(text) => time::parse_duration(&text.text()).unwrap_or(0),
-                Value::Int64(nanoseconds) => *nanoseconds,
-                Value::Time(time) => clamp(frame.exec.world.now() - time.nanos()),
-                _ => 0,
-            };
-            Ok(coarse(length.unsigned_abs()).into())
-        })),
+        (
+            "toDate",
+            function("ss", |frame, a| {
+                let zone = zone(frame, "Local");
+                let time = time::parse(&text(a, 0), &text(a, 1), &zone).unwrap_or(Time::utc(time::ZERO, 0));
+                Ok(Value::Time(time.into()))
+            }),
+        ),
+        (
+            "mustToDate",
+            function("ss", |frame, a| {
+                let zone = zone(frame, "Local");
+                Ok(Value::Time(time::parse(&text(a, 0), &text(a, 1), &zone)?.into()))
+            }),
+        ),
+        (
+            "unixEpoch",
+            function("t", |_, a| {
+                Ok(match &a[0] {
+                    Value::Time(time) => time.seconds.to_string().into(),
+                    _ => "".into(),
+                })
+            }),
+        ),
+        (
+            "ago",
+            function("a", |frame, a| {
+                let then = match &a[0] {
+                    Value::Time(time) => time.nanos(),
+                    Value::Int(seconds) | Value::Int64(seconds) => i128::from(*seconds) * 1_000_000_000,
+                    _ => frame.exec.world.now(),
+                };
+                let seconds = rounded(frame.exec.world.now() - then);
+                Ok(time::duration(seconds).into())
+            }),
+        ),
+        (
+            "duration",
+            function("a", |_, a| {
+                let seconds = match &a[0] {
+                    Value::Str(text) => float::parse_int(&text.text(), 10).unwrap_or(0),
+                    Value::Int64(seconds) => *seconds,
+                    _ => 0,
+                };
+                Ok(time::duration(seconds.wrapping_mul(1_000_000_000)).into())
+            }),
+        ),
+        (
+            "durationRound",
+            function("a", |frame, a| {
+                let length = match &a[0] {
+                    Value::Str(text) => time::parse_duration(&text.text()).unwrap_or(0),
+                    Value::Int64(nanoseconds) => *nanoseconds,
+                    Value::Time(time) => clamp(frame.exec.world.now() - time.nanos()),
+                    _ => 0,
+                };
+                Ok(coarse(length.unsigned_abs()).into())
+            }),
+        ),
     ]
 }
 
@@ -75,8 +93,14 @@ fn rounded(nanoseconds: i128) -> i64 {
 
 fn coarse(nanoseconds: u64) -> String {
     const HOUR: u64 = 3_600_000_000_000;
-    let units =
-        [(HOUR * 24 * 365, "y"), (HOUR * 24 * 30, "mo"), (HOUR * 24, "d"), (HOUR, "h"), (HOUR / 60, "m"), (HOUR / 3600, "s")];
+    let units = [
+        (HOUR * 24 * 365, "y"),
+        (HOUR * 24 * 30, "mo"),
+        (HOUR * 24, "d"),
+        (HOUR, "h"),
+        (HOUR / 60, "m"),
+        (HOUR / 3600, "s"),
+    ];
     let unit = units.into_iter().find(|(size, _)| nanoseconds > *size);
     unit.map_or("0s".into(), |(size, name)| format!("{}{name}", nanoseconds / size))
 }

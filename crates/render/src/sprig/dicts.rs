@@ -7,60 +7,87 @@ use crate::template::{Frame, function};
 
 pub fn all() -> Entries {
     vec![
-        ("dict", function("a*", |_, a| {
-            let out = Map::new(MapType::Any);
-            for pair in a.chunks(2) {
-                out.put(strval(&pair[0]), pair.get(1).cloned().unwrap_or_else(|| Value::from("")));
-            }
-            Ok(Value::Map(out))
-        })),
-        ("get", function("ms", |_, a| Ok(map(a, 0).get(str(a, 1).bytes()).unwrap_or_else(|| Value::from(""))))),
-        ("set", function("msa", |_, a| {
-            map(a, 0).set(str(a, 1), a[2].clone())?;
-            Ok(a[0].clone())
-        })),
-        ("unset", function("ms", |_, a| {
-            map(a, 0).remove(str(a, 1).bytes());
-            Ok(a[0].clone())
-        })),
+        (
+            "dict",
+            function("a*", |_, a| {
+                let out = Map::new(MapType::Any);
+                for pair in a.chunks(2) {
+                    out.put(strval(&pair[0]), pair.get(1).cloned().unwrap_or_else(|| Value::from("")));
+                }
+                Ok(Value::Map(out))
+            }),
+        ),
+        (
+            "get",
+            function("ms", |_, a| Ok(map(a, 0).get(str(a, 1).bytes()).unwrap_or_else(|| Value::from("")))),
+        ),
+        (
+            "set",
+            function("msa", |_, a| {
+                map(a, 0).set(str(a, 1), a[2].clone())?;
+                Ok(a[0].clone())
+            }),
+        ),
+        (
+            "unset",
+            function("ms", |_, a| {
+                map(a, 0).remove(str(a, 1).bytes());
+                Ok(a[0].clone())
+            }),
+        ),
         ("hasKey", function("ms", |_, a| Ok(Value::Bool(map(a, 0).get(str(a, 1).bytes()).is_some())))),
-        ("pluck", function("sm*", |_, a| {
-            let key = str(a, 0);
-            Ok(Value::list((1..a.len()).filter_map(|at| map(a, at).get(key.bytes())).collect()))
-        })),
+        (
+            "pluck",
+            function("sm*", |_, a| {
+                let key = str(a, 0);
+                Ok(Value::list((1..a.len()).filter_map(|at| map(a, at).get(key.bytes())).collect()))
+            }),
+        ),
         // Go gives keys and values in any order; here it is that of the keys.
         ("keys", function("m*", |_, a| Ok(Value::strings((0..a.len()).flat_map(|at| map(a, at).keys()))))),
-        ("values", function("m", |_, a| {
-            Ok(Value::list(map(a, 0).entries().into_iter().map(|(_, value)| value).collect()))
-        })),
-        ("pick", function("ms*", |_, a| {
-            let out = Map::new(MapType::Any);
-            for at in 1..a.len() {
-                if let Some(value) = map(a, 0).get(str(a, at).bytes()) {
-                    out.put(str(a, at), value);
+        (
+            "values",
+            function("m", |_, a| {
+                Ok(Value::list(map(a, 0).entries().into_iter().map(|(_, value)| value).collect()))
+            }),
+        ),
+        (
+            "pick",
+            function("ms*", |_, a| {
+                let out = Map::new(MapType::Any);
+                for at in 1..a.len() {
+                    if let Some(value) = map(a, 0).get(str(a, at).bytes()) {
+                        out.put(str(a, at), value);
+                    }
                 }
-            }
-            Ok(Value::Map(out))
-        })),
-        ("omit", function("ms*", |_, a| {
-            let out = map(a, 0).retyped(MapType::Any);
-            for at in 1..a.len() {
-                out.remove(str(a, at).bytes());
-            }
-            Ok(Value::Map(out))
-        })),
+                Ok(Value::Map(out))
+            }),
+        ),
+        (
+            "omit",
+            function("ms*", |_, a| {
+                let out = map(a, 0).retyped(MapType::Any);
+                for at in 1..a.len() {
+                    out.remove(str(a, at).bytes());
+                }
+                Ok(Value::Map(out))
+            }),
+        ),
         ("merge", function("mm*", |frame, a| merged(frame, a, false))),
         ("mustMerge", function("mm*", |frame, a| merged(frame, a, false))),
         ("mergeOverwrite", function("mm*", |frame, a| merged(frame, a, true))),
         ("mustMergeOverwrite", function("mm*", |frame, a| merged(frame, a, true))),
-        ("deepCopy", function("a", |_, a| deep_copy(&a[0]).map_err(|error| format!("deepCopy error: {error}")))),
+        ("deepCopy", function("a", |_, a| deep_copy(&a[0]))),
         ("mustDeepCopy", function("a", |_, a| deep_copy(&a[0]))),
         ("dig", function("a*", dig)),
     ]
 }
 
 fn deep_copy(value: &Value) -> Done {
-    Ok(value.deep_copy())
+    match value {
+        Value::Nil => Err("reflect: call of reflect.Value.Type on zero Value".into()),
+        value => Ok(value.deep_copy()),
+    }
 }
 
 fn map(args: &[Value], at: usize) -> Map {
@@ -94,7 +121,7 @@ pub(crate) fn merge(
         frame.exec.step(1)?;
         let old = target.get(key.bytes());
         if matches!(new, Value::Nil) {
-            if overwrite || old.is_none() && false {
+            if overwrite {
                 target.put(key, new);
             }
             continue;
@@ -107,11 +134,9 @@ pub(crate) fn merge(
                     continue;
                 }
             }
-            (Value::List(_) | Value::Bytes(_), Some(list)) if !old_is_empty => {
+            (Value::List(_) | Value::Bytes(_), Some(_)) if !old_is_empty => {
                 if overwrite && !source.is_empty() {
                     target.put(key, new);
-                } else {
-                    let _ = list;
                 }
                 continue;
             }

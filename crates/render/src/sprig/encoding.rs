@@ -7,38 +7,53 @@ use crate::template::{Frame, function};
 pub fn all() -> Entries {
     vec![
         ("b64enc", function("s", |frame, a| made(frame, base64_encode(str(a, 0).bytes())))),
-        ("b64dec", function("s", |frame, a| match base64_decode(str(a, 0).bytes()) {
-            Ok(bytes) => made(frame, bytes),
-            Err(error) => Ok(error.into()),
-        })),
+        (
+            "b64dec",
+            function("s", |frame, a| match base64_decode(str(a, 0).bytes()) {
+                Ok(bytes) => made(frame, bytes),
+                Err(error) => Ok(error.into()),
+            }),
+        ),
         ("b32enc", function("s", |frame, a| made(frame, base32_encode(str(a, 0).bytes())))),
-        ("b32dec", function("s", |frame, a| match base32_decode(str(a, 0).bytes()) {
-            Ok(bytes) => made(frame, bytes),
-            Err(error) => Ok(error.into()),
-        })),
+        (
+            "b32dec",
+            function("s", |frame, a| match base32_decode(str(a, 0).bytes()) {
+                Ok(bytes) => made(frame, bytes),
+                Err(error) => Ok(error.into()),
+            }),
+        ),
         // Helm's, which differ from Sprig's in what they make of a fault.
-        ("fromJson", function("s", |_, a| {
-            let out = Map::new(MapType::Any);
-            match json::decode(str(a, 0).bytes()) {
-                Ok(map @ Value::Map(_)) => return Ok(map),
-                Ok(Value::Nil) => {}
-                Ok(other) => out.put("Error", wrong_type(&other, "map[string]interface {}").into()),
-                Err(error) => out.put("Error", error.into()),
-            }
-            Ok(Value::Map(out))
-        })),
-        ("fromJsonArray", function("s", |_, a| {
-            Ok(match json::decode(str(a, 0).bytes()) {
-                Ok(list @ Value::List(_)) => list,
-                Ok(Value::Nil) => Value::nil_list(),
-                Ok(other) => Value::list(vec![wrong_type(&other, "[]interface {}").into()]),
-                Err(error) => Value::list(vec![error.into()]),
-            })
-        })),
+        (
+            "fromJson",
+            function("s", |_, a| {
+                let out = Map::new(MapType::Any);
+                match json::decode(str(a, 0).bytes()) {
+                    Ok(map @ Value::Map(_)) => return Ok(map),
+                    Ok(Value::Nil) => {}
+                    Ok(other) => out.put("Error", wrong_type(&other, "map[string]interface {}").into()),
+                    Err(error) => out.put("Error", error.into()),
+                }
+                Ok(Value::Map(out))
+            }),
+        ),
+        (
+            "fromJsonArray",
+            function("s", |_, a| {
+                Ok(match json::decode(str(a, 0).bytes()) {
+                    Ok(list @ Value::List(_)) => list,
+                    Ok(Value::Nil) => Value::nil_list(),
+                    Ok(other) => Value::list(vec![wrong_type(&other, "[]interface {}").into()]),
+                    Err(error) => Value::list(vec![error.into()]),
+                })
+            }),
+        ),
         ("mustFromJson", function("s", |_, a| json::decode(str(a, 0).bytes()))),
         ("toJson", function("a", |frame, a| made(frame, json::encode(&a[0], true).unwrap_or_default()))),
         ("mustToJson", function("a", |frame, a| made(frame, json::encode(&a[0], true)?))),
-        ("toPrettyJson", function("a", |frame, a| made(frame, json::encode_pretty(&a[0]).unwrap_or_default()))),
+        (
+            "toPrettyJson",
+            function("a", |frame, a| made(frame, json::encode_pretty(&a[0]).unwrap_or_default())),
+        ),
         ("mustToPrettyJson", function("a", |frame, a| made(frame, json::encode_pretty(&a[0])?))),
         ("toRawJson", function("a", raw)),
         ("mustToRawJson", function("a", raw)),
@@ -97,10 +112,8 @@ fn base32_encode(bytes: &[u8]) -> String {
 }
 
 fn base32_decode(text: &[u8]) -> Result<Vec<u8>, String> {
-    decode(text, b'=', 8, 5, |byte| {
-        BASE32.iter().position(|letter| *letter == byte).map(|at| at as u8)
-    })
-    .map_err(|at| format!("illegal base32 data at input byte {at}"))
+    decode(text, b'=', 8, 5, |byte| BASE32.iter().position(|letter| *letter == byte).map(|at| at as u8))
+        .map_err(|at| format!("illegal base32 data at input byte {at}"))
 }
 
 /// Groups of letters to bytes; the error is where Go finds the fault.
@@ -125,11 +138,12 @@ fn decode(
                 if letters.is_empty() {
                     return Ok(out);
                 }
-                return Err(if group == 4 { at - letters.len() } else { text.len() });
+                return Err(at - letters.len());
             };
             at += 1;
             if byte == pad {
-                let allowed = if group == 4 { letters.len() >= 2 } else { matches!(letters.len(), 2 | 4 | 5 | 7) };
+                let allowed =
+                    if group == 4 { letters.len() >= 2 } else { matches!(letters.len(), 2 | 4 | 5 | 7) };
                 if !allowed {
                     return Err(at - 1);
                 }

@@ -9,77 +9,94 @@ pub fn all() -> Entries {
     let mut all: Entries = vec![
         ("list", function("a*", |_, a| Ok(Value::list(a.to_vec())))),
         ("tuple", function("a*", |_, a| Ok(Value::list(a.to_vec())))),
-        ("concat", function("a*", |frame, a| {
-            let mut out = Vec::new();
-            for list in a {
-                let Some(items) = list.elements() else {
-                    return Err(match list {
-                        Value::Nil => NIL_POINTER.into(),
-                        other => format!("Cannot concat type {} as list", other.kind()),
-                    });
-                };
-                frame.exec.step(items.len() as u64)?;
-                out.extend_from_slice(&items);
-            }
-            // Nothing was ever appended to a nil slice.
-            Ok(if out.is_empty() { Value::nil_list() } else { Value::list(out) })
-        })),
+        (
+            "concat",
+            function("a*", |frame, a| {
+                let mut out = Vec::new();
+                for list in a {
+                    let Some(items) = list.elements() else {
+                        return Err(match list {
+                            Value::Nil => NIL_POINTER.into(),
+                            other => format!("Cannot concat type {} as list", other.kind()),
+                        });
+                    };
+                    frame.exec.step(items.len() as u64)?;
+                    out.extend_from_slice(&items);
+                }
+                // Nothing was ever appended to a nil slice.
+                Ok(if out.is_empty() { Value::nil_list() } else { Value::list(out) })
+            }),
+        ),
     ];
     let pairs: [(&str, &str, fn() -> Function); 14] = [
         ("append", "mustAppend", || function("aa", push)),
         ("push", "mustPush", || function("aa", push)),
         ("prepend", "mustPrepend", || function("aa", prepend)),
-        ("first", "mustFirst", || function("a", |_, a| {
-            Ok(items(&a[0], "find first on")?.first().cloned().unwrap_or(Value::Nil))
-        })),
-        ("rest", "mustRest", || function("a", |_, a| {
-            let items = items(&a[0], "find rest on")?;
-            Ok(if items.is_empty() { Value::nil_list() } else { Value::list(items[1..].to_vec()) })
-        })),
-        ("last", "mustLast", || function("a", |_, a| {
-            Ok(items(&a[0], "find last on")?.last().cloned().unwrap_or(Value::Nil))
-        })),
-        ("initial", "mustInitial", || function("a", |_, a| {
-            let items = items(&a[0], "find initial on")?;
-            Ok(match items.split_last() {
-                None => Value::nil_list(),
-                Some((_, before)) => Value::list(before.to_vec()),
+        ("first", "mustFirst", || {
+            function("a", |_, a| Ok(items(&a[0], "find first on")?.first().cloned().unwrap_or(Value::Nil)))
+        }),
+        ("rest", "mustRest", || {
+            function("a", |_, a| {
+                let items = items(&a[0], "find rest on")?;
+                Ok(if items.is_empty() { Value::nil_list() } else { Value::list(items[1..].to_vec()) })
             })
-        })),
-        ("reverse", "mustReverse", || function("a", |_, a| {
-            let mut items = items(&a[0], "find reverse on")?;
-            items.reverse();
-            Ok(Value::list(items))
-        })),
-        ("compact", "mustCompact", || function("a", |_, a| {
-            let mut items = items(&a[0], "compact on")?;
-            items.retain(|item| !empty(item));
-            Ok(Value::list(items))
-        })),
-        ("uniq", "mustUniq", || function("a", |frame, a| {
-            let items = items(&a[0], "find uniq on")?;
-            let mut out: Vec<Value> = Vec::new();
-            for item in items {
-                frame.exec.step(out.len() as u64)?;
-                if !out.iter().any(|other| other.deep_equal(&item)) {
-                    out.push(item);
+        }),
+        ("last", "mustLast", || {
+            function("a", |_, a| Ok(items(&a[0], "find last on")?.last().cloned().unwrap_or(Value::Nil)))
+        }),
+        ("initial", "mustInitial", || {
+            function("a", |_, a| {
+                let items = items(&a[0], "find initial on")?;
+                Ok(match items.split_last() {
+                    None => Value::nil_list(),
+                    Some((_, before)) => Value::list(before.to_vec()),
+                })
+            })
+        }),
+        ("reverse", "mustReverse", || {
+            function("a", |_, a| {
+                let mut items = items(&a[0], "find reverse on")?;
+                items.reverse();
+                Ok(Value::list(items))
+            })
+        }),
+        ("compact", "mustCompact", || {
+            function("a", |_, a| {
+                let mut items = items(&a[0], "compact on")?;
+                items.retain(|item| !empty(item));
+                Ok(Value::list(items))
+            })
+        }),
+        ("uniq", "mustUniq", || {
+            function("a", |frame, a| {
+                let items = items(&a[0], "find uniq on")?;
+                let mut out: Vec<Value> = Vec::new();
+                for item in items {
+                    frame.exec.step(out.len() as u64)?;
+                    if !out.iter().any(|other| other.deep_equal(&item)) {
+                        out.push(item);
+                    }
                 }
-            }
-            Ok(Value::list(out))
-        })),
-        ("without", "mustWithout", || function("aa*", |frame, a| {
-            let mut items = items(&a[0], "find without on")?;
-            frame.exec.step(items.len() as u64 * a.len() as u64)?;
-            items.retain(|item| !a[1..].iter().any(|other| other.deep_equal(item)));
-            Ok(Value::list(items))
-        })),
-        ("has", "mustHas", || function("aa", |_, a| {
-            if matches!(a[1], Value::Nil) {
-                return Ok(Value::Bool(false));
-            }
-            let items = items(&a[1], "find has on")?;
-            Ok(Value::Bool(items.iter().any(|item| item.deep_equal(&a[0]))))
-        })),
+                Ok(Value::list(out))
+            })
+        }),
+        ("without", "mustWithout", || {
+            function("aa*", |frame, a| {
+                let mut items = items(&a[0], "find without on")?;
+                frame.exec.step(items.len() as u64 * a.len() as u64)?;
+                items.retain(|item| !a[1..].iter().any(|other| other.deep_equal(item)));
+                Ok(Value::list(items))
+            })
+        }),
+        ("has", "mustHas", || {
+            function("aa", |_, a| {
+                if matches!(a[1], Value::Nil) {
+                    return Ok(Value::Bool(false));
+                }
+                let items = items(&a[1], "find has on")?;
+                Ok(Value::Bool(items.iter().any(|item| item.deep_equal(&a[0]))))
+            })
+        }),
         ("slice", "mustSlice", || function("aa*", slice)),
         ("chunk", "mustChunk", || function("ia", chunk)),
     ];
@@ -147,9 +164,13 @@ fn chunk(_: &Frame<'_, '_>, args: &[Value]) -> Done {
         None => return Err(format!("Cannot chunk type {}", args[1].kind())),
     };
     let count = ((items.len() as f64 - 1.0) / size as f64).floor() + 1.0;
-    if count.is_nan() || !(0.0..=1e9).contains(&count) || size <= 0 {
+    if !(0.0..=1e9).contains(&count) || size < 0 && count > 0.0 && items.len() != 1 {
         return Err("runtime error: makeslice: len out of range".into());
     }
-    let chunks = items.chunks(size as usize).map(|chunk| Value::list(chunk.to_vec())).collect();
+    if count == 0.0 {
+        return Ok(Value::List(List::new(ListType::Lists, Vec::new())));
+    }
+    let chunks =
+        items.chunks(size.unsigned_abs() as usize).map(|chunk| Value::list(chunk.to_vec())).collect();
     Ok(Value::List(List::new(ListType::Lists, chunks)))
 }

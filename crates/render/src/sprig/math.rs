@@ -15,30 +15,48 @@ pub fn all() -> Entries {
         ("int64", function("a", |_, a| Ok(Value::Int64(to_int64(&a[0]))))),
         ("int", function("a", |_, a| Ok(Value::Int(to_int64(&a[0]))))),
         ("float64", function("a", |_, a| Ok(Value::Float(to_float64(&a[0]))))),
-        ("toDecimal", function("a", |_, a| {
-            let text = print::display(&a[0]);
-            Ok(Value::Int64(float::parse_int(&text, 8).unwrap_or(0)))
-        })),
+        (
+            "toDecimal",
+            function("a", |_, a| {
+                let text = print::display(&a[0]);
+                Ok(Value::Int64(float::parse_int(&text, 8).unwrap_or(0)))
+            }),
+        ),
         ("seq", function("i*", seq)),
-        ("until", function("i", |frame, a| {
-            let count = int(a, 0);
-            until(frame, 0, count, if count < 0 { -1 } else { 1 }).map(ints)
-        })),
+        (
+            "until",
+            function("i", |frame, a| {
+                let count = int(a, 0);
+                until(frame, 0, count, if count < 0 { -1 } else { 1 }).map(ints)
+            }),
+        ),
         ("untilStep", function("iii", |frame, a| until(frame, int(a, 0), int(a, 1), int(a, 2)).map(ints))),
         ("add1", function("a", |_, a| Ok(Value::Int64(to_int64(&a[0]).wrapping_add(1))))),
-        ("add", function("a*", |_, a| Ok(Value::Int64(a.iter().fold(0, |sum, v| sum.wrapping_add(to_int64(v))))))),
+        (
+            "add",
+            function("a*", |_, a| Ok(Value::Int64(a.iter().fold(0, |sum, v| sum.wrapping_add(to_int64(v)))))),
+        ),
         ("sub", function("aa", |_, a| Ok(Value::Int64(to_int64(&a[0]).wrapping_sub(to_int64(&a[1])))))),
-        ("div", function("aa", |_, a| match to_int64(&a[1]) {
-            0 => Err(DIVIDE.into()),
-            by => Ok(Value::Int64(to_int64(&a[0]).wrapping_div(by))),
-        })),
-        ("mod", function("aa", |_, a| match to_int64(&a[1]) {
-            0 => Err(DIVIDE.into()),
-            by => Ok(Value::Int64(to_int64(&a[0]).wrapping_rem(by))),
-        })),
-        ("mul", function("aa*", |_, a| {
-            Ok(Value::Int64(a[1..].iter().fold(to_int64(&a[0]), |all, v| all.wrapping_mul(to_int64(v)))))
-        })),
+        (
+            "div",
+            function("aa", |_, a| match to_int64(&a[1]) {
+                0 => Err(DIVIDE.into()),
+                by => Ok(Value::Int64(to_int64(&a[0]).wrapping_div(by))),
+            }),
+        ),
+        (
+            "mod",
+            function("aa", |_, a| match to_int64(&a[1]) {
+                0 => Err(DIVIDE.into()),
+                by => Ok(Value::Int64(to_int64(&a[0]).wrapping_rem(by))),
+            }),
+        ),
+        (
+            "mul",
+            function("aa*", |_, a| {
+                Ok(Value::Int64(a[1..].iter().fold(to_int64(&a[0]), |all, v| all.wrapping_mul(to_int64(v)))))
+            }),
+        ),
         ("add1f", function("a", |_, a| decimal(&a[0], &[Value::Int(1)], |x, y| Ok(x.add(y))))),
         ("addf", function("a*", |_, a| decimal(&Value::Float(0.0), a, |x, y| Ok(x.add(y))))),
         ("subf", function("aa*", |_, a| decimal(&a[0], &a[1..], |x, y| Ok(x.sub(y))))),
@@ -51,20 +69,26 @@ pub fn all() -> Entries {
         ("minf", function("aa*", |_, a| Ok(Value::Float(fold(a, f64::min))))),
         ("ceil", function("a", |_, a| Ok(Value::Float(to_float64(&a[0]).ceil())))),
         ("floor", function("a", |_, a| Ok(Value::Float(to_float64(&a[0]).floor())))),
-        ("round", function("aif*", |_, a| {
-            let on = a.get(2).map_or(0.5, to_float64);
-            let power = 10f64.powi(int(a, 1).clamp(-400, 400) as i32);
-            let digit = power * to_float64(&a[0]);
-            let fraction = digit.fract();
-            let rounded = if fraction >= on { digit.ceil() } else { digit.floor() };
-            Ok(Value::Float(rounded / power))
-        })),
-        ("randInt", function("ii", |frame, a| {
-            let (low, high) = (int(a, 0), int(a, 1));
-            let span = u64::try_from(high.wrapping_sub(low)).ok().filter(|span| *span > 0);
-            let span = span.ok_or("invalid argument to Intn")?;
-            Ok(Value::Int(low + below(frame, span) as i64))
-        })),
+        (
+            "round",
+            function("aif*", |_, a| {
+                let on = a.get(2).map_or(0.5, to_float64);
+                let power = 10f64.powi(int(a, 1).clamp(-400, 400) as i32);
+                let digit = power * to_float64(&a[0]);
+                let fraction = digit.fract();
+                let rounded = if fraction >= on { digit.ceil() } else { digit.floor() };
+                Ok(Value::Float(rounded / power))
+            }),
+        ),
+        (
+            "randInt",
+            function("ii", |frame, a| {
+                let (low, high) = (int(a, 0), int(a, 1));
+                let span = u64::try_from(high.wrapping_sub(low)).ok().filter(|span| *span > 0);
+                let span = span.ok_or("invalid argument to Intn")?;
+                Ok(Value::Int(low + below(frame, span) as i64))
+            }),
+        ),
     ]
 }
 

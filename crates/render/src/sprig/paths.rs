@@ -6,7 +6,9 @@ use crate::template::function;
 
 pub fn all() -> Entries {
     let mut all = Entries::new();
-    for (name, os) in [("base", "osBase"), ("dir", "osDir"), ("clean", "osClean"), ("ext", "osExt"), ("isAbs", "osIsAbs")] {
+    for (name, os) in
+        [("base", "osBase"), ("dir", "osDir"), ("clean", "osClean"), ("ext", "osExt"), ("isAbs", "osIsAbs")]
+    {
         let make = || match name {
             "base" => function("s", |_, a| Ok(path::base(&text(a, 0)).into())),
             "dir" => function("s", |_, a| Ok(path::dir(&text(a, 0)).into())),

@@ -9,25 +9,39 @@ use crate::template::function;
 
 pub fn all() -> Entries {
     let mut all: Entries = vec![
-        ("regexMatch", function("ss", |_, a| {
-            let matched = regexp::compile(&text(a, 0)).is_ok_and(|regex| regex.is_match(str(a, 1).bytes()));
-            Ok(Value::Bool(matched))
-        })),
-        ("mustRegexMatch", function("ss", |_, a| {
-            Ok(Value::Bool(regexp::compile(&text(a, 0))?.is_match(str(a, 1).bytes())))
-        })),
-        ("regexQuoteMeta", function("s", |_, a| Ok(Value::Str(regexp::quote_meta(str(a, 0).bytes()).into())))),
+        (
+            "regexMatch",
+            function("ss", |_, a| {
+                let matched =
+                    regexp::compile(&text(a, 0)).is_ok_and(|regex| regex.is_match(str(a, 1).bytes()));
+                Ok(Value::Bool(matched))
+            }),
+        ),
+        (
+            "mustRegexMatch",
+            function("ss", |_, a| Ok(Value::Bool(regexp::compile(&text(a, 0))?.is_match(str(a, 1).bytes())))),
+        ),
+        (
+            "regexQuoteMeta",
+            function("s", |_, a| Ok(Value::Str(regexp::quote_meta(str(a, 0).bytes()).into()))),
+        ),
     ];
     macro_rules! pair {
         ($name:literal, $must:literal, $types:literal, $body:expr) => {
-            all.push(($name, function($types, |frame, a| {
-                let body: Body = $body;
-                body(frame, &regexp::must(&text(a, 0))?, a)
-            })));
-            all.push(($must, function($types, |frame, a| {
-                let body: Body = $body;
-                body(frame, &regexp::compile(&text(a, 0))?, a)
-            })));
+            all.push((
+                $name,
+                function($types, |frame, a| {
+                    let body: Body = $body;
+                    body(frame, &regexp::must(&text(a, 0))?, a)
+                }),
+            ));
+            all.push((
+                $must,
+                function($types, |frame, a| {
+                    let body: Body = $body;
+                    body(frame, &regexp::compile(&text(a, 0))?, a)
+                }),
+            ));
         };
     }
     pair!("regexFindAll", "mustRegexFindAll", "ssi", |_, regex, a| {
@@ -58,4 +72,3 @@ pub fn all() -> Entries {
 }
 
 type Body = fn(&crate::template::Frame<'_, '_>, &Regex, &[Value]) -> Result<Value, String>;
-

@@ -9,21 +9,27 @@ pub fn all() -> Entries {
     vec![
         ("hello", function("", |_, _| Ok("Hello!".into()))),
         ("abbrev", function("is", |_, a| Ok(words::abbreviate(&str(a, 1), 0, int(a, 0), int(a, 0) >= 4)))),
-        ("abbrevboth", function("iis", |_, a| {
-            let (left, right) = (int(a, 0), int(a, 1));
-            Ok(words::abbreviate(&str(a, 2), left, right, !(right < 4 || left > 0 && right < 7)))
-        })),
-        ("trunc", function("is", |_, a| {
-            let (count, text) = (int(a, 0), str(a, 1));
-            let length = text.len() as i64;
-            Ok(Value::Str(if count < 0 && length + count > 0 {
-                text.bytes()[(length + count) as usize..].into()
-            } else if count >= 0 && length > count {
-                text.bytes()[..count as usize].into()
-            } else {
-                text
-            }))
-        })),
+        (
+            "abbrevboth",
+            function("iis", |_, a| {
+                let (left, right) = (int(a, 0), int(a, 1));
+                Ok(words::abbreviate(&str(a, 2), left, right, !(right < 4 || left > 0 && right < 7)))
+            }),
+        ),
+        (
+            "trunc",
+            function("is", |_, a| {
+                let (count, text) = (int(a, 0), str(a, 1));
+                let length = text.len() as i64;
+                Ok(Value::Str(if count < 0 && length + count > 0 {
+                    text.bytes()[(length + count) as usize..].into()
+                } else if count >= 0 && length > count {
+                    text.bytes()[..count as usize].into()
+                } else {
+                    text
+                }))
+            }),
+        ),
         ("trim", function("s", |_, a| Ok(Value::Str(utf8::trim_space(str(a, 0).bytes()).into())))),
         ("upper", function("s", |_, a| Ok(mapped(&text(a, 0), utf8::to_upper)))),
         ("lower", function("s", |_, a| Ok(mapped(&text(a, 0), utf8::to_lower)))),
@@ -33,90 +39,132 @@ pub fn all() -> Entries {
         ("repeat", function("is", |frame, a| repeat(frame, int(a, 0), &str(a, 1)))),
         ("trimall", function("ss", |_, a| Ok(trim_all(a)))),
         ("trimAll", function("ss", |_, a| Ok(trim_all(a)))),
-        ("trimSuffix", function("ss", |_, a| {
-            let (suffix, text) = (str(a, 0), str(a, 1));
-            Ok(Value::Str(text.bytes().strip_suffix(suffix.bytes()).unwrap_or(text.bytes()).into()))
-        })),
-        ("trimPrefix", function("ss", |_, a| {
-            let (prefix, text) = (str(a, 0), str(a, 1));
-            Ok(Value::Str(text.bytes().strip_prefix(prefix.bytes()).unwrap_or(text.bytes()).into()))
-        })),
+        (
+            "trimSuffix",
+            function("ss", |_, a| {
+                let (suffix, text) = (str(a, 0), str(a, 1));
+                Ok(Value::Str(text.bytes().strip_suffix(suffix.bytes()).unwrap_or(text.bytes()).into()))
+            }),
+        ),
+        (
+            "trimPrefix",
+            function("ss", |_, a| {
+                let (prefix, text) = (str(a, 0), str(a, 1));
+                Ok(Value::Str(text.bytes().strip_prefix(prefix.bytes()).unwrap_or(text.bytes()).into()))
+            }),
+        ),
         ("nospace", function("s", |_, a| Ok(Value::Str(words::no_space(str(a, 0).bytes()).into())))),
         ("initials", function("s", |_, a| Ok(words::initials(str(a, 0).bytes()).into()))),
         ("swapcase", function("s", |_, a| Ok(words::swap_case(&text(a, 0)).into()))),
         ("snakecase", function("s", |_, a| Ok(words::lower_case_words(&text(a, 0), '_').into()))),
         ("kebabcase", function("s", |_, a| Ok(words::lower_case_words(&text(a, 0), '-').into()))),
         ("camelcase", function("s", |_, a| Ok(words::pascal_case(&text(a, 0)).into()))),
-        ("wrap", function("is", |frame, a| made(frame, words::wrap(str(a, 1).bytes(), int(a, 0), b"", false)))),
-        ("wrapWith", function("iss", |frame, a| {
-            made(frame, words::wrap(str(a, 2).bytes(), int(a, 0), str(a, 1).bytes(), true))
-        })),
-        ("contains", function("ss", |_, a| {
-            Ok(Value::Bool(utf8::find(str(a, 1).bytes(), str(a, 0).bytes()).is_some()))
-        })),
-        ("hasPrefix", function("ss", |_, a| Ok(Value::Bool(str(a, 1).bytes().starts_with(str(a, 0).bytes()))))),
+        (
+            "wrap",
+            function("is", |frame, a| made(frame, words::wrap(str(a, 1).bytes(), int(a, 0), b"", false))),
+        ),
+        (
+            "wrapWith",
+            function("iss", |frame, a| {
+                made(frame, words::wrap(str(a, 2).bytes(), int(a, 0), str(a, 1).bytes(), true))
+            }),
+        ),
+        (
+            "contains",
+            function("ss", |_, a| {
+                Ok(Value::Bool(utf8::find(str(a, 1).bytes(), str(a, 0).bytes()).is_some()))
+            }),
+        ),
+        (
+            "hasPrefix",
+            function("ss", |_, a| Ok(Value::Bool(str(a, 1).bytes().starts_with(str(a, 0).bytes())))),
+        ),
         ("hasSuffix", function("ss", |_, a| Ok(Value::Bool(str(a, 1).bytes().ends_with(str(a, 0).bytes()))))),
-        ("quote", function("a*", |_, a| {
-            let parts = a.iter().filter(|value| !matches!(value, Value::Nil));
-            let quoted: Vec<String> = parts.map(|value| quote::quote(strval(value).bytes())).collect();
-            Ok(quoted.join(" ").into())
-        })),
-        ("squote", function("a*", |_, a| {
-            let mut out = Vec::new();
-            for value in a.iter().filter(|value| !matches!(value, Value::Nil)) {
-                out.extend_from_slice(if out.is_empty() { b"'" } else { b" '" });
-                print::print(value, &mut out);
-                out.push(b'\'');
-            }
-            Ok(Value::Str(out.into()))
-        })),
-        ("cat", function("a*", |_, a| {
-            let mut out = Vec::new();
-            for (at, value) in a.iter().filter(|value| !matches!(value, Value::Nil)).enumerate() {
-                if at > 0 {
-                    out.push(b' ');
+        (
+            "quote",
+            function("a*", |_, a| {
+                let parts = a.iter().filter(|value| !matches!(value, Value::Nil));
+                let quoted: Vec<String> = parts.map(|value| quote::quote(strval(value).bytes())).collect();
+                Ok(quoted.join(" ").into())
+            }),
+        ),
+        (
+            "squote",
+            function("a*", |_, a| {
+                let mut out = Vec::new();
+                for value in a.iter().filter(|value| !matches!(value, Value::Nil)) {
+                    out.extend_from_slice(if out.is_empty() { b"'" } else { b" '" });
+                    print::print(value, &mut out);
+                    out.push(b'\'');
                 }
-                print::print(value, &mut out);
-            }
-            Ok(Value::Str(out.into()))
-        })),
+                Ok(Value::Str(out.into()))
+            }),
+        ),
+        (
+            "cat",
+            function("a*", |_, a| {
+                let mut out = Vec::new();
+                for (at, value) in a.iter().filter(|value| !matches!(value, Value::Nil)).enumerate() {
+                    if at > 0 {
+                        out.push(b' ');
+                    }
+                    print::print(value, &mut out);
+                }
+                Ok(Value::Str(out.into()))
+            }),
+        ),
         ("indent", function("is", |frame, a| indent(frame, int(a, 0), &str(a, 1), ""))),
         ("nindent", function("is", |frame, a| indent(frame, int(a, 0), &str(a, 1), "\n"))),
-        ("replace", function("sss", |frame, a| {
-            let (text, old, new) = (str(a, 2), str(a, 0), str(a, 1));
-            let times = if new.len() > old.len() { text.len() / old.len().max(1) + 1 } else { 1 };
-            frame.exec.wrote(times.saturating_mul(new.len()))?;
-            made(frame, utf8::replace(text.bytes(), old.bytes(), new.bytes()))
-        })),
-        ("plural", function("ssi", |_, a| Ok(Value::Str(if int(a, 2) == 1 { str(a, 0) } else { str(a, 1) })))),
+        (
+            "replace",
+            function("sss", |frame, a| {
+                let (text, old, new) = (str(a, 2), str(a, 0), str(a, 1));
+                let times = if new.len() > old.len() { text.len() / old.len().max(1) + 1 } else { 1 };
+                frame.exec.wrote(times.saturating_mul(new.len()))?;
+                made(frame, utf8::replace(text.bytes(), old.bytes(), new.bytes()))
+            }),
+        ),
+        (
+            "plural",
+            function("ssi", |_, a| Ok(Value::Str(if int(a, 2) == 1 { str(a, 0) } else { str(a, 1) }))),
+        ),
         ("toString", function("a", |_, a| Ok(Value::Str(strval(&a[0]))))),
         ("toStrings", function("a", |_, a| Ok(strings(&a[0])))),
         ("split", function("ss", |_, a| Ok(numbered(str(a, 1).bytes(), str(a, 0).bytes(), -1)))),
         ("splitn", function("sis", |_, a| Ok(numbered(str(a, 2).bytes(), str(a, 0).bytes(), int(a, 1))))),
-        ("splitList", function("ss", |_, a| {
-            Ok(Value::strings(utf8::split(str(a, 1).bytes(), str(a, 0).bytes(), -1).unwrap_or_default()))
-        })),
-        ("join", function("sa", |frame, a| {
-            let separator = str(a, 0);
-            let parts = strings(&a[1]);
-            let mut out = Vec::new();
-            for (at, part) in parts.elements().unwrap_or_default().iter().enumerate() {
-                if at > 0 {
-                    out.extend_from_slice(separator.bytes());
+        (
+            "splitList",
+            function("ss", |_, a| {
+                Ok(Value::strings(utf8::split(str(a, 1).bytes(), str(a, 0).bytes(), -1).unwrap_or_default()))
+            }),
+        ),
+        (
+            "join",
+            function("sa", |frame, a| {
+                let separator = str(a, 0);
+                let parts = strings(&a[1]);
+                let mut out = Vec::new();
+                for (at, part) in parts.elements().unwrap_or_default().iter().enumerate() {
+                    if at > 0 {
+                        out.extend_from_slice(separator.bytes());
+                    }
+                    out.extend_from_slice(strval(part).bytes());
                 }
-                out.extend_from_slice(strval(part).bytes());
-            }
-            made(frame, out)
-        })),
-        ("sortAlpha", function("a", |_, a| {
-            if a[0].elements().is_none() {
-                return Ok(Value::strings([strval(&a[0])]));
-            }
-            let list = strings(&a[0]);
-            let mut parts: Vec<Str> = list.elements().unwrap_or_default().iter().map(strval).collect();
-            parts.sort();
-            Ok(Value::strings(parts))
-        })),
+                made(frame, out)
+            }),
+        ),
+        (
+            "sortAlpha",
+            function("a", |_, a| {
+                if a[0].elements().is_none() {
+                    return Ok(Value::strings([strval(&a[0])]));
+                }
+                let list = strings(&a[0]);
+                let mut parts: Vec<Str> = list.elements().unwrap_or_default().iter().map(strval).collect();
+                parts.sort();
+                Ok(Value::strings(parts))
+            }),
+        ),
     ]
 }
 
@@ -183,9 +231,7 @@ pub(crate) fn strings(value: &Value) -> Value {
         return value.clone();
     }
     match value.elements() {
-        Some(items) => {
-            Value::strings(items.iter().filter(|item| !matches!(item, Value::Nil)).map(strval))
-        }
+        Some(items) => Value::strings(items.iter().filter(|item| !matches!(item, Value::Nil)).map(strval)),
         None if matches!(value, Value::Nil) => Value::strings::<&str>([]),
         None => Value::strings([strval(value)]),
     }

@@ -8,31 +8,38 @@ use crate::template::function;
 
 pub fn all() -> Entries {
     vec![
-        ("toToml", function("a", |frame, a| match encode(&a[0]) {
-            Ok(text) => made(frame, text),
-            Err(error) => Ok(error.into()),
-        })),
-        ("fromToml", function("s", |_, a| {
-            let out = Map::new(MapType::Any);
-            let text = str(a, 0);
-            if let Err(error) = Reader::new(&text.text()).read(&out) {
-                let fault = Map::new(MapType::Any);
-                fault.put("Error", error.into());
-                return Ok(Value::Map(fault));
-            }
-            Ok(Value::Map(out))
-        })),
+        (
+            "toToml",
+            function("a", |frame, a| match encode(&a[0]) {
+                _ if matches!(a[0], Value::Nil) => {
+                    Err("reflect: call of reflect.Value.Type on zero Value".into())
+                }
+                Ok(text) => made(frame, text),
+                Err(error) => Ok(error.into()),
+            }),
+        ),
+        (
+            "fromToml",
+            function("s", |_, a| {
+                let out = Map::new(MapType::Any);
+                let text = str(a, 0);
+                if let Err(error) = Reader::new(&text.text()).read(&out) {
+                    let fault = Map::new(MapType::Any);
+                    fault.put("Error", error.into());
+                    return Ok(Value::Map(fault));
+                }
+                Ok(Value::Map(out))
+            }),
+        ),
     ]
 }
 
 fn encode(value: &Value) -> Result<String, String> {
-    let Value::Map(map) = value else {
-        return Err(match value {
-            Value::Nil => "toml: cannot encode a nil value".into(),
-            _ => "toml: top-level values must be Go maps or structs".into(),
-        });
-    };
     let mut out = String::new();
+    let Value::Map(map) = value else {
+        inline(value, &mut out)?;
+        return Ok(out);
+    };
     table(map, &mut Vec::new(), &mut out)?;
     Ok(out)
 }
@@ -89,7 +96,8 @@ fn table(map: &Map, path: &mut Vec<String>, out: &mut String) -> Result<(), Stri
 }
 
 fn name(key: &Str) -> String {
-    let bare = !key.is_empty() && key.bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let bare = !key.is_empty()
+        && key.bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     if bare { key.text().into_owned() } else { quoted(&key.text()) }
 }
 
@@ -104,7 +112,9 @@ fn quoted(text: &str) -> String {
             '\\' => out.push_str("\\\\"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            char if (char as u32) < 0x20 || char == '\u{7f}' => out.push_str(&format!("\\u{:04x}", char as u32)),
+            char if (char as u32) < 0x20 || char == '\u{7f}' => {
+                out.push_str(&format!("\\u{:04x}", char as u32))
+            }
             char => out.push(char),
         }
     }
@@ -115,7 +125,9 @@ fn quoted(text: &str) -> String {
 fn inline(value: &Value, out: &mut String) -> Result<(), String> {
     match value {
         Value::Bool(flag) => out.push_str(&flag.to_string()),
-        Value::Int(number) | Value::Int64(number) | Value::Sized(_, number) => out.push_str(&number.to_string()),
+        Value::Int(number) | Value::Int64(number) | Value::Sized(_, number) => {
+            out.push_str(&number.to_string())
+        }
         Value::Float(number) => {
             let text = float::format(*number, b'g', -1);
             let whole = number.is_finite() && !text.contains(['.', 'e']);
@@ -178,7 +190,8 @@ impl Reader {
     }
 
     fn fault<T>(&self, text: &str) -> Read<T> {
-        let line = 1 + self.chars[..self.at.min(self.chars.len())].iter().filter(|char| **char == '\n').count();
+        let line =
+            1 + self.chars[..self.at.min(self.chars.len())].iter().filter(|char| **char == '\n').count();
         Err(format!("toml: line {line}: {text}"))
     }
 
@@ -207,7 +220,9 @@ impl Reader {
         }
         match self.next() {
             None | Some('\n') => Ok(()),
-            Some(other) => self.fault(&format!("expected a top-level item to end with a newline, comment, or EOF, but got '{other}' instead")),
+            Some(other) => self.fault(&format!(
+                "expected a top-level item to end with a newline, comment, or EOF, but got '{other}' instead"
+            )),
         }
     }
 
@@ -276,8 +291,10 @@ impl Reader {
     fn pair(&mut self, map: &Map) -> Read<()> {
         let path = self.key()?;
         self.space(false);
-        if self.next() != Some('=') {
-            return self.fault("expected '=' after a key");
+        match self.next() {
+            Some('=') => {}
+            Some(other) => return self.fault(&format!("expected '.' or '=', but got '{other}' instead")),
+            None => return self.fault("unexpected EOF; expected key separator '='"),
         }
         self.space(false);
         let value = self.value(0)?;
@@ -299,11 +316,11 @@ impl Reader {
                 Some('\'') => self.literal()?,
                 _ => {
                     let start = self.at;
-                    while self.peek().is_some_and(|char| char.is_ascii_alphanumeric() || char == '_' || char == '-') {
+                    while self
+                        .peek()
+                        .is_some_and(|char| char.is_ascii_alphanumeric() || char == '_' || char == '-')
+                    {
                         self.at += 1;
-                    }
-                    if start == self.at {
-                        return self.fault("unexpected character where a key was expected");
                     }
                     self.chars[start..self.at].iter().collect()
                 }
@@ -448,10 +465,13 @@ impl Reader {
             "nan" | "+nan" | "-nan" => return Ok(Value::Float(f64::NAN)),
             _ => {}
         }
-        if let Some(number) = float::parse_int(text, 0).filter(|_| !text.starts_with('0') || text.len() == 1 || text.contains(['x', 'o', 'b'])) {
+        if let Some(number) = float::parse_int(text, 0)
+            .filter(|_| !text.starts_with('0') || text.len() == 1 || text.contains(['x', 'o', 'b']))
+        {
             return Ok(Value::Int64(number));
         }
-        if let Some(number) = float::parse(&text.replace('_', "")).filter(|_| text.contains(['.', 'e', 'E'])) {
+        if let Some(number) = float::parse(&text.replace('_', "")).filter(|_| text.contains(['.', 'e', 'E']))
+        {
             return Ok(Value::Float(number));
         }
         if text.len() >= 10 && text.as_bytes()[4] == b'-' {

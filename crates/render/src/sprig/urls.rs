@@ -7,20 +7,23 @@ use crate::template::{Frame, function};
 
 pub fn all() -> Entries {
     vec![
-        ("urlParse", function("s", |_, a| {
-            let url = url::parse(&text(a, 0)).map_err(|error| format!("unable to parse url: {error}"))?;
-            let hostname = url.hostname();
-            Ok(Value::Map(Map::any([
-                ("scheme", Value::from(url.scheme)),
-                ("host", url.host.into()),
-                ("hostname", hostname.into()),
-                ("path", url.path.into()),
-                ("query", url.query.into()),
-                ("opaque", url.opaque.into()),
-                ("fragment", url.fragment.into()),
-                ("userinfo", url.user.unwrap_or_default().into()),
-            ])))
-        })),
+        (
+            "urlParse",
+            function("s", |_, a| {
+                let url = url::parse(&text(a, 0)).map_err(|error| format!("unable to parse url: {error}"))?;
+                let hostname = url.hostname();
+                Ok(Value::Map(Map::any([
+                    ("scheme", Value::from(url.scheme)),
+                    ("host", url.host.into()),
+                    ("hostname", hostname.into()),
+                    ("path", url.path.into()),
+                    ("query", url.query.into()),
+                    ("opaque", url.opaque.into()),
+                    ("fragment", url.fragment.into()),
+                    ("userinfo", url.user.unwrap_or_default().into()),
+                ])))
+            }),
+        ),
         ("urlJoin", function("m", join)),
     ]
 }

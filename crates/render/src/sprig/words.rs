@@ -252,7 +252,10 @@ fn word(value: &str) -> (Word, usize) {
     } else if first.is_numeric() {
         (Word::Number, run(&char::is_numeric))
     } else {
-        (Word::Other, run(&|char: char| !(connects(char) || is_alphabet(char) || char.is_numeric() || is_punct(char))))
+        (
+            Word::Other,
+            run(&|char: char| !(connects(char) || is_alphabet(char) || char.is_numeric() || is_punct(char))),
+        )
     }
 }
 

@@ -8,24 +8,30 @@ use crate::{goyaml, yaml};
 pub fn all() -> Entries {
     vec![
         ("toYaml", function("a", |frame, a| made(frame, to_yaml(&a[0])))),
-        ("fromYaml", function("s", |_, a| {
-            let out = Map::new(MapType::Any);
-            match from_yaml(&str(a, 0).text()) {
-                Ok(map @ Value::Map(_)) => return Ok(map),
-                Ok(Value::Nil) => {}
-                Ok(other) => out.put("Error", decoding(&other, "map[string]interface {}").into()),
-                Err(error) => out.put("Error", error.into()),
-            }
-            Ok(Value::Map(out))
-        })),
-        ("fromYamlArray", function("s", |_, a| {
-            Ok(match from_yaml(&str(a, 0).text()) {
-                Ok(list @ Value::List(_)) => list,
-                Ok(Value::Nil) => Value::nil_list(),
-                Ok(other) => Value::list(vec![decoding(&other, "[]interface {}").into()]),
-                Err(error) => Value::list(vec![error.into()]),
-            })
-        })),
+        (
+            "fromYaml",
+            function("s", |_, a| {
+                let out = Map::new(MapType::Any);
+                match from_yaml(&str(a, 0).text()) {
+                    Ok(map @ Value::Map(_)) => return Ok(map),
+                    Ok(Value::Nil) => {}
+                    Ok(other) => out.put("Error", decoding(&other, "map[string]interface {}").into()),
+                    Err(error) => out.put("Error", error.into()),
+                }
+                Ok(Value::Map(out))
+            }),
+        ),
+        (
+            "fromYamlArray",
+            function("s", |_, a| {
+                Ok(match from_yaml(&str(a, 0).text()) {
+                    Ok(list @ Value::List(_)) => list,
+                    Ok(Value::Nil) => Value::nil_list(),
+                    Ok(other) => Value::list(vec![decoding(&other, "[]interface {}").into()]),
+                    Err(error) => Value::list(vec![error.into()]),
+                })
+            }),
+        ),
     ]
 }
 
@@ -71,13 +77,9 @@ pub(crate) fn to_tree(value: &Value) -> Option<api::Value> {
         Value::Bool(flag) => api::Value::Bool(*flag),
         Value::Int(number) | Value::Int64(number) | Value::Sized(_, number) => api::Value::Int(*number),
         Value::Float(number) if !number.is_finite() => return None,
+        // JSON writes it without a fraction, and it is read back as an integer. -0 is read as 0.
         Value::Float(number) if number.fract() == 0.0 && number.abs() < 9.2e18 => {
-            // JSON writes it without a fraction, and is read back as an integer; but -0 is a float.
-            if *number == 0.0 && number.is_sign_negative() {
-                api::Value::Float(*number)
-            } else {
-                api::Value::Int(*number as i64)
-            }
+            api::Value::Int(*number as i64)
         }
         Value::Float(number) => api::Value::Float(*number),
         Value::Str(text) => api::Value::String(text.text().as_ref().into()),

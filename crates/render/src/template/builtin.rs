@@ -26,13 +26,19 @@ pub fn functions() -> Functions {
         ("ge", builtin("rr", |_, args| less(&args).map(|is| boolean(!is)))),
         ("print", function("a*", |frame, args| made(frame, print::sprint(args)))),
         ("println", function("a*", |frame, args| made(frame, print::sprintln(args)))),
-        ("printf", function("sa*", |frame, args| match &args[0] {
-            Value::Str(format) => made(frame, print::sprintf(format.bytes(), &args[1..])),
-            _ => made(frame, Vec::new()),
-        })),
+        (
+            "printf",
+            function("sa*", |frame, args| match &args[0] {
+                Value::Str(format) => made(frame, print::sprintf(format.bytes(), &args[1..])),
+                _ => made(frame, Vec::new()),
+            }),
+        ),
         ("html", function("a*", |frame, args| made(frame, html(&joined(args))))),
         ("js", function("a*", |frame, args| made(frame, js(&joined(args))))),
-        ("urlquery", function("a*", |frame, args| made(frame, url::query_escape(&joined(args)).into_bytes()))),
+        (
+            "urlquery",
+            function("a*", |frame, args| made(frame, url::query_escape(&joined(args)).into_bytes())),
+        ),
     ];
     all.drain(..).collect()
 }
@@ -186,9 +192,7 @@ fn slice(args: Vec<Slot>) -> Done {
     Ok(Slot::of(match value {
         Value::Str(text) => Value::Str(text.bytes()[from..to].into()),
         Value::Bytes(text) => Value::Bytes(text.bytes()[from..to].into()),
-        Value::List(list) => {
-            Value::List(crate::go::List::new(list.ty, list.as_slice()[from..to].to_vec()))
-        }
+        Value::List(list) => Value::List(crate::go::List::new(list.ty, list.as_slice()[from..to].to_vec())),
         other => other,
     }))
 }
@@ -259,7 +263,11 @@ fn equal_pair(first: &Slot, other: &Slot) -> Result<bool, String> {
         (Some(Basic::Int), Some(Basic::Uint)) => a.as_int() >= Some(0) && unsigned(a) == unsigned(b),
         (Some(Basic::Uint), Some(Basic::Int)) => b.as_int() >= Some(0) && unsigned(a) == unsigned(b),
         (left, right) if left != right => {
-            return Err(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()));
+            return Err(format!(
+                "incompatible types for comparison: {} and {}",
+                a.type_name(),
+                b.type_name()
+            ));
         }
         (Some(Basic::Float), _) => matches!((a, b), (Value::Float(a), Value::Float(b)) if a == b),
         (Some(Basic::Int | Basic::Uint), _) => a.as_int() == b.as_int(),
@@ -268,7 +276,7 @@ fn equal_pair(first: &Slot, other: &Slot) -> Result<bool, String> {
             if a.kind() != b.kind() {
                 return Err(format!(
                     "non-comparable types {}: {}, {}: {}",
-                    print::display(a),
+                    text::decode(&print::sprintf(b"%s", std::slice::from_ref(a))),
                     a.type_name(),
                     b.type_name(),
                     print::display(b)
@@ -302,7 +310,11 @@ fn less(args: &[Slot]) -> Result<bool, String> {
         (Basic::Int, Basic::Uint) => a.as_int() < Some(0) || unsigned(&a) < unsigned(&b),
         (Basic::Uint, Basic::Int) => b.as_int() >= Some(0) && unsigned(&a) < unsigned(&b),
         (left, right) if left != right => {
-            return Err(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()));
+            return Err(format!(
+                "incompatible types for comparison: {} and {}",
+                a.type_name(),
+                b.type_name()
+            ));
         }
         (Basic::Bool, _) => return Err(BAD.into()),
         (Basic::Uint, _) => unsigned(&a) < unsigned(&b),
@@ -315,4 +327,3 @@ fn less(args: &[Slot]) -> Result<bool, String> {
 fn at_most(args: &[Slot]) -> Result<bool, String> {
     Ok(less(args)? || equal(args)?)
 }
-

@@ -18,7 +18,8 @@ pub struct Frame<'e, 'w> {
 pub fn execute(exec: &Exec<'_>, set: &Rc<Set>, tree: &Tree, data: Value) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let dot = Slot::of(data);
-    let mut state = State { frame: Frame { exec, set }, tree, at: None, vars: vec![("$", dot.clone())], out: &mut out };
+    let mut state =
+        State { frame: Frame { exec, set }, tree, at: None, vars: vec![("$", dot.clone())], out: &mut out };
     exec.depth().or_else(|error| state.fault(error))?;
     state.list(&dot, &tree.root)?;
     Ok(out)
@@ -317,7 +318,8 @@ impl<'t> State<'t, '_, '_> {
         let lower = text.to_ascii_lowercase();
         let hex = lower.trim_start_matches(['+', '-']).starts_with("0x");
         let rune = text.starts_with('\'');
-        let written_as_float = text.contains(['.', 'e', 'E', 'p', 'P']) && !(hex && !lower.contains('p')) && !rune;
+        let written_as_float =
+            text.contains(['.', 'e', 'E', 'p', 'P']) && !(hex && !lower.contains('p')) && !rune;
         match number {
             Number { float: Some(float), .. } if written_as_float => Ok(Slot::of(Value::Float(*float))),
             Number { int: Some(int), .. } => Ok(Slot::of(Value::Int(*int))),
@@ -428,7 +430,9 @@ impl<'t> State<'t, '_, '_> {
                     None => method::zero_of(map.ty()),
                 });
             }
-            Value::Version(_) if matches!(name, "major" | "minor" | "patch" | "pre" | "metadata" | "original") => {
+            Value::Version(_)
+                if matches!(name, "major" | "minor" | "patch" | "pre" | "metadata" | "original") =>
+            {
                 let shown = receiver.type_name();
                 return self.fault(format!("{name} is an unexported field of struct type {shown}"));
             }
@@ -472,7 +476,8 @@ impl<'t> State<'t, '_, '_> {
         let params = &function.params;
         let fixed = params.len() - usize::from(function.variadic);
         if function.variadic && count < fixed {
-            return self.fault(format!("wrong number of args for {name}: want at least {fixed} got {}", args.len()));
+            return self
+                .fault(format!("wrong number of args for {name}: want at least {fixed} got {}", args.len()));
         }
         if !function.variadic && count != fixed {
             return self.fault(format!("wrong number of args for {name}: want {fixed} got {count}"));
@@ -505,7 +510,8 @@ impl<'t> State<'t, '_, '_> {
                 Body::Slots(body) => body(&self.frame, values),
                 Body::Values(body) => {
                     let receiver = receiver.into_iter();
-                    let values: Vec<Value> = receiver.chain(values.into_iter().map(Slot::into_value)).collect();
+                    let values: Vec<Value> =
+                        receiver.chain(values.into_iter().map(Slot::into_value)).collect();
                     body(&self.frame, &values).map(|value| match value {
                         Value::Nil => Slot::interface(value),
                         value => Slot::of(value),

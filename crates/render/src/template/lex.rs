@@ -171,7 +171,8 @@ impl<'a> Lexer<'a> {
             };
             let delim = self.pos + found;
             let text = &self.input[self.pos..delim];
-            let kept = if trims_before(&self.input[delim + 2..]) { text.trim_end_matches(SPACES) } else { text };
+            let kept =
+                if trims_before(&self.input[delim + 2..]) { text.trim_end_matches(SPACES) } else { text };
             self.pos += kept.len();
             if !kept.is_empty() {
                 self.emit(Kind::Text);
@@ -234,7 +235,9 @@ impl<'a> Lexer<'a> {
                     self.emit(Kind::RawString);
                 }
                 '$' => self.named(Kind::Variable)?,
-                '.' if !self.rest().starts_with(|char: char| char.is_ascii_digit()) && !self.rest().is_empty() => {
+                '.' if !self.rest().starts_with(|char: char| char.is_ascii_digit())
+                    && !self.rest().is_empty() =>
+                {
                     self.named(Kind::Field)?;
                 }
                 '.' | '+' | '-' | '0'..='9' => {

@@ -387,7 +387,9 @@ impl Parser<'_> {
             return self.error(format!("missing value for {context}"));
         }
         for (at, command) in pipe.commands.iter().enumerate().skip(1) {
-            if let Kind::Bool(_) | Kind::Dot | Kind::Nil | Kind::Number(_) | Kind::String(..) = command.args[0].kind {
+            if let Kind::Bool(_) | Kind::Dot | Kind::Nil | Kind::Number(_) | Kind::String(..) =
+                command.args[0].kind
+            {
                 return self.error(format!("non executable command in pipeline stage {}", at + 1));
             }
         }

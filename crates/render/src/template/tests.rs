@@ -23,7 +23,10 @@ fn the_language() {
     check("{{ range 3 }}{{ if eq . 1 }}{{ continue }}{{ end }}{{ . }}{{ end }}", "02");
     check("{{ with $x := .a }}{{ $x }}{{ else with 2 }}{{ . }}{{ end }}", "3");
     check("{{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ end }}{{ $x }}", "2");
-    check("{{ define \"d\" }}<{{ . }}>{{ end }}{{ template \"d\" .a }}{{ block \"b\" 4 }}{{ . }}{{ end }}", "<3>4");
+    check(
+        "{{ define \"d\" }}<{{ . }}>{{ end }}{{ template \"d\" .a }}{{ block \"b\" 4 }}{{ . }}{{ end }}",
+        "<3>4",
+    );
     check("{{ printf \"%05d|%-4s|%q|%v|%T\" 42 \"ab\" \"x\" .l 1.0 }}", "00042|ab  |\"x\"|[x y]|float64");
     check("{{ and 1 0 .nosuch }}{{ or 0 \"\" 5 }}{{ not 0 }}{{ index .l 1 }}{{ len .l }}", "05truey2");
 }
@@ -31,9 +34,18 @@ fn the_language() {
 #[test]
 fn faults_have_gos_texts() {
     let check = |text: &str, expected: &str| assert_eq!(run(text).unwrap_err(), expected, "{text}");
-    check("{{ .a.b }}", "template: t:1:5: executing \"t\" at <.a.b>: can't evaluate field b in type interface {}");
-    check("{{ index .l 5 }}", "template: t:1:3: executing \"t\" at <index .l 5>: error calling index: index out of range: 5");
+    check(
+        "{{ .a.b }}",
+        "template: t:1:5: executing \"t\" at <.a.b>: can't evaluate field b in type interface {}",
+    );
+    check(
+        "{{ index .l 5 }}",
+        "template: t:1:3: executing \"t\" at <index .l 5>: error calling index: index out of range: 5",
+    );
     check("x\n{{ end }}", "template: t:2: unexpected {{end}}");
     check("{{ if 1 }}", "template: t:1: unexpected EOF");
-    check("{{ template \"no\" }}", "template: t:1:12: executing \"t\" at <{{template \"no\"}}>: template \"no\" not defined");
+    check(
+        "{{ template \"no\" }}",
+        "template: t:1:12: executing \"t\" at <{{template \"no\"}}>: template \"no\" not defined",
+    );
 }
