@@ -120,7 +120,7 @@ fn leaf(value: &Value, level: usize, out: &mut String) {
             if number.fract() == 0.0
                 && (-9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0).contains(number) =>
         {
-            let _ = write!(out, "{number:.0}");
+            let _ = write!(out, "{number}");
         }
         Value::Float(number) => out.push_str(&scalar::format_float(*number)),
         Value::String(string) => text(string, level, false, out),

@@ -145,7 +145,7 @@ fn timestamp(text: &str) -> bool {
 /// Whether yaml.v2 would read the plain text back as a text: if not, it is printed in double quotes.
 pub(super) fn plain_is_text(text: &str) -> bool {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" | "<<" | ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF"
+        "" | "~" | "null" | "Null" | "NULL" | ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF"
         | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" => return false,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" | "n" | "N"
         | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return false,
