@@ -3,7 +3,6 @@
 //! A pure function of files and parameters: it reads only through a [`Tree`], which nothing can leave (`..`, absolute
 //! paths and symbolic links are followed inside it only), and is bounded in the size of files, documents and output.
 //! Errors name the file, the field and what to do. [`substitute`] changes what a build gave, as Flux does.
-//! Errors name the file, the field and what to do. Variable substitution is not here yet.
 
 pub mod directory;
 pub mod go;
