@@ -209,7 +209,8 @@ fn text(string: &str, level: usize, key: bool, out: &mut String) {
         }
         return double(string, level, key, out);
     }
-    if !scalar::plain_is_text(string) {
+    // As a key it would be read as a merge.
+    if !scalar::plain_is_text(string) || (key && string == "<<") {
         return double(string, level, key, out);
     }
     if traits.plain {

@@ -145,6 +145,12 @@ impl<'a> Reader<'a> {
             }
             let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
             let key = match event {
+                // kyaml's decoder takes a null as the empty key.
+                Event::Scalar(text, ScalarStyle::Plain, ..)
+                    if self.dialect == Dialect::V3 && matches!(&*text, "~" | "null" | "Null" | "NULL") =>
+                {
+                    String::new()
+                }
                 Event::Scalar(text, ..) => text.to_string(),
                 event => match self.node(event, span, depth + 1)? {
                     Value::String(text) => text.to_string(),

@@ -128,7 +128,9 @@ impl<'a> Build<'a> {
                 let text = format!("expected kind 'Component' for path '{at}' but got 'Kustomization'");
                 return Err(Error::field(&component.file, "kind", text));
             }
-            gathered = self.accumulate(&component, gathered, &below.into_directory(path))?;
+            gathered = self.accumulate(&component, gathered, &below.at_directory(path))?;
+            let together = std::mem::take(&mut gathered.all);
+            append(&mut gathered.all, together, &this.file, &field)?;
         }
         let layer = Layer { tree: self.tree, this, schema: self.schema.clone() };
         let config = gathered.config.config().clone();
@@ -315,7 +317,7 @@ impl<'a> Build<'a> {
                     format!("expected kind != 'Component' for path '{path}'; list it under `components`");
                 return Err(Error::field(&this.file, field, text));
             }
-            let below = self.accumulate(&base, Gathered::default(), &above.into_directory(path))?;
+            let below = self.accumulate(&base, Gathered::default(), &above.at_directory(path))?;
             append(&mut gathered.all, below.all, &this.file, &field)?;
             gathered.config.add(below.config).map_err(|text| Error::field(&this.file, &field, text))?;
             vars::join(below.variables, &mut gathered.variables)
@@ -326,7 +328,7 @@ impl<'a> Build<'a> {
 }
 
 impl Above {
-    fn into_directory(&self, path: &str) -> Above {
+    fn at_directory(&self, path: &str) -> Above {
         Above { origin: self.origin.as_ref().map(|origin| join_clean(origin, path)), ..self.clone() }
     }
 }

@@ -103,6 +103,9 @@ pub fn build_options(tree: &Tree, at: &str, options: &Options) -> Result<Vec<Val
     }
     for resource in &mut resources {
         origin::clean(resource, &top.build_metadata);
+        if let Some(text) = scalar::misfit(&resource.value) {
+            return Err(Error::field(&top.file, resource.id().to_string(), text));
+        }
     }
     Ok(resources.into_iter().map(|resource| resource.value).collect())
 }

@@ -125,7 +125,7 @@ fn operations(text: &str) -> Result<Vec<Value>, String> {
 }
 
 impl Prepared {
-    pub fn apply(&self, layer: &Layer<'_>, all: &mut Vec<Resource>) -> Result<(), String> {
+    pub fn apply(&self, layer: &Layer<'_>, all: &mut [Resource]) -> Result<(), String> {
         match &self.content {
             Content::Nothing => Ok(()),
             Content::Json(operations) => {

@@ -55,18 +55,38 @@ fn load(layer: &Layer<'_>, entry: &ReplacementEntry, field: &str) -> Result<Vec<
 fn one(entry: &ReplacementEntry, all: &mut [Resource]) -> Result<(), String> {
     let missing = || "replacements must specify a source and at least one target".to_string();
     let targets = entry.targets.as_ref().ok_or_else(missing)?;
-    let value = match (&entry.source, &entry.source_value) {
+    let mut given = match (&entry.source, &entry.source_value) {
         (Some(_), Some(_)) => return Err("value and resource selectors are mutually exclusive".into()),
         (None, None) => return Err(missing()),
-        (None, Some(text)) => untagged(text),
+        (None, Some(text)) => Given { value: untagged(text), spelled: Some(text.clone()), from: None },
         (Some(source), None) => taken(source, all)?,
     };
-    // A given text keeps its spelling where it goes into texts.
-    let spelled = entry.source_value.clone().or_else(|| text(&value));
-    targets.iter().try_for_each(|target| put(target, &value, spelled.as_deref(), all))
+    targets.iter().try_for_each(|target| put(target, &mut given, all))
 }
 
-fn taken(source: &Source, all: &[Resource]) -> Result<Value, String> {
+/// The value to write.
+struct Given {
+    value: Value,
+    /// The text of a scalar; a given one keeps its spelling where it goes into texts.
+    spelled: Option<String>,
+    /// Where it was taken from whole: upstream holds that place itself, so that a replacement that changes it changes what
+    /// is written from then on.
+    from: Option<(usize, Vec<String>)>,
+}
+
+impl Given {
+    fn refresh(&mut self, changed: usize, all: &[Resource]) {
+        let Some((at, path)) = &self.from else { return };
+        if *at == changed
+            && let Ok(Some(value)) = path::lookup(&all[*at].value, path)
+        {
+            self.value = value.clone();
+            self.spelled = text(value);
+        }
+    }
+}
+
+fn taken(source: &Source, all: &[Resource]) -> Result<Given, String> {
     let effective =
         |namespace: &str| if namespace.is_empty() { "default".into() } else { namespace.to_string() };
     let fits = |id: &super::resource::Id| {
@@ -74,7 +94,8 @@ fn taken(source: &Source, all: &[Resource]) -> Result<Value, String> {
             && (source.name.is_empty() || source.name == id.name)
             && (source.namespace.is_empty() || effective(&source.namespace) == effective(&id.namespace))
     };
-    let matching: Vec<&Resource> = all.iter().filter(|resource| resource.any_id(fits)).collect();
+    let matching: Vec<(usize, &Resource)> =
+        all.iter().enumerate().filter(|(_, resource)| resource.any_id(fits)).collect();
     let or = |text: &str, none: &str| if text.is_empty() { none.to_string() } else { text.to_string() };
     let shown = format!(
         "{}.{}.{}/{}.{}",
@@ -86,12 +107,13 @@ fn taken(source: &Source, all: &[Resource]) -> Result<Value, String> {
     );
     let full =
         if source.field_path.is_empty() { shown.clone() } else { format!("{shown}:{}", source.field_path) };
-    let [resource] = matching.as_slice() else {
+    let [(place, resource)] = matching.as_slice() else {
         let text = if matching.is_empty() { "nothing selected by" } else { "multiple matches for selector" };
         return Err(format!("{text} {full}"));
     };
     let field = if source.field_path.is_empty() { "metadata.name" } else { &source.field_path };
-    let found = path::lookup(&resource.value, &path::split(field))
+    let parts = path::split(field);
+    let found = path::lookup(&resource.value, &parts)
         .map_err(|text| format!("error looking up replacement source: {text}"))?;
     let is_empty = |value: &&Value| match value {
         Value::Object(map) => map.is_empty(),
@@ -102,7 +124,7 @@ fn taken(source: &Source, all: &[Resource]) -> Result<Value, String> {
         .filter(|value| !is_empty(value))
         .ok_or_else(|| format!("fieldPath `{field}` is missing for replacement source {shown}"))?;
     if source.options.delimiter.is_empty() {
-        return Ok(value.clone());
+        return Ok(Given { value: value.clone(), spelled: text(value), from: Some((*place, parts)) });
     }
     let whole = text(value).ok_or("delimiter option can only be used with scalar nodes")?;
     let part = usize::try_from(source.options.index)
@@ -111,16 +133,17 @@ fn taken(source: &Source, all: &[Resource]) -> Result<Value, String> {
     let part = part.ok_or_else(|| {
         format!("options.index {} is out of bounds for value {whole}", source.options.index)
     })?;
-    over(value, part)
+    Ok(Given { value: over(value, part)?, spelled: Some(part.to_string()), from: None })
 }
 
-fn put(target: &Target, value: &Value, spelled: Option<&str>, all: &mut [Resource]) -> Result<(), String> {
+fn put(target: &Target, given: &mut Given, all: &mut [Resource]) -> Result<(), String> {
     let select = target.select.as_ref().ok_or("target must specify resources to select")?;
     let select = Matcher::new(select)?;
     let reject: Vec<Matcher> = target.reject.iter().map(Matcher::new).collect::<Result<_, _>>()?;
     let default = ["metadata.name".to_string()];
     let paths = if target.field_paths.is_empty() { &default[..] } else { &target.field_paths };
-    for resource in all.iter_mut() {
+    for at in 0..all.len() {
+        let resource = &all[at];
         let rejected = reject.iter().any(|matcher| {
             (matcher.has_marks() && matcher.marks(resource))
                 || (!matcher.names_nothing() && matcher.any_id(resource))
@@ -129,7 +152,8 @@ fn put(target: &Target, value: &Value, spelled: Option<&str>, all: &mut [Resourc
             continue;
         }
         for field in paths {
-            field_of(resource, field, target, value, spelled)?;
+            field_of(&mut all[at], field, target, &given.value, given.spelled.as_deref())?;
+            given.refresh(at, all);
         }
     }
     Ok(())
