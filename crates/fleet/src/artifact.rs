@@ -15,18 +15,29 @@ use sha2::{Digest, Sha256};
 /// The header of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// [`crate::Source::digest`] of what it was made from.
+    /// [`crate::source::Recipe::digest`] of what it was made from.
     pub source: String,
-    /// The commit.
+    /// [`crate::source::Inputs::digest`] of the variables in it.
+    #[serde(default)]
+    pub inputs: String,
+    /// The commit; of several sources, the first one's that gave manifests.
     pub revision: String,
+    /// The commit of each source.
+    #[serde(default)]
+    pub revisions: Vec<String>,
+    /// The branch, tag or other name by which each commit was found.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Of the manifests' bytes.
     pub digest: String,
     /// Signed artifacts count upward; 0 for git.
     pub counter: u64,
     pub expiry: Option<Timestamp>,
     pub signatures: Vec<String>,
-    /// `Kustomize` or `Directory`.
+    /// `Kustomize` or `Directory`, of the first source that gave manifests.
     pub kind: String,
+    #[serde(default)]
+    pub kinds: Vec<String>,
     pub objects: usize,
     /// An existing kustomization, or the like, rendered to nothing: its owner means it.
     pub deliberate_empty: bool,

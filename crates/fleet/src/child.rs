@@ -13,8 +13,11 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::artifact::Artifact;
-use crate::git::{self, Outcome};
-use crate::source::{Render, Request};
+use crate::generate::{self, Extra, WithFile};
+use crate::git::{self, Commit, Outcome};
+use crate::ignore::Filtered;
+use crate::jq::Masks;
+use crate::source::{Fetch, Render, Request, Source};
 
 /// How the child is started: `program arguments…`.
 #[derive(Clone, Debug)]
@@ -33,12 +36,14 @@ impl Default for Command {
 /// What the child answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
-    /// The source still is at this commit.
-    Unchanged(String),
+    /// The sources still are at these commits.
+    Unchanged(Vec<String>),
     /// Manifests lie where the request said.
     Artifact(Artifact),
-    /// The source could not be had: offline, refused, or no such revision.
+    /// A source could not be had: offline, or refused.
     Unavailable(String),
+    /// A live server answered that there is no such revision.
+    Absent(String),
     /// The commit is there, and what is in it cannot be rendered.
     Unrenderable { revision: String, text: String },
 }
@@ -124,67 +129,184 @@ fn limit(request: &Request) {
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }
 
+/// One source, fetched.
+struct Part {
+    commit: Commit,
+    tree: render::Tree,
+    extra: Extra,
+}
+
 fn obtain(request: &Request) -> Answer {
-    let commit = match git::obtain(request) {
-        Ok(Outcome::Unchanged(revision)) => return Answer::Unchanged(revision),
-        Ok(Outcome::Commit(commit)) => *commit,
-        Err(error) => return Answer::Unavailable(base::chain(&error).to_string()),
+    let look = |fetch: &Fetch| match git::obtain(fetch) {
+        Ok(outcome) => Ok(outcome),
+        Err(error @ git::Error::Revision { .. }) => Err(Answer::Absent(base::chain(&error).to_string())),
+        Err(error) => Err(Answer::Unavailable(base::chain(&error).to_string())),
     };
-    let revision = commit.revision.clone();
-    let unrenderable = |text: String| Answer::Unrenderable { revision: revision.clone(), text };
+    let mut outcomes = Vec::new();
+    for fetch in &request.fetches {
+        match look(fetch) {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(answer) => return answer,
+        }
+    }
+    let known = |outcome: &Outcome| match outcome {
+        Outcome::Unchanged(revision) => Some(revision.clone()),
+        Outcome::Commit(_) => None,
+    };
+    if let Some(all) = outcomes.iter().map(known).collect::<Option<Vec<_>>>() {
+        return Answer::Unchanged(all);
+    }
+    let mut parts = Vec::new();
+    for ((outcome, fetch), source) in outcomes.into_iter().zip(&request.fetches).zip(&request.recipe.sources)
+    {
+        let commit = match outcome {
+            Outcome::Commit(commit) => *commit,
+            // Another source has news: this one's commit is needed too, and the clone has it.
+            Outcome::Unchanged(_) => match look(&Fetch { known: None, ..fetch.clone() }) {
+                Ok(Outcome::Commit(commit)) => *commit,
+                Ok(Outcome::Unchanged(revision)) => {
+                    return Answer::Unavailable(format!(
+                        "the commit {revision} of {} is not there",
+                        fetch.url
+                    ));
+                }
+                Err(answer) => return answer,
+            },
+        };
+        match part(commit, source, request) {
+            Ok(part) => parts.push(part),
+            Err(answer) => return answer,
+        }
+    }
+    render_all(request, parts)
+}
+
+fn part(mut commit: Commit, source: &Source, request: &Request) -> Result<Part, Answer> {
+    let Some(tree) = commit.tree.take() else {
+        return Err(Answer::Unavailable(format!("the commit {} has no tree", commit.revision)));
+    };
     let limits = &request.limits;
-    let tree = render::Tree::with_limits(commit.tree, limits.file, limits.files);
-    let bounds = render::Limits { objects: limits.objects, output: limits.output };
-    let (kind, documents) = match render_path(&tree, request, bounds) {
-        Ok(done) => done,
-        Err(error) => return unrenderable(base::chain(&error).to_string()),
+    let (tree, extra) = match &source.ignore {
+        None => {
+            let (tree, extra) = WithFile::new(tree);
+            (render::Tree::with_limits(tree, limits.file, limits.files), extra)
+        }
+        Some(rules) => {
+            let (tree, extra) = WithFile::new(Filtered::new(tree, rules));
+            (render::Tree::with_limits(tree, limits.file, limits.files), extra)
+        }
     };
+    Ok(Part { commit, tree, extra })
+}
+
+fn render_all(request: &Request, parts: Vec<Part>) -> Answer {
+    let first =
+        request.recipe.sources.iter().position(|source| source.render != Render::Nothing).unwrap_or(0);
+    let revision = parts.get(first).map(|part| part.commit.revision.clone()).unwrap_or_default();
+    let unrenderable = |text: String| Answer::Unrenderable { revision: revision.clone(), text };
+    let masks = match Masks::new(&request.recipe.masks) {
+        Ok(masks) => masks,
+        Err(text) => return unrenderable(text),
+    };
+    let mut documents = Vec::new();
+    let mut kinds = Vec::new();
+    for (part, source) in parts.iter().zip(&request.recipe.sources) {
+        let limits = request.limits;
+        let bounds =
+            render::Limits { objects: limits.objects.saturating_sub(documents.len()), output: limits.output };
+        match render_path(part, source, bounds) {
+            Ok(Some((kind, more))) => {
+                kinds.push(kind.to_string());
+                documents.extend(more);
+            }
+            Ok(None) => {}
+            Err(error) => return unrenderable(base::chain(&error).to_string()),
+        }
+    }
+    let resolved = kinds.is_empty();
+    if let Some(variables) = &request.recipe.finish.substitute {
+        let options = render::substitute::Options { strict: false, always: request.recipe.finish.always };
+        documents = match render::substitute::substitute(documents, variables, options) {
+            Ok(documents) => documents,
+            Err(error) => return unrenderable(base::chain(&error).to_string()),
+        };
+    }
+    for document in &mut documents {
+        finish(request, document);
+        if let Err(text) = masks.note(document) {
+            return unrenderable(text);
+        }
+    }
     let digest = match write(request, &documents) {
         Ok(digest) => digest,
         Err(error) => return unrenderable(format!("cannot write {}: {error}", request.manifests.display())),
     };
+    let whole = kinds.iter().any(|kind| kind == "Kustomize");
+    let revisions = parts.iter().map(|part| part.commit.revision.clone()).collect();
+    let names = parts.iter().map(|part| part.commit.name.clone()).collect();
+    let main = parts.into_iter().nth(first).map(|part| part.commit);
+    let main = main.as_ref();
+    let text = |of: fn(&Commit) -> &String| main.map(|commit| of(commit).clone()).unwrap_or_default();
     Answer::Artifact(Artifact {
-        source: request.source.digest(),
-        revision,
+        source: request.recipe.digest(),
+        inputs: String::new(),
+        revision: revision.clone(),
+        revisions,
+        names,
         digest,
         counter: 0,
         expiry: None,
         signatures: Vec::new(),
-        kind: kind.into(),
+        kind: kinds.first().cloned().unwrap_or_default(),
+        kinds,
         objects: documents.len(),
-        deliberate_empty: documents.is_empty() && kind == "Kustomize",
-        author: commit.author,
-        date: commit.date,
-        message: commit.message,
+        deliberate_empty: documents.is_empty() && (whole || resolved),
+        author: text(|commit| &commit.author),
+        date: text(|commit| &commit.date),
+        message: text(|commit| &commit.message),
     })
 }
 
-fn render_path(
-    tree: &render::Tree,
-    request: &Request,
-    limits: render::Limits,
-) -> Result<(&'static str, Vec<api::Value>), render::Error> {
-    let at = request.source.path.as_str();
+fn finish(request: &Request, document: &mut api::Value) {
+    let finish = &request.recipe.finish;
+    for (key, text) in &finish.labels {
+        document.set(&["metadata", "labels", key], text.as_str());
+    }
+    for (key, text) in &finish.annotations {
+        document.set(&["metadata", "annotations", key], text.as_str());
+    }
+}
+
+type Rendered = Option<(&'static str, Vec<api::Value>)>;
+
+fn render_path(part: &Part, source: &Source, limits: render::Limits) -> Result<Rendered, render::Error> {
+    if source.render == Render::Nothing {
+        return Ok(None);
+    }
+    let (tree, at) = (&part.tree, source.path.as_str());
     let missing = || {
         let path = format!("{at} (app path does not exist)");
         render::Error::Tree(render::tree::Error::Missing { path })
     };
     let clean = tree.resolve("", at)?;
     tree.entry("", &clean)?.ok_or_else(missing)?;
-    match &request.source.render {
-        Render::Directory(options) => {
-            Ok(("Directory", render::directory::build(tree, &clean, options, limits)?))
-        }
+    let done = match &source.render {
+        Render::Nothing => return Ok(None),
+        Render::Directory(options) => ("Directory", render::directory::build(tree, &clean, options, limits)?),
         Render::Kustomize(edits) => {
-            Ok(("Kustomize", render::kustomize::build_with(tree, &clean, edits, limits)?))
+            ("Kustomize", render::kustomize::build_with(tree, &clean, edits, limits)?)
+        }
+        Render::KustomizeAny(edits) => {
+            let made = !render::kustomize::is_kustomization(tree, &clean);
+            let documents = generate::build(tree, &part.extra, &clean, edits, limits)?;
+            (if made { "Directory" } else { "Kustomize" }, documents)
         }
         Render::Detect if render::kustomize::is_kustomization(tree, &clean) => {
-            Ok(("Kustomize", render::kustomize::build_with(tree, &clean, &Default::default(), limits)?))
+            ("Kustomize", render::kustomize::build_with(tree, &clean, &Default::default(), limits)?)
         }
-        Render::Detect => {
-            Ok(("Directory", render::directory::build(tree, &clean, &Default::default(), limits)?))
-        }
-    }
+        Render::Detect => ("Directory", render::directory::build(tree, &clean, &Default::default(), limits)?),
+    };
+    Ok(Some(done))
 }
 
 fn write(request: &Request, documents: &[api::Value]) -> std::io::Result<String> {

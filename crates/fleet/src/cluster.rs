@@ -101,6 +101,7 @@ pub struct Metadata {
     pub resource_version: String,
     pub deletion_timestamp: Option<String>,
     pub annotations: HashMap<String, String>,
+    pub labels: HashMap<String, String>,
     pub managed_fields: Vec<ManagedFields>,
     pub owner_references: Vec<OwnerReference>,
 }
@@ -129,14 +130,15 @@ impl Metadata {
         serde_json::from_slice(&part).unwrap_or_default()
     }
 
-    /// A digest of the fields that we own; empty if we own none.
+    /// A digest of the fields that we own, by apply or by replacing; empty if we own none.
     pub fn our_fields(&self) -> String {
-        let ours = self.managed_fields.iter().find(|entry| {
-            entry.manager == MANAGER && entry.operation == "Apply" && entry.subresource.is_empty()
-        });
-        ours.and_then(|entry| entry.fields_v1.as_ref())
-            .map(|fields| crate::hash::short(fields.get().as_bytes()))
-            .unwrap_or_default()
+        let ours = self
+            .managed_fields
+            .iter()
+            .filter(|entry| entry.manager == MANAGER && entry.subresource.is_empty());
+        let texts: Vec<&str> =
+            ours.filter_map(|entry| entry.fields_v1.as_ref()).map(|fields| fields.get()).collect();
+        if texts.is_empty() { String::new() } else { crate::hash::short(texts.concat().as_bytes()) }
     }
 }
 
@@ -167,6 +169,8 @@ pub struct Apply {
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    /// As whom requests are made; `None`: as the client is.
+    user: Option<Arc<str>>,
     kinds: Arc<Mutex<HashMap<String, Vec<Kind>>>>,
 }
 
@@ -177,7 +181,12 @@ const PAGE: usize = 500;
 
 impl Cluster {
     pub fn new(client: kube::Client) -> Cluster {
-        Cluster { client, kinds: Arc::default() }
+        Cluster { client, user: None, kinds: Arc::default() }
+    }
+
+    /// The same cluster, asked as another user (`Impersonate-User`); what is known of kinds is shared.
+    pub fn acting_as(&self, user: Option<&str>) -> Cluster {
+        Cluster { user: user.map(Into::into), ..self.clone() }
     }
 
     async fn send<T: serde::de::DeserializeOwned>(
@@ -187,11 +196,21 @@ impl Cluster {
     ) -> Result<T, Error> {
         let request = request
             .map_err(|error| kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error)));
-        let sent = match request {
+        let sent = match request.and_then(|request| self.signed(request)) {
             Ok(request) => self.client.request::<T>(request).await,
             Err(error) => Err(error),
         };
         sent.map_err(|source| Error::Request { what: what(), source: Box::new(source) })
+    }
+
+    fn signed(&self, mut request: Request<Vec<u8>>) -> Result<Request<Vec<u8>>, kube::Error> {
+        if let Some(user) = &self.user {
+            let value = http::HeaderValue::from_str(user).map_err(|error| {
+                kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error.into()))
+            })?;
+            request.headers_mut().insert("impersonate-user", value);
+        }
+        Ok(request)
     }
 
     /// The kind, asked of the server once and remembered; asked again when it is not known.
@@ -267,6 +286,20 @@ impl Cluster {
         self.send(|| format!("apply {} {name}", kind.plural), request).await
     }
 
+    /// Writes an object whole over the one that is there (its resourceVersion says which).
+    pub async fn replace(&self, kind: &Kind, object: &Value, how: Apply) -> Result<Value, Error> {
+        let (namespace, name) =
+            (object.str_at(&["metadata", "namespace"]), object.str_at(&["metadata", "name"]));
+        let validation = if how.strict { "Strict" } else { "Ignore" };
+        let dry = if how.dry_run { "&dryRun=All" } else { "" };
+        let uri = format!(
+            "{}?fieldManager={MANAGER}&fieldValidation={validation}{dry}",
+            kind.object(namespace, name)
+        );
+        let request = Request::put(uri).header("content-type", "application/json").body(object.to_json());
+        self.send(|| format!("replace {} {name}", kind.plural), request).await
+    }
+
     /// Creates an object as it is; for events, hooks with a generated name, and replacing.
     pub async fn create(&self, kind: &Kind, namespace: &str, object: &Value) -> Result<Value, Error> {
         let uri = format!("{}?fieldManager={MANAGER}", kind.collection(namespace));
@@ -281,7 +314,18 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> Result<Value, Error> {
-        self.patch(kind, namespace, name, "application/merge-patch+json", patch).await
+        self.patch(kind, namespace, name, "", "application/merge-patch+json", patch).await
+    }
+
+    /// A merge patch of the status subresource.
+    pub async fn status_patch(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Value, Error> {
+        self.patch(kind, namespace, name, "/status", "application/merge-patch+json", patch).await
     }
 
     pub async fn json_patch(
@@ -291,7 +335,7 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> Result<Value, Error> {
-        self.patch(kind, namespace, name, "application/json-patch+json", patch).await
+        self.patch(kind, namespace, name, "", "application/json-patch+json", patch).await
     }
 
     async fn patch(
@@ -299,10 +343,11 @@ impl Cluster {
         kind: &Kind,
         namespace: &str,
         name: &str,
+        subresource: &str,
         content: &str,
         patch: &Value,
     ) -> Result<Value, Error> {
-        let uri = format!("{}?fieldManager={MANAGER}", kind.object(namespace, name));
+        let uri = format!("{}{subresource}?fieldManager={MANAGER}", kind.object(namespace, name));
         let request = Request::builder()
             .method(Method::PATCH)
             .uri(uri)

@@ -37,6 +37,8 @@ pub struct Owned {
     pub fields: String,
     /// Deleted only by hand (`Prune=false`).
     pub keep: bool,
+    /// Stays when the application goes (`Delete=false`).
+    pub survives: bool,
     pub wave: i32,
 }
 

@@ -12,12 +12,21 @@ pub mod cluster;
 mod engine;
 mod files;
 pub mod frontends;
+mod generate;
 pub mod git;
+mod glob;
 mod hash;
 pub mod health;
+mod ignore;
+pub mod inspect;
 pub mod inventory;
+mod jq;
+pub mod known;
+pub mod lease;
 pub mod live;
 pub mod mask;
+pub mod neighbours;
+pub mod permits;
 pub mod plan;
 pub mod policy;
 pub mod report;
@@ -27,7 +36,7 @@ pub mod step;
 
 pub use engine::{Config, run};
 pub use site::Site;
-pub use source::Source;
+pub use source::{Recipe, Source};
 
 /// The machine's clock, chance and time zones, for renderings on request.
 pub mod world;

@@ -25,8 +25,13 @@ pub struct Bell {
     pub dirty: Mutex<BTreeSet<Id>>,
 }
 
-/// Reads the mark of an application off an object's metadata.
-pub type MarkedBy = fn(&Metadata) -> Option<String>;
+/// What a front end reads off an object's metadata.
+#[derive(Clone, Copy)]
+pub struct Marks {
+    /// The application whose mark it bears.
+    pub by: fn(&Metadata) -> Option<String>,
+    pub left_alone: fn(&Metadata) -> bool,
+}
 
 #[derive(Clone, Debug)]
 struct Seen {
@@ -54,13 +59,13 @@ struct State {
 pub struct Watches {
     cluster: Cluster,
     tasks: Tasks,
-    marked_by: MarkedBy,
+    marks: Marks,
     state: Arc<Mutex<State>>,
 }
 
 impl Watches {
-    pub fn new(cluster: Cluster, tasks: Tasks, marked_by: MarkedBy) -> Watches {
-        Watches { cluster, tasks, marked_by, state: Arc::default() }
+    pub fn new(cluster: Cluster, tasks: Tasks, marks: Marks) -> Watches {
+        Watches { cluster, tasks, marks, state: Arc::default() }
     }
 
     /// Makes `objects` what `bell` hears of, and watches their kinds.
@@ -130,9 +135,10 @@ impl Watches {
                 fields: meta.our_fields(),
                 owned: meta.owner_references.iter().any(|owner| owner.controller),
                 deleting: meta.deletion_timestamp.is_some(),
+                left_alone: (self.marks.left_alone)(meta),
                 ..Live::default()
             },
-            mark: (self.marked_by)(meta),
+            mark: (self.marks.by)(meta),
             revision: meta.resource_version.parse().unwrap_or_default(),
         }
     }

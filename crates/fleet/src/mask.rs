@@ -33,30 +33,78 @@ impl Mask {
     }
 }
 
-/// Whether a mask needs the live object, because it names managers.
-pub fn needs_live(masks: &[Mask], id: &Id, now: Timestamp) -> bool {
-    masks.iter().any(|mask| !mask.managers.is_empty() && mask.is_for(id, now))
+/// Whether some field of an object is left to others, so that the live object must be read before it is applied.
+pub fn concerns(masks: &[Mask], id: &Id, now: Timestamp) -> bool {
+    masks.iter().any(|mask| !(mask.managers.is_empty() && mask.pointers.is_empty()) && mask.is_for(id, now))
 }
 
-/// Takes the masked fields off a manifest.
-pub fn apply(masks: &[Mask], id: &Id, manifest: &mut Value, live: Option<&Value>, now: Timestamp) {
-    for mask in masks.iter().filter(|mask| mask.is_for(id, now)) {
-        for pointer in &mask.pointers {
-            let path: Vec<String> = pointer
-                .trim_start_matches('/')
-                .split('/')
-                .map(|part| part.replace("~1", "/").replace("~0", "~"))
-                .collect();
-            take(manifest, &path);
+/// Makes a manifest leave the masked fields to others; `noted` are pointers that the rendering found. Only for objects
+/// that are there: a new one is made whole.
+///
+/// A field that we own already gets its live value: to leave it out would take it away. One that another manager owns
+/// is left out, and so never taken back.
+pub fn apply(masks: &[Mask], id: &Id, manifest: &mut Value, live: &Value, noted: &[String], now: Timestamp) {
+    let here: Vec<&Mask> = masks.iter().filter(|mask| mask.is_for(id, now)).collect();
+    let pointers = here.iter().flat_map(|mask| &mask.pointers).chain(noted);
+    let mut paths: Vec<Vec<String>> = pointers
+        .map(|pointer| {
+            let parts = pointer.trim_start_matches('/').split('/');
+            parts.map(|part| part.replace("~1", "/").replace("~0", "~")).collect()
+        })
+        .collect();
+    // Later elements of a list first: taking one off moves those behind it.
+    paths.sort_by(|a, b| by_position(b, a));
+    let entries = live.at(&["metadata", "managedFields"]).and_then(Value::as_array).unwrap_or_default();
+    for path in &paths {
+        let ours = entries.iter().any(|entry| {
+            entry.str_at(&["manager"]) == crate::cluster::MANAGER
+                && entry.get("fieldsV1").is_some_and(|fields| owns(fields, path))
+        });
+        match value_at(live, path).filter(|_| ours) {
+            Some(value) => put(manifest, path, value),
+            None => take(manifest, path),
         }
-        let entries = live.and_then(|live| live.at(&["metadata", "managedFields"])).and_then(Value::as_array);
-        for entry in entries.into_iter().flatten() {
-            if mask.managers.iter().any(|manager| manager == entry.str_at(&["manager"]))
-                && let Some(fields) = entry.get("fieldsV1")
-            {
-                take_owned(manifest, fields);
-            }
+    }
+    for entry in entries {
+        if here.iter().any(|mask| mask.managers.iter().any(|manager| manager == entry.str_at(&["manager"])))
+            && let Some(fields) = entry.get("fieldsV1")
+        {
+            take_owned(manifest, fields);
         }
+    }
+}
+
+fn by_position(a: &[String], b: &[String]) -> std::cmp::Ordering {
+    for (a, b) in a.iter().zip(b) {
+        let order = match (a.parse::<usize>(), b.parse::<usize>()) {
+            (Ok(a), Ok(b)) => a.cmp(&b),
+            _ => a.cmp(b),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
+}
+
+/// Whether a fieldsV1 set has something at or below a path of names. Paths through lists are never owned by name: their
+/// elements have keys there.
+fn owns(fields: &Value, path: &[String]) -> bool {
+    match path.split_first() {
+        None => true,
+        Some((first, rest)) => fields.get(&format!("f:{first}")).is_some_and(|below| owns(below, rest)),
+    }
+}
+
+fn value_at(value: &Value, path: &[String]) -> Option<Value> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    value.at(&path).cloned()
+}
+
+fn put(manifest: &mut Value, path: &[String], value: Value) {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    if manifest.at(&path).is_some() {
+        manifest.set(&path, value);
     }
 }
 
@@ -131,11 +179,27 @@ mod tests {
             Mask { managers: vec!["vpa".into()], ..Mask::default() },
             Mask { kind: "Service".into(), pointers: vec!["/spec".into()], ..Mask::default() },
         ];
-        assert!(needs_live(&masks, &id, Timestamp::UNIX_EPOCH));
-        apply(&masks, &id, &mut manifest, Some(&live), Timestamp::UNIX_EPOCH);
+        assert!(concerns(&masks, &id, Timestamp::UNIX_EPOCH));
+        apply(&masks, &id, &mut manifest, &live, &[], Timestamp::UNIX_EPOCH);
         assert_eq!(
             manifest.to_string(),
             r#"{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}}}"#
         );
+    }
+
+    #[test]
+    fn what_is_ours_keeps_its_live_value() {
+        let id = Id { kind: "Thing".into(), ..Id::default() };
+        let mut manifest: Value =
+            serde_json::from_str(r#"{"spec":{"replicas":1,"other":2,"list":[1,2,3]}}"#).unwrap();
+        let live: Value = serde_json::from_str(
+            r#"{"spec":{"replicas":5,"other":7},"metadata":{"managedFields":[
+            {"manager":"skiff-fleet","operation":"Apply","fieldsV1":{"f:spec":{"f:replicas":{}}}}]}}"#,
+        )
+        .unwrap();
+        let noted: Vec<String> =
+            ["/spec/replicas", "/spec/other", "/spec/list/0", "/spec/list/2"].map(String::from).into();
+        apply(&[], &id, &mut manifest, &live, &noted, Timestamp::UNIX_EPOCH);
+        assert_eq!(manifest.to_string(), r#"{"spec":{"replicas":5,"list":[2]}}"#);
     }
 }

@@ -19,6 +19,10 @@ pub struct Wanted {
     /// Of the manifest as it would be applied.
     pub hash: String,
     pub place: Place,
+    /// JSON pointers of fields that are left to others, found by the rendering.
+    pub masked: Vec<String>,
+    /// Why it may not be made at all.
+    pub denied: Option<String>,
 }
 
 /// What is known of a live object.
@@ -34,6 +38,8 @@ pub struct Live {
     /// A controller owns it.
     pub owned: bool,
     pub deleting: bool,
+    /// Whoever runs the cluster said on it that it is neither written nor pruned.
+    pub left_alone: bool,
 }
 
 /// How a wanted object stands.
@@ -80,11 +86,21 @@ pub enum Kept {
 }
 
 /// What an owner asked for beyond the policy: an operation by hand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Order {
+#[derive(Clone, Copy, Default)]
+pub struct Order<'a> {
     /// Apply, also what is in step.
     pub sync: bool,
     pub prune: bool,
+    /// Leave alone what is in step.
+    pub only_out_of_sync: bool,
+    /// Just the objects that this says; `None`: all. Hooks do not run then.
+    pub only: Option<&'a (dyn Fn(&Id) -> bool + Send + Sync)>,
+}
+
+impl Order<'_> {
+    fn selects(&self, id: &Id) -> bool {
+        self.only.is_none_or(|only| only(id))
+    }
 }
 
 /// Decides. `deliberate_empty`: the source means it to be empty.
@@ -93,14 +109,20 @@ pub fn plan(
     inventory: &Inventory,
     live: &BTreeMap<Id, Live>,
     policy: &Policy,
-    order: Order,
+    order: Order<'_>,
     deliberate_empty: bool,
 ) -> Plan {
     let mut plan = Plan::default();
     let mut steps: BTreeMap<(Phase, i32), Vec<usize>> = BTreeMap::new();
-    let mut any = order.sync;
+    let mut any = order.sync && order.only.is_none();
     for (index, object) in wanted.iter().enumerate() {
         if object.place.hook.is_some() || object.place.skip {
+            continue;
+        }
+        let found = live.get(&object.id);
+        let left = object.place.leave || found.is_some_and(|found| found.left_alone);
+        if left || (object.place.only_create && found.is_some()) {
+            plan.standing.insert(object.id.clone(), Standing::InSync);
             continue;
         }
         let standing = standing(object, inventory, live);
@@ -109,19 +131,22 @@ pub fn plan(
         let known = inventory.objects.get(&object.id);
         let same_manifest = known.is_some_and(|owned| owned.hash == object.hash);
         let act = match standing {
-            Standing::InSync => order.sync && !policy.only_out_of_sync,
+            _ if order.only.is_some() && !order.selects(&object.id) => false,
+            Standing::InSync => order.sync && !(policy.only_out_of_sync || order.only_out_of_sync),
             Standing::Changed => policy.automated || order.sync,
             Standing::Drifted => (policy.automated && policy.heal) || order.sync,
             Standing::Missing => (policy.automated && (policy.heal || !same_manifest)) || order.sync,
         };
         if act {
-            any = true;
+            // Healing runs no hooks, as Argo CD's partial syncs: nothing new is rolled out.
+            let news = standing == Standing::Changed || (standing == Standing::Missing && !same_manifest);
+            any |= news && order.only.is_none();
             steps.entry((object.place.phase, object.place.wave)).or_default().push(index);
         }
     }
     if any {
         for (index, object) in wanted.iter().enumerate() {
-            if object.place.hook.is_some() && !object.place.skip {
+            if object.place.hook.is_some() && !object.place.skip && object.place.phase <= Phase::After {
                 steps.entry((object.place.phase, object.place.wave)).or_default().push(index);
             }
         }
@@ -144,6 +169,10 @@ pub fn plan(
 
 fn standing(object: &Wanted, inventory: &Inventory, live: &BTreeMap<Id, Live>) -> Standing {
     let Some(found) = live.get(&object.id).filter(|found| !found.deleting) else { return Standing::Missing };
+    if object.denied.is_some() {
+        // What may not be there is never in step: the refusal is told at each try.
+        return Standing::Changed;
+    }
     match inventory.objects.get(&object.id) {
         Some(owned) if owned.hash != object.hash || owned.version != object.version => Standing::Changed,
         Some(owned) if owned.uid != found.uid || owned.fields != found.fields => Standing::Drifted,
@@ -158,7 +187,7 @@ fn prune(
     inventory: &Inventory,
     live: &BTreeMap<Id, Live>,
     policy: &Policy,
-    order: Order,
+    order: Order<'_>,
     deliberate_empty: bool,
 ) {
     let ids: BTreeSet<&Id> = wanted.iter().filter(|one| !one.place.skip).map(|one| &one.id).collect();
@@ -175,7 +204,8 @@ fn prune(
         let kept = match live.get(id) {
             None => Some(Kept::NotOurs),
             Some(found) if found.uid != owned.uid || !found.marked || found.owned => Some(Kept::NotOurs),
-            Some(_) if owned.keep => Some(Kept::AskedToStay),
+            Some(found) if owned.keep || found.left_alone => Some(Kept::AskedToStay),
+            Some(_) if !order.selects(id) => Some(Kept::PruneOff),
             Some(_) if !on || plan.refused_empty => Some(Kept::PruneOff),
             Some(_) => None,
         };

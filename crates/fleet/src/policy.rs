@@ -1,5 +1,6 @@
 //! How an application is kept in step: data that a front end fills in with its owner's defaults (D13).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// See the module.
@@ -22,12 +23,30 @@ pub struct Policy {
     pub prune_last: bool,
     /// An object that another application tracks stops the sync.
     pub fail_on_shared: bool,
-    /// Replace (delete and create where needed) and do not apply.
+    /// Write the manifest whole, as `kubectl replace`, and do not apply.
     pub replace: bool,
+    /// Delete and create what cannot be changed.
+    pub force: bool,
+    /// Applied objects must become healthy within [`Policy::timeout`] before all is well.
+    pub wait: bool,
+    pub timeout: Duration,
+    /// How deletions go: `Foreground`, `Background` or `Orphan`.
+    pub propagation: &'static str,
+    /// A kind that is not known is no failure.
+    pub skip_unknown_kind: bool,
+    /// Labels and annotations of the namespace that [`Policy::create_namespace`] makes; `None`: it is left as it is.
+    pub namespace_metadata: Option<Metadata>,
     pub retry: Retry,
     /// Between two looks at the source; up to `jitter` is added.
     pub interval: Duration,
     pub jitter: Duration,
+}
+
+/// Labels and annotations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// When a failed sync is tried again.
@@ -70,6 +89,12 @@ impl Default for Policy {
             prune_last: false,
             fail_on_shared: false,
             replace: false,
+            force: false,
+            wait: false,
+            timeout: Duration::from_secs(300),
+            propagation: "Foreground",
+            skip_unknown_kind: false,
+            namespace_metadata: None,
             retry: Retry::default(),
             interval: Duration::from_secs(300),
             jitter: Duration::ZERO,

@@ -1,47 +1,92 @@
 //! What to fetch and how to render it: the request that goes to the child process.
 //!
-//! A request holds only the secrets of its own repository (D14), and travels over a pipe, never on a command line.
+//! A request holds only the secrets of its own repositories (D14), and travels over a pipe, never on a command line.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use render::{directory, kustomize};
 use serde::{Deserialize, Serialize};
 
+use crate::jq::Expressions;
+
 /// One repository at one revision, and a path in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Source {
     /// `https://…`, `ssh://…`, `git@host:path`, `file:///…` or a path of the host.
     pub url: String,
-    /// Branch, tag, commit, full ref name, or `HEAD`.
+    /// Branch, tag, commit, full ref name, `HEAD`, or `semver:RANGE`: the highest tag within it.
     pub revision: String,
     /// Of a file or directory in the tree; `.` is the root.
     pub path: String,
     pub render: Render,
+    /// How other sources' values files name it (`$name/…`); empty: they do not.
+    pub name: String,
+    /// Tells clones of one address apart; empty: one clone an address.
+    pub clone: String,
+    /// Rules in `.gitignore`'s form of what is not part of the source; `None`: all is.
+    pub ignore: Option<String>,
 }
 
 /// How a path of the tree becomes documents.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Render {
     /// Kustomize if a kustomization is there, else plain files.
     #[default]
     Detect,
     Directory(directory::Options),
     Kustomize(Box<kustomize::Edits>),
+    /// A kustomization of all manifests below the path is made if none is there, as Flux does it.
+    KustomizeAny(Box<kustomize::Edits>),
+    /// Nothing: the commit is what matters.
+    Nothing,
+}
+
+/// What is done with documents after they are rendered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Finish {
+    /// Variables by name; `None`: texts stay as they are.
+    pub substitute: Option<BTreeMap<String, String>>,
+    /// Variables are put in also if there are none, so that defaults take effect.
+    pub always: bool,
+    /// Of all objects.
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// All that decides which documents come out, but for commits and secrets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recipe {
+    pub sources: Vec<Source>,
+    pub finish: Finish,
+    /// Fields of the documents that are left to others.
+    pub masks: Vec<Expressions>,
+    /// Where objects without a namespace go, and the application's name: charts see both.
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Recipe {
+    /// Tells artifacts apart.
+    pub fn digest(&self) -> String {
+        let text = serde_json::to_vec(self).expect("because a recipe is plain data");
+        crate::hash::short(&text)
+    }
+    /// The addresses, for people.
+    pub fn shown(&self) -> String {
+        let mut all: Vec<&str> = self.sources.iter().map(|source| source.url.as_str()).collect();
+        all.dedup();
+        all.join(", ")
+    }
 }
 
 impl Source {
     /// Tells sources apart that need different clones.
     pub fn repository_key(&self) -> String {
-        crate::hash::short(self.url.trim_end_matches('/').as_bytes())
-    }
-    /// Tells artifacts apart: everything but the secrets.
-    pub fn digest(&self) -> String {
-        let text = serde_json::to_vec(self).expect("because a source is plain data");
-        crate::hash::short(&text)
-    }
-    pub fn shown_revision(&self) -> &str {
-        if self.revision.is_empty() { "HEAD" } else { &self.revision }
+        crate::hash::short(format!("{}\n{}", self.url.trim_end_matches('/'), self.clone).as_bytes())
     }
 }
 
@@ -56,6 +101,8 @@ pub struct Credentials {
     pub bearer: String,
     /// Private key in OpenSSH or PEM form.
     pub ssh_key: String,
+    /// Of the private key.
+    pub ssh_passphrase: String,
     /// Lines of a known_hosts file.
     pub known_hosts: String,
     /// Certificates in PEM that this server's chain may end in, besides the public ones.
@@ -64,6 +111,8 @@ pub struct Credentials {
     pub client_key: String,
     /// Accept any certificate or host key; only where the owner said so.
     pub insecure: bool,
+    /// `http://[user:password@]host:port` of a proxy that https goes through; empty: none.
+    pub proxy: String,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -72,17 +121,45 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What the child is asked to do.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Request {
-    pub source: Source,
+/// What is read of the cluster just before a look: secrets of the sources, in their order, and texts for variables.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    pub credentials: Vec<Credentials>,
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Inputs {
+    /// Tells variables apart; credentials do not change what comes out.
+    pub fn digest(&self) -> String {
+        if self.variables.is_empty() {
+            return String::new();
+        }
+        crate::hash::short(&serde_json::to_vec(&self.variables).expect("because it is plain data"))
+    }
+}
+
+/// One repository to look at.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fetch {
+    pub url: String,
+    /// As [`Source::revision`].
+    pub revision: String,
     pub credentials: Credentials,
     /// Where the clone is kept; made if missing.
     pub repository: PathBuf,
+    /// The commit that the caller already has what it needs of.
+    pub known: Option<String>,
+}
+
+/// What the child is asked to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub recipe: Recipe,
+    /// In the order of the recipe's sources.
+    pub fetches: Vec<Fetch>,
     /// Where the manifests are written, one JSON document a line.
     pub manifests: PathBuf,
-    /// The commit that the caller already has an artifact of, made from the same source.
-    pub known: Option<String>,
     pub limits: Limits,
 }
 

@@ -9,6 +9,10 @@ pub enum Phase {
     #[default]
     Sync,
     After,
+    /// Only when something failed.
+    Failed,
+    /// Only when the application and its objects are gone.
+    Gone,
 }
 
 /// Where an object stands in the order, and what else its annotations ask for.
@@ -20,9 +24,18 @@ pub struct Place {
     pub hook: Option<Hook>,
     /// Rendered, and never applied.
     pub skip: bool,
+    /// There, and never written or pruned.
+    pub leave: bool,
     /// Stays when Git no longer has it.
     pub keep: bool,
+    /// Stays when the application goes.
+    pub survives: bool,
     pub replace: bool,
+    pub force: bool,
+    /// Made when it is not there, and left alone then.
+    pub only_create: bool,
+    /// Its health does not count.
+    pub no_health: bool,
     pub no_validation: bool,
     /// A kind that is not known is no failure.
     pub skip_unknown_kind: bool,

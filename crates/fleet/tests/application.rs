@@ -1,252 +1,11 @@
-//! Argo CD Applications against a real API server: what is applied, healed, pruned, kept, told.
-//!
-//! Runs against skiff's own API server in this process, or against the cluster whose kubeconfig `SKIFF_TEST_KUBECONFIG`
-//! names (upstream's, say), in namespaces of its own. Needs the program git to make repositories.
+//! Argo CD Applications against a real API server: what is applied, healed, pruned, kept, told. Needs the program git.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+mod bench;
 
 use api::Value;
-use fleet::cluster::Cluster;
-
-fn git(at: &Path, arguments: &[&str]) {
-    let status = Command::new("git")
-        .current_dir(at)
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
-        .args(arguments)
-        .status()
-        .expect("these tests need the program git");
-    assert!(status.success(), "git {arguments:?}");
-}
-
-struct Bench {
-    cluster: Cluster,
-    client: kube::Client,
-    namespace: String,
-    directory: tempfile::TempDir,
-    agent: Option<base::Tasks>,
-    own: Option<testkit_cluster::Cluster>,
-    /// An agent keeps all applications of a cluster: one at a time.
-    _alone: tokio::sync::MutexGuard<'static, ()>,
-}
-
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-async fn connect(kubeconfig: &kube::config::Kubeconfig) -> kube::Client {
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig.clone(), &Default::default()).await.unwrap();
-    kube::Client::try_from(config).unwrap()
-}
-
-async fn bench(name: &str) -> Bench {
-    let alone = ALONE.lock().await;
-    // `RUST_LOG=fleet=debug` shows what the agent does.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .try_init();
-    let (client, own) = match std::env::var("SKIFF_TEST_KUBECONFIG") {
-        Ok(path) => (connect(&kube::config::Kubeconfig::read_from(path).unwrap()).await, None),
-        Err(_) => {
-            let own = testkit_cluster::Cluster::start().await;
-            (own.admin(), Some(own))
-        }
-    };
-    let namespace = format!("fleet-{name}-{:x}", jiff::Timestamp::now().as_millisecond());
-    let mut bench = Bench {
-        cluster: Cluster::new(client.clone()),
-        client,
-        namespace,
-        directory: tempfile::tempdir().unwrap(),
-        agent: None,
-        own,
-        _alone: alone,
-    };
-    std::fs::create_dir_all(bench.repository()).unwrap();
-    git(&bench.repository(), &["init", "-q"]);
-    bench.start().await;
-    bench
-}
-
-fn yaml(text: &str) -> Value {
-    render::yaml::parse(text, render::yaml::Dialect::V2).unwrap().swap_remove(0)
-}
-
-fn map(name: &str, value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  key: {value}\n")
-}
-
-impl Bench {
-    fn repository(&self) -> PathBuf {
-        self.directory.path().join("repository")
-    }
-
-    fn looks(&self) -> PathBuf {
-        self.directory.path().join("looks")
-    }
-
-    fn head(&self) -> String {
-        let output =
-            Command::new("git").current_dir(self.repository()).args(["rev-parse", "HEAD"]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_string()
-    }
-
-    async fn start(&mut self) {
-        let mut config = fleet::Config::new(self.directory.path().join("data"));
-        // Each look at the source starts a child: a line a look.
-        let script = format!(
-            "echo look >>'{}'\nexec '{}'\n",
-            self.looks().display(),
-            env!("CARGO_BIN_EXE_fleet-child")
-        );
-        config.child =
-            fleet::child::Command { program: "/bin/sh".into(), arguments: vec!["-c".into(), script] };
-        config.interval = Some(Duration::from_secs(1));
-        let tasks = base::Tasks::new();
-        let clock = base::Clock::system(jiff::Timestamp::UNIX_EPOCH);
-        let client = match &self.own {
-            // As skiff does it: in process.
-            Some(own) => own.admin(),
-            None => self.client.clone(),
-        };
-        let own = tasks.clone();
-        tasks.spawn("fleet", async move { fleet::run(config, client, clock, own).await });
-        self.agent = Some(tasks);
-        self.until("the kind Application is served", async || {
-            self.cluster.kind("argoproj.io/v1alpha1", "Application").await.ok()
-        })
-        .await;
-    }
-
-    async fn stop(&mut self) {
-        if let Some(agent) = self.agent.take() {
-            agent.stop().await;
-        }
-    }
-
-    fn commit(&self, files: &[(&str, &str)]) {
-        for entry in std::fs::read_dir(self.repository()).unwrap().flatten() {
-            if entry.file_name() != ".git" {
-                let _ = std::fs::remove_dir_all(entry.path()).or_else(|_| std::fs::remove_file(entry.path()));
-            }
-        }
-        for (path, text) in files {
-            let path = self.repository().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        git(&self.repository(), &["add", "-A"]);
-        git(&self.repository(), &["commit", "-q", "--allow-empty", "-m", "a change"]);
-    }
-
-    async fn create(&self, spec: &str) {
-        let text = format!(
-            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata:\n  name: {0}\n  namespace: argocd\n  finalizers: [resources-finalizer.argocd.argoproj.io/background]\nspec:\n  project: default\n  destination: {{server: https://kubernetes.default.svc, namespace: {0}}}\n  source: {{repoURL: {1}, path: app, targetRevision: main}}\n{spec}",
-            self.namespace,
-            self.repository().display()
-        );
-        self.apply(&yaml(&text)).await;
-    }
-
-    async fn apply(&self, object: &Value) {
-        let kind = self.cluster.kind(object.str_at(&["apiVersion"]), object.str_at(&["kind"])).await.unwrap();
-        let object = object.clone();
-        let text = serde_json::to_string(&object).unwrap();
-        let manager = "test";
-        let uri = format!(
-            "/{}/{}/{}{}/{}?fieldManager={manager}&force=true",
-            if kind.group.is_empty() { "api" } else { "apis" },
-            kind.api_version(),
-            match object.str_at(&["metadata", "namespace"]) {
-                "" => String::new(),
-                namespace => format!("namespaces/{namespace}/"),
-            },
-            kind.plural,
-            object.str_at(&["metadata", "name"])
-        );
-        let request = http::Request::patch(uri)
-            .header("content-type", "application/apply-patch+yaml")
-            .body(text.into_bytes())
-            .unwrap();
-        self.client.request::<Value>(request).await.unwrap();
-    }
-
-    async fn get(&self, kind: &str, name: &str) -> Option<Value> {
-        let api_version = match kind {
-            "Application" => "argoproj.io/v1alpha1",
-            "Deployment" => "apps/v1",
-            _ => "v1",
-        };
-        let namespace = if kind == "Application" { "argocd" } else { &self.namespace };
-        let kind = self.cluster.kind(api_version, kind).await.unwrap();
-        self.cluster.get(&kind, namespace, name).await.unwrap()
-    }
-
-    async fn value(&self, name: &str) -> Option<String> {
-        let object = self.get("ConfigMap", name).await?;
-        object
-            .at(&["metadata", "deletionTimestamp"])
-            .is_none()
-            .then(|| object.str_at(&["data", "key"]).to_string())
-    }
-
-    async fn status(&self) -> Value {
-        self.get("Application", &self.namespace)
-            .await
-            .and_then(|app| app.get("status").cloned())
-            .unwrap_or_default()
-    }
-
-    async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            assert!(Instant::now() < end, "waited a minute for: {what}\n{}", self.status().await);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn until_value(&self, name: &str, value: Option<&str>) {
-        let what = format!("{name} is {value:?}");
-        self.until(&what, async || (self.value(name).await.as_deref() == value).then_some(())).await;
-    }
-
-    async fn until_condition(&self, part: &str) {
-        let what = format!("a condition with {part:?}");
-        self.until(&what, async || {
-            let status = self.status().await;
-            let all = status.get("conditions").and_then(Value::as_array).unwrap_or_default().to_vec();
-            all.iter().any(|one| one.str_at(&["message"]).contains(part)).then_some(())
-        })
-        .await;
-    }
-
-    async fn until_synced(&self) {
-        let head = self.head();
-        self.until("Synced", async || {
-            let status = self.status().await;
-            let conditions = status.get("conditions").is_some_and(|all| !all.is_null());
-            let synced = status.str_at(&["sync", "status"]) == "Synced";
-            (synced && !conditions && status.str_at(&["sync", "revision"]) == head).then_some(())
-        })
-        .await;
-    }
-
-    async fn finish(mut self) {
-        let kind = self.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
-        let _ = self.cluster.delete(&kind, "argocd", &self.namespace, "", "Background").await;
-        self.until("the application is gone", async || {
-            self.get("Application", &self.namespace).await.is_none().then_some(())
-        })
-        .await;
-        let kind = self.cluster.kind("v1", "Namespace").await.unwrap();
-        let _ = self.cluster.delete(&kind, "", &self.namespace, "", "Background").await;
-        self.stop().await;
-    }
-}
+use bench::{bench, map, yaml};
 
 const AUTOMATED: &str =
     "  syncPolicy: {automated: {prune: true, selfHeal: true}, syncOptions: [CreateNamespace=true]}\n";
@@ -431,5 +190,170 @@ async fn takes_over_what_kubectl_applied() {
     let now = bench.cluster.get(&kind, &bench.namespace, "a").await.unwrap().unwrap();
     assert_eq!(now.str_at(&["metadata", "uid"]), uid);
     assert_eq!(now.at(&["data", "leftover"]), None, "a field that Git does not have goes with its applier");
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_server_delays_no_other() {
+    let bench = bench("silent").await;
+    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
+    // Takes connections and says nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let silent = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    let name = |at: usize| format!("{}-{at}", bench.namespace);
+    for at in 0..4 {
+        bench.create_as(&name(at), &format!("https://127.0.0.1:{port}/r{at}"), AUTOMATED).await;
+    }
+    bench.create(AUTOMATED).await;
+    bench.until_value("a", Some("one")).await;
+    bench
+        .until("the silent server is told", async || {
+            let app = bench.get("Application", &name(0)).await?;
+            let told = app.get("status")?.to_string();
+            (told.contains("does not finish a handshake") && told.contains("offline since")).then_some(())
+        })
+        .await;
+    let kind = bench.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+    for at in 0..4 {
+        bench.cluster.delete(&kind, "argocd", &name(at), "", "Background").await.unwrap();
+    }
+    silent.abort();
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_changes_nothing_and_says_so() {
+    let bench = bench("dry").await;
+    bench.commit(&[("app/a.yaml", &map("a", "one")), ("app/b.yaml", &map("b", "one"))]);
+    bench.create("  syncPolicy: {syncOptions: [CreateNamespace=true]}\n").await;
+    bench.order(r#"{"sync":{},"initiatedBy":{"username":"alice"}}"#).await;
+    bench.until_synced().await;
+    bench.commit(&[("app/a.yaml", &map("a", "two"))]);
+    bench.order(r#"{"sync":{"dryRun":true,"prune":true}}"#).await;
+    let status = bench.status().await;
+    assert_eq!(status.str_at(&["operationState", "message"]), "successfully synced (dry run)");
+    assert!(status.to_string().contains("pruned (dry run)"), "{status}");
+    assert_eq!(bench.value("a").await.as_deref(), Some("one"));
+    assert_eq!(bench.value("b").await.as_deref(), Some("one"));
+    // Just one object, by hand.
+    bench.order(r#"{"sync":{"resources":[{"group":"","kind":"ConfigMap","name":"a"}],"prune":true}}"#).await;
+    bench.until_value("a", Some("two")).await;
+    assert_eq!(bench.value("b").await.as_deref(), Some("one"));
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_branch_is_an_answer_and_no_outage() {
+    let bench = bench("branch").await;
+    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
+    bench.create(AUTOMATED).await;
+    bench.until_synced().await;
+    let kind = bench.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+    let wrong: Value = serde_json::from_str(r#"{"spec":{"source":{"targetRevision":"mian"}}}"#).unwrap();
+    bench.cluster.merge_patch(&kind, "argocd", &bench.namespace, &wrong).await.unwrap();
+    bench.until_condition("unable to resolve 'mian'").await;
+    let told = bench.status().await.get("conditions").unwrap().to_string();
+    assert!(told.contains("ComparisonError") && !told.contains("offline"), "{told}");
+    bench.until_value("a", Some("one")).await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_is_enforced() {
+    let bench = bench("project").await;
+    let project = |denied: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {{name: {0}, namespace: argocd}}\nspec:\n  sourceRepos: ['*']\n  destinations: [{{server: '*', namespace: {0}}}]\n  clusterResourceWhitelist: [{{group: '', kind: Namespace}}]\n  namespaceResourceBlacklist: [{denied}]\n",
+            bench.namespace
+        )
+    };
+    let away = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: away, namespace: default}\n";
+    bench.commit(&[("app/a.yaml", &map("a", "one")), ("app/away.yaml", away)]);
+    bench.create(AUTOMATED).await;
+    let kind = bench.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+    let patch: Value =
+        serde_json::from_str(&format!(r#"{{"spec":{{"project":"{}"}}}}"#, bench.namespace)).unwrap();
+    bench.cluster.merge_patch(&kind, "argocd", &bench.namespace, &patch).await.unwrap();
+    bench.until_condition("which does not exist").await;
+    bench.apply(&yaml(&project(""))).await;
+    bench.until_condition("namespace default is not permitted").await;
+    bench.until_value("a", Some("one")).await;
+    // A change of the project is noticed.
+    bench.commit(&[("app/a.yaml", &map("a", "two"))]);
+    bench.apply(&yaml(&project("{group: '', kind: ConfigMap}"))).await;
+    bench.until_condition("resource :ConfigMap is not permitted").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_inventory_is_rebuilt_from_marks() {
+    let mut bench = bench("lost").await;
+    bench.commit(&[("app/a.yaml", &map("a", "one")), ("app/b.yaml", &map("b", "one"))]);
+    bench.create(AUTOMATED).await;
+    bench.until_synced().await;
+    bench.stop().await;
+    std::fs::remove_dir_all(bench.directory.path().join("data")).unwrap();
+    bench.commit(&[("app/a.yaml", &map("a", "two"))]);
+    bench.start().await;
+    bench.until_value("a", Some("two")).await;
+    bench.until_value("b", None).await;
+    bench.until_synced().await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_by_jq_and_unknown_options() {
+    let bench = bench("jq").await;
+    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
+    let spec = "  syncPolicy: {automated: {selfHeal: true}, syncOptions: [CreateNamespace=true, Fancy=true]}\n  ignoreDifferences: [{kind: ConfigMap, jqPathExpressions: ['.data | to_entries[] | select(.key == \"key\") | .value', '.data.key']}]\n";
+    bench.create(spec).await;
+    // Made whole although the field is left to others, and then left alone.
+    bench.until_value("a", Some("one")).await;
+    bench.until_condition("Fancy=true is not known").await;
+    let theirs =
+        map("a", "theirs").replace("metadata:", &format!("metadata:\n  namespace: {}", bench.namespace));
+    bench.apply(&yaml(&theirs)).await;
+    bench.commit(&[("app/a.yaml", &format!("{}  more: x\n", map("a", "two")))]);
+    bench
+        .until("the new field", async || {
+            let object = bench.get("ConfigMap", "a").await?;
+            (object.str_at(&["data", "more"]) == "x").then_some(())
+        })
+        .await;
+    assert_eq!(bench.value("a").await.as_deref(), Some("theirs"));
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_sources_are_one_application() {
+    let bench = bench("several").await;
+    bench.commit(&[("app/a.yaml", &map("a", "one")), ("more/b.yaml", &map("b", "one"))]);
+    bench.create(AUTOMATED).await;
+    let kind = bench.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+    let url = bench.repository().display().to_string();
+    let patch: Value = serde_json::from_str(&format!(
+        r#"{{"spec":{{"source":null,"sources":[{{"repoURL":"{url}","path":"app","targetRevision":"main"}},
+        {{"repoURL":"file://{url}","path":"more","targetRevision":"HEAD"}}]}}}}"#
+    ))
+    .unwrap();
+    bench.cluster.merge_patch(&kind, "argocd", &bench.namespace, &patch).await.unwrap();
+    bench.until_value("b", Some("one")).await;
+    let head = bench.head();
+    bench
+        .until("both revisions", async || {
+            let status = bench.status().await;
+            let both = status.at(&["sync", "revisions"])?.as_array()?.to_vec();
+            (both.len() == 2 && both.iter().all(|one| one.as_str() == Some(&head))).then_some(())
+        })
+        .await;
+    bench.commit(&[("app/a.yaml", &map("a", "two")), ("more/b.yaml", &map("b", "two"))]);
+    bench.until_value("a", Some("two")).await;
+    bench.until_value("b", Some("two")).await;
     bench.finish().await;
 }

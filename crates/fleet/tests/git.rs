@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fleet::git::{Outcome, obtain};
-use fleet::source::{Credentials, Limits, Request, Source};
+use fleet::source::{Credentials, Fetch};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
@@ -52,36 +52,30 @@ impl Fixture {
         git(&self.work(), &["commit", "-q", "-m", text]);
         git(&self.work(), &["rev-parse", "HEAD"])
     }
-    fn request(&self, url: &str, revision: &str) -> Request {
-        Request {
-            source: Source {
-                url: url.into(),
-                revision: revision.into(),
-                path: ".".into(),
-                ..Source::default()
-            },
+    fn request(&self, url: &str, revision: &str) -> Fetch {
+        Fetch {
+            url: url.into(),
+            revision: revision.into(),
             credentials: Credentials::default(),
             repository: self.directory.path().join("clone"),
-            manifests: self.directory.path().join("manifests"),
             known: None,
-            limits: Limits::default(),
         }
     }
 }
 
 /// The commit and the text of `a.yaml`.
-fn fetched(request: &Request) -> Result<(String, String), String> {
+fn fetched(request: &Fetch) -> Result<(String, String), String> {
     match obtain(request).map_err(|error| error.to_string())? {
         Outcome::Unchanged(revision) => Ok((revision, "unchanged".into())),
         Outcome::Commit(commit) => {
-            let tree = render::Tree::new(commit.tree);
+            let tree = render::Tree::new(commit.tree.expect("a commit has a tree"));
             Ok((commit.revision, tree.text("", "a.yaml").unwrap()))
         }
     }
 }
 
 /// What every kind of source must do.
-fn contract(fixture: &Fixture, url: &str, change: impl Fn(&mut Request)) {
+fn contract(fixture: &Fixture, url: &str, change: impl Fn(&mut Fetch)) {
     let ask = |revision: &str, known: Option<&str>| {
         let mut request = fixture.request(url, revision);
         change(&mut request);
@@ -103,6 +97,15 @@ fn contract(fixture: &Fixture, url: &str, change: impl Fn(&mut Request)) {
     git(&fixture.work(), &["reset", "-q", "--hard", &first]);
     let other = fixture.commit("three");
     assert_eq!(ask("main", Some(&second)).unwrap(), (other, "three".into()));
+    // A range of versions is the highest tag in it.
+    let first = ask("light", None).unwrap().0;
+    git(&fixture.work(), &["tag", "v1.2.0", &first]);
+    git(&fixture.work(), &["tag", "-a", "-m", "x", "v1.3.0", "HEAD"]);
+    let head = git(&fixture.work(), &["rev-parse", "HEAD"]);
+    assert_eq!(ask("semver:1.x", None).unwrap(), (head.clone(), "three".into()));
+    assert_eq!(ask("semver:1.x", Some(&head)).unwrap().1, "unchanged");
+    assert_eq!(ask("semver:~1.2.0", None).unwrap(), (first, "one".into()));
+    assert!(ask("semver:>=2", None).is_err());
     let error = ask("nowhere", None).unwrap_err();
     assert!(error.contains("unable to resolve 'nowhere'"), "{error}");
 }
@@ -223,7 +226,7 @@ fn https_with_an_own_ca_and_credentials() {
     let fixture = Fixture::new();
     let web = Web::start(fixture.directory.path().join("srv"));
     let url = format!("https://localhost:{}/repo/.git", web.port);
-    let known = |request: &mut Request| {
+    let known = |request: &mut Fetch| {
         request.credentials.username = "bob".into();
         request.credentials.password = "secret".into();
         request.credentials.ca = web.ca.clone();
@@ -251,7 +254,7 @@ fn https_with_an_own_ca_and_credentials() {
     assert_eq!(fetched(&request).unwrap().1, "unchanged");
     assert_eq!(web.requests.load(Ordering::SeqCst) - before, 2, "a poll without news is two requests");
 
-    let fails = |change: &dyn Fn(&mut Request), expected: &str| {
+    let fails = |change: &dyn Fn(&mut Fetch), expected: &str| {
         let mut request = fixture.request(&url, "main");
         known(&mut request);
         change(&mut request);
@@ -260,8 +263,8 @@ fn https_with_an_own_ca_and_credentials() {
     };
     fails(&|request| request.credentials.password = "wrong".into(), "check user and password");
     fails(&|request| request.credentials.ca.clear(), "cannot be trusted");
-    fails(&|request| request.source.url = url.replace("/repo", "/none"), "repository not found");
-    fails(&|request| request.source.url = "https://localhost:1/x".into(), "cannot connect to localhost:1");
+    fails(&|request| request.url = url.replace("/repo", "/none"), "repository not found");
+    fails(&|request| request.url = "https://localhost:1/x".into(), "cannot connect to localhost:1");
     drop(web.runtime);
 }
 
@@ -367,12 +370,12 @@ fn ssh_with_a_key_and_known_hosts() {
         Shell { allowed: client.public_key().clone(), protocol: String::new(), channel: Arc::default() };
     runtime.spawn(async move { shell.run_on_socket(config, &listener).await });
     let url = format!("ssh://git@127.0.0.1:{port}{}", fixture.work().display());
-    let known = |request: &mut Request| {
+    let known = |request: &mut Fetch| {
         request.credentials.ssh_key = pem.clone();
         request.credentials.known_hosts = line.clone();
     };
     contract(&fixture, &url, known);
-    let fails = |change: &dyn Fn(&mut Request), expected: &str| {
+    let fails = |change: &dyn Fn(&mut Fetch), expected: &str| {
         let mut request = fixture.request(&url, "main");
         known(&mut request);
         change(&mut request);

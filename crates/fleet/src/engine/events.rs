@@ -5,14 +5,7 @@ use jiff::Timestamp;
 
 use super::Shared;
 use crate::app::App;
-use crate::frontends::FrontEnd;
-
-/// How an event is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    Normal,
-    Warning,
-}
+use crate::frontends::{FrontEnd, Level};
 
 /// Writes an event. A courtesy: one that cannot be written is logged and lost.
 pub(super) async fn tell(

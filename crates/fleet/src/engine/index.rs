@@ -14,7 +14,7 @@ use crate::plan::Wanted;
 
 /// What an artifact holds, for one application.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     pub wanted: Vec<Wanted>,
     pub images: Vec<String>,
     /// Objects that are in it more than once.
@@ -70,7 +70,9 @@ impl Index {
         let mut wanted = Vec::new();
         let mut repeated = Vec::new();
         store.scan(artifact, |offset, mut manifest| {
-            let place = (front.place)(&manifest);
+            let mut place = (front.place)(&manifest);
+            place.skip_unknown_kind |= app.policy.skip_unknown_kind;
+            let masked = masked(&mut manifest);
             index.prepare(front, app, &mut manifest);
             let api_version = manifest.str_at(&["apiVersion"]).to_string();
             let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
@@ -85,7 +87,8 @@ impl Index {
                 return;
             }
             let hash = crate::hash::short(&manifest.to_json());
-            wanted.push(Wanted { id, version: version.into(), offset, hash, place });
+            let denied = app.permits.as_ref().and_then(|permits| permits.object(&id).err());
+            wanted.push(Wanted { id, version: version.into(), offset, hash, place, masked, denied });
         })?;
         index.wanted = wanted;
         index.repeated = repeated;
@@ -113,6 +116,12 @@ impl Index {
         }
         (front.mark)(app, manifest);
     }
+}
+
+/// Takes the pointers of masked fields off a rendered manifest.
+pub(crate) fn masked(manifest: &mut Value) -> Vec<String> {
+    let Some(Value::Array(all)) = manifest.remove(&[crate::jq::MASKED]) else { return Vec::new() };
+    all.iter().filter_map(Value::as_str).map(Into::into).collect()
 }
 
 fn collect_images(value: &Value, images: &mut BTreeSet<String>) {

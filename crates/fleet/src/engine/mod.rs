@@ -4,7 +4,8 @@
 //! inventory) lies in one folder an application, so that an agent that starts offline goes on where it stopped.
 
 mod events;
-mod index;
+pub(crate) mod index;
+mod lanes;
 mod sync;
 mod task;
 
@@ -18,14 +19,15 @@ use base::{Clock, Tasks};
 use futures_util::StreamExt;
 use kube::core::WatchEvent;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use crate::cluster::{Apply, Cluster, Error, Kind};
 use crate::frontends::{self, FrontEnd, Settings};
-use crate::live::{Bell, Watches};
+use crate::known::{Known, Ref};
+use crate::live::{Bell, Marks, Watches};
 use crate::report::Ring;
 use crate::source::Limits;
 use crate::{Site, child};
+use lanes::Lanes;
 
 /// What the engine is told at its start.
 #[derive(Clone, Debug)]
@@ -62,8 +64,8 @@ struct Shared {
     cluster: Cluster,
     clock: Clock,
     reports: Mutex<Ring>,
-    /// One fetch at a time: its memory is what counts.
-    fetching: Semaphore,
+    lanes: Lanes,
+    known: Known,
 }
 
 /// The driving object of one application, as last seen.
@@ -77,7 +79,8 @@ struct Handle {
 pub async fn run(config: Config, client: kube::Client, clock: Clock, tasks: Tasks) {
     let reports = Mutex::new(Ring::open(&config.directory, &config.site.name));
     let cluster = Cluster::new(client);
-    let shared = Arc::new(Shared { config, cluster, clock, reports, fetching: Semaphore::new(1) });
+    let (lanes, known) = (Lanes::default(), Known::default());
+    let shared = Arc::new(Shared { config, cluster, clock, reports, lanes, known });
     let wanted = &shared.config.front_ends;
     for front in frontends::ALL
         .iter()
@@ -92,10 +95,62 @@ pub async fn run(config: Config, client: kube::Client, clock: Clock, tasks: Task
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(15));
             }
+            for reference in front.references {
+                let shared = shared.clone();
+                own.spawn("fleet references", async move { follow_references(&shared, *reference).await });
+            }
             follow(shared, front, own).await;
         });
     }
     tasks.token().cancelled().await;
+}
+
+/// Keeps what is known of a kind that front ends ask for.
+async fn follow_references(shared: &Shared, reference: (&'static str, &'static str)) {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        if let Err(error) = references(shared, reference, &mut pause).await {
+            tracing::debug!(kind = reference.1, error = error.text(), "a watch ended");
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(30));
+    }
+}
+
+async fn references(
+    shared: &Shared,
+    (api_version, name): (&'static str, &'static str),
+    pause: &mut Duration,
+) -> Result<(), Error> {
+    let kind = shared.cluster.kind(api_version, name).await?;
+    let (objects, mut revision) = shared.cluster.list_all(&kind).await?;
+    let objects: Vec<Arc<Value>> = objects.into_iter().map(|object| Arc::new(slim(object))).collect();
+    shared.known.replace(name, &objects);
+    *pause = Duration::from_secs(1);
+    loop {
+        let stream = shared.cluster.watch_objects(&kind, "", &revision).await?;
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            match event? {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    revision = object.str_at(&["metadata", "resourceVersion"]).into();
+                    shared.known.put(Ref::of(name, &object), Some(Arc::new(slim(object))));
+                }
+                WatchEvent::Deleted(object) => {
+                    revision = object.str_at(&["metadata", "resourceVersion"]).into();
+                    shared.known.put(Ref::of(name, &object), None);
+                }
+                WatchEvent::Bookmark(bookmark) => revision = bookmark.metadata.resource_version,
+                WatchEvent::Error(_) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Without what nobody here reads.
+fn slim(mut object: Value) -> Value {
+    object.remove(&["metadata", "managedFields"]);
+    object
 }
 
 /// Makes what the front end needs and nobody made yet; never changes what is there.
@@ -113,7 +168,8 @@ async fn install(cluster: &Cluster, front: &FrontEnd) -> Result<(), Error> {
 }
 
 async fn follow(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Tasks) {
-    let watches = Watches::new(shared.cluster.clone(), tasks.clone(), front.marked_by);
+    let marks = Marks { by: front.marked_by, left_alone: front.left_alone };
+    let watches = Watches::new(shared.cluster.clone(), tasks.clone(), marks);
     let mut all = Applications { shared: shared.clone(), front, watches, tasks, handles: HashMap::new() };
     let mut pause = Duration::from_secs(1);
     loop {
@@ -150,7 +206,9 @@ struct Applications {
 impl Applications {
     fn put(&mut self, object: Value) {
         let key = key(&object);
-        let object = Some(Arc::new(object));
+        let object = Arc::new(slim(object));
+        self.shared.known.put(Ref::of(self.front.kind, &object), Some(object.clone()));
+        let object = Some(object);
         if let Some(handle) = self.handles.get(&key) {
             *handle.object.lock() = object;
             handle.bell.notify.notify_one();
@@ -170,6 +228,8 @@ impl Applications {
     }
 
     fn remove(&mut self, key: &Key) {
+        let which = Ref { kind: self.front.kind.into(), namespace: key.0.clone(), name: key.1.clone() };
+        self.shared.known.put(which, None);
         if let Some(handle) = self.handles.remove(key) {
             *handle.object.lock() = None;
             handle.bell.notify.notify_one();
@@ -188,12 +248,16 @@ impl Applications {
             .cloned()
             .collect();
         gone.iter().for_each(|key| self.remove(key));
+        let mut all = Vec::with_capacity(objects.len());
         for mut object in objects {
             // Items of a list may not say what they are.
             object.set(&["apiVersion"], front.api_version);
             object.set(&["kind"], front.kind);
-            self.put(object);
+            all.push(object);
         }
+        let known: Vec<Arc<Value>> = all.iter().map(|object| Arc::new(slim(object.clone()))).collect();
+        self.shared.known.replace(front.kind, &known);
+        all.into_iter().for_each(|object| self.put(object));
         loop {
             let stream = cluster.watch_objects(&kind, "", &revision).await?;
             let mut stream = std::pin::pin!(stream);

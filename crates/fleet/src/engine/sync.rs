@@ -1,15 +1,16 @@
 //! The executor: carries out a plan step by step. One failing object does not hold back the others of its step; a step
 //! waits until the one before it is healthy.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::Value;
 use futures_util::{FutureExt, StreamExt, stream};
 
 use super::Shared;
-use super::index::Index;
+use super::index::{Index, masked};
 use crate::adopt;
-use crate::app::{App, ObjectResult, ResultKind};
+use crate::app::{App, ObjectResult, Operation, ResultKind};
 use crate::artifact::{Artifact, Store};
 use crate::cluster::{Apply, Cluster, Kind, Metadata};
 use crate::frontends::FrontEnd;
@@ -17,12 +18,16 @@ use crate::health::{self, Health, Status};
 use crate::inventory::{Id, Owned};
 use crate::mask;
 use crate::plan::{Plan, Step, Wanted};
-use crate::step::kind_order;
+use crate::step::{Phase, kind_order};
 
 /// Objects applied at a time.
 const AT_ONCE: usize = 8;
 /// Between two looks at a step that is not healthy yet.
 const LOOK: Duration = Duration::from_millis(500);
+/// Looks until a deleted object must be gone.
+const PATIENCE: usize = 60;
+/// What an object says that is passed over, and is no failure.
+const SKIPPED: &str = "skipped";
 /// How long new kinds may take to be served.
 const ESTABLISH: Duration = Duration::from_secs(30);
 
@@ -55,6 +60,10 @@ pub(super) struct Sync<'a> {
     /// The application changed, or goes away.
     pub outdated: &'a (dyn Fn() -> bool + Send + std::marker::Sync),
     pub known: &'a (dyn Fn(&Id) -> Option<Owned> + Send + std::marker::Sync),
+    /// Asked for by hand.
+    pub operation: Option<&'a Operation>,
+    /// As whom objects are written.
+    pub cluster: Cluster,
 }
 
 impl Sync<'_> {
@@ -71,7 +80,8 @@ impl Sync<'_> {
                 break;
             }
             let hooks = step.apply.iter().any(|index| self.index.wanted[*index].place.hook.is_some());
-            let wait = at < last || hooks || (self.app.policy.prune_last && !plan.prune.is_empty());
+            let wait = !self.dry_run()
+                && (at < last || hooks || (self.app.policy.prune_last && !plan.prune.is_empty()));
             if wait && !self.settle(step, &mut done).await {
                 break;
             }
@@ -81,7 +91,36 @@ impl Sync<'_> {
         if !done.interrupted && !holds_back {
             self.prune(plan, &mut done).await;
         }
+        if failed && !done.interrupted {
+            let after = self.hooks(Phase::Failed).await;
+            done.results.extend(after.results);
+        }
         done
+    }
+
+    /// Runs the hooks of a phase by themselves, wave by wave.
+    pub async fn hooks(&self, phase: Phase) -> Done {
+        let mut done = Done::default();
+        let mut waves: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+        for (at, wanted) in self.index.wanted.iter().enumerate() {
+            let place = &wanted.place;
+            if place.hook.is_some() && place.phase == phase && !place.skip {
+                waves.entry(place.wave).or_default().push(at);
+            }
+        }
+        for (wave, apply) in waves {
+            let step = Step { phase, wave, apply };
+            self.step(&step, &mut done).await;
+            let failed = done.results.iter().any(|result| result.outcome == ResultKind::Failed);
+            if failed || !self.settle(&step, &mut done).await {
+                break;
+            }
+        }
+        done
+    }
+
+    fn dry_run(&self) -> bool {
+        self.operation.is_some_and(|operation| operation.dry_run)
     }
 
     async fn create_namespace(&self, done: &mut Done) {
@@ -89,19 +128,30 @@ impl Sync<'_> {
         manifest.set(&["apiVersion"], "v1");
         manifest.set(&["kind"], "Namespace");
         manifest.set(&["metadata", "name"], self.app.destination.as_str());
-        let cluster = &self.shared.cluster;
+        let metadata = self.app.policy.namespace_metadata.as_ref();
+        for (field, texts) in metadata
+            .map(|metadata| [("labels", &metadata.labels), ("annotations", &metadata.annotations)])
+            .into_iter()
+            .flatten()
+        {
+            for (key, text) in texts {
+                manifest.set(&["metadata", field, key], text.as_str());
+            }
+        }
         let made = async {
-            let kind = cluster.kind("v1", "Namespace").await?;
-            match cluster.get(&kind, "", &self.app.destination).await? {
-                Some(_) => Ok(()),
-                None => {
-                    cluster.apply(&kind, &manifest, Apply { dry_run: false, strict: true }).await.map(drop)
+            let kind = self.cluster.kind("v1", "Namespace").await?;
+            match self.cluster.get(&kind, "", &self.app.destination).await? {
+                // What it asks for is there already: nothing is written.
+                Some(live) if metadata.is_none_or(|metadata| has(&live, metadata)) => Ok(()),
+                _ => {
+                    let how = Apply { dry_run: self.dry_run(), strict: true };
+                    self.cluster.apply(&kind, &manifest, how).await.map(drop)
                 }
             }
         };
         if let Err(error) = made.await {
             let id = Id { kind: "Namespace".into(), name: self.app.destination.clone(), ..Id::default() };
-            done.results.push(failed(id, "v1", error.text(), false));
+            done.results.push(failed(id, "v1", error.text(), false, Phase::Before));
         }
     }
 
@@ -128,18 +178,24 @@ impl Sync<'_> {
                         if wanted.id.kind == "CustomResourceDefinition" {
                             definitions.push(wanted.id.name.clone());
                         }
+                        let dry = if self.dry_run() { " (dry run)" } else { "" };
                         done.results.push(ObjectResult {
                             id: wanted.id.clone(),
                             version: wanted.version.clone(),
                             outcome: ResultKind::Synced,
-                            message: format!("{}/{} serverside-applied", kind.plural, wanted.id.name),
+                            message: format!("{}/{} serverside-applied{dry}", kind.plural, wanted.id.name),
                             hook,
+                            phase: wanted.place.phase,
                         });
                         if !hook {
                             done.applied.push(self.applied(wanted, &object));
                         }
                     }
-                    Err(text) => done.results.push(failed(wanted.id.clone(), &wanted.version, text, hook)),
+                    Err(text) if text == SKIPPED => {}
+                    Err(text) => {
+                        let phase = wanted.place.phase;
+                        done.results.push(failed(wanted.id.clone(), &wanted.version, text, hook, phase));
+                    }
                 }
             }
             if !definitions.is_empty() {
@@ -158,6 +214,7 @@ impl Sync<'_> {
                 hash: wanted.hash.clone(),
                 fields: meta.our_fields(),
                 keep: wanted.place.keep,
+                survives: wanted.place.survives,
                 wave: wanted.place.wave,
             },
             health: health::of(self.front.rules, object),
@@ -166,12 +223,21 @@ impl Sync<'_> {
     }
 
     async fn one(&self, wanted: &Wanted) -> Result<(Value, Kind), String> {
-        let cluster = &self.shared.cluster;
+        if let Some(text) = &wanted.denied {
+            return Err(text.clone());
+        }
         let mut manifest =
             self.store.read(self.artifact, wanted.offset).map_err(|error| base::chain(&error).to_string())?;
+        masked(&mut manifest);
         self.index.prepare(self.front, self.app, &mut manifest);
         let api_version = manifest.str_at(&["apiVersion"]).to_string();
-        let kind = cluster.kind(&api_version, &wanted.id.kind).await.map_err(|error| error.text())?;
+        let kind = match self.shared.cluster.kind(&api_version, &wanted.id.kind).await {
+            Ok(kind) => kind,
+            Err(crate::cluster::Error::Kind { .. }) if wanted.place.skip_unknown_kind && self.dry_run() => {
+                return Err(SKIPPED.into());
+            }
+            Err(error) => return Err(error.text()),
+        };
         if let Some(hook) = wanted.place.hook {
             return self
                 .hook(&kind, wanted, &manifest, hook.before_creation)
@@ -181,36 +247,69 @@ impl Sync<'_> {
         let now = self.shared.clock.now();
         let id = &wanted.id;
         let known = (self.known)(id);
-        let masked = mask::needs_live(&self.app.masks, id, now);
-        let live = if known.is_none() || masked {
-            cluster.get(&kind, &id.namespace, &id.name).await.map_err(|error| error.text())?
+        let masks = mask::concerns(&self.app.masks, id, now) || !wanted.masked.is_empty();
+        let replace = self.app.policy.replace
+            || wanted.place.replace
+            || self.operation.is_some_and(|operation| operation.replace);
+        let live = if known.is_none() || masks || replace || wanted.place.only_create {
+            self.cluster.get(&kind, &id.namespace, &id.name).await.map_err(|error| error.text())?
         } else {
             None
         };
-        if let (None, Some(live)) = (&known, &live) {
-            self.first_contact(&kind, id, live).await?;
+        if let Some(live) = &live {
+            if wanted.place.only_create {
+                return Ok((live.clone(), kind));
+            }
+            if known.is_none() {
+                self.first_contact(&kind, id, live).await?;
+            }
+            mask::apply(&self.app.masks, id, &mut manifest, live, &wanted.masked, now);
         }
-        mask::apply(&self.app.masks, id, &mut manifest, live.as_ref(), now);
-        let how = Apply { dry_run: false, strict: self.app.policy.validate && !wanted.place.no_validation };
-        let replace = self.app.policy.replace || wanted.place.replace;
-        let applied = match cluster.apply(&kind, &manifest, how).await {
-            Err(error) if error.code() == Some(422) && replace => {
-                cluster
-                    .delete(&kind, &id.namespace, &id.name, "", "Background")
-                    .await
-                    .map_err(|error| error.text())?;
-                cluster.apply(&kind, &manifest, how).await
+        let strict = self.app.policy.validate && !wanted.place.no_validation;
+        let how = Apply { dry_run: self.dry_run(), strict };
+        let written = match live.filter(|_| replace) {
+            Some(live) => {
+                manifest.set(&["metadata", "resourceVersion"], live.str_at(&["metadata", "resourceVersion"]));
+                self.cluster.replace(&kind, &manifest, how).await
+            }
+            None => self.cluster.apply(&kind, &manifest, how).await,
+        };
+        let force = self.app.policy.force
+            || wanted.place.force
+            || self.operation.is_some_and(|operation| operation.force);
+        let written = match written {
+            Err(error) if error.code() == Some(422) && force && !self.dry_run() => {
+                self.recreate(&kind, id, &mut manifest, how).await
             }
             other => other,
         };
-        applied.map(|object| (object, kind)).map_err(|error| {
+        written.map(|object| (object, kind)).map_err(|error| {
             let text = error.text();
             if text.contains("field is immutable") {
-                format!("{text}; delete the object, or let it be replaced: argocd.argoproj.io/sync-options: Replace=true")
+                format!("{text}; delete the object, or let it be made anew: {}", self.front.force_hint)
             } else {
                 text
             }
         })
+    }
+
+    /// Deletes an object that cannot be changed and makes it anew.
+    async fn recreate(
+        &self,
+        kind: &Kind,
+        id: &Id,
+        manifest: &mut Value,
+        how: Apply,
+    ) -> Result<Value, crate::cluster::Error> {
+        self.cluster.delete(kind, &id.namespace, &id.name, "", "Background").await?;
+        for _ in 0..PATIENCE {
+            if self.cluster.get(kind, &id.namespace, &id.name).await?.is_none() {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        manifest.remove(&["metadata", "resourceVersion"]);
+        self.cluster.apply(kind, manifest, how).await
     }
 
     async fn first_contact(&self, kind: &Kind, id: &Id, live: &Value) -> Result<(), String> {
@@ -218,8 +317,11 @@ impl Sync<'_> {
         if let Some(other) = other.filter(|_| self.app.policy.fail_on_shared) {
             return Err(format!("Shared resource found: {id} is part of the application {other}"));
         }
+        if self.dry_run() {
+            return Ok(());
+        }
         let Some(patch) = adopt::take_over(live) else { return Ok(()) };
-        match self.shared.cluster.json_patch(kind, &id.namespace, &id.name, &patch).await {
+        match self.cluster.json_patch(kind, &id.namespace, &id.name, &patch).await {
             Ok(_) => Ok(()),
             // Somebody wrote in between; the next sync tries again, and this one applies all the same.
             Err(error) if matches!(error.code(), Some(404 | 409 | 422)) => Ok(()),
@@ -234,8 +336,15 @@ impl Sync<'_> {
         manifest: &Value,
         anew: bool,
     ) -> Result<Value, String> {
-        let cluster = &self.shared.cluster;
+        let cluster = &self.cluster;
         let id = &wanted.id;
+        if self.dry_run() {
+            let how = Apply { dry_run: true, strict: self.app.policy.validate };
+            return match id.name.is_empty() {
+                true => Err(SKIPPED.into()),
+                false => cluster.apply(kind, manifest, how).await.map_err(|error| error.text()),
+            };
+        }
         if id.name.is_empty() {
             return cluster.create(kind, &id.namespace, manifest).await.map_err(|error| error.text());
         }
@@ -244,7 +353,7 @@ impl Sync<'_> {
                 .delete(kind, &id.namespace, &id.name, "", "Background")
                 .await
                 .map_err(|error| error.text())?;
-            for _ in 0..60 {
+            for _ in 0..PATIENCE {
                 match cluster.get(kind, &id.namespace, &id.name).await {
                     Ok(None) => break,
                     _ => tokio::time::sleep(LOOK).await,
@@ -334,7 +443,7 @@ impl Sync<'_> {
                 format!("{}/{}", id.group, wanted.version)
             };
             if let Ok(kind) = self.shared.cluster.kind(&api_version, &id.kind).await {
-                let _ = self.shared.cluster.delete(&kind, &id.namespace, &id.name, "", "Background").await;
+                let _ = self.cluster.delete(&kind, &id.namespace, &id.name, "", "Background").await;
             }
         }
     }
@@ -342,21 +451,36 @@ impl Sync<'_> {
     async fn prune(&self, plan: &Plan, done: &mut Done) {
         for id in &plan.prune {
             let Some(owned) = (self.known)(id) else { continue };
-            match delete(&self.shared.cluster, id, &owned, "Foreground").await {
+            let deleted = match self.dry_run() {
+                true => Ok(()),
+                false => delete(&self.cluster, id, &owned, self.app.policy.propagation).await,
+            };
+            match deleted {
                 Ok(()) => {
                     done.pruned.push(id.clone());
                     done.results.push(ObjectResult {
                         id: id.clone(),
                         version: owned.version,
                         outcome: ResultKind::Pruned,
-                        message: "pruned".into(),
+                        message: if self.dry_run() { "pruned (dry run)" } else { "pruned" }.into(),
                         hook: false,
+                        phase: Phase::Sync,
                     });
                 }
-                Err(text) => done.results.push(failed(id.clone(), &owned.version, text, false)),
+                Err(text) => {
+                    done.results.push(failed(id.clone(), &owned.version, text, false, Phase::Sync));
+                }
             }
         }
     }
+}
+
+/// Whether a namespace has the labels and annotations that it should.
+fn has(live: &Value, metadata: &crate::policy::Metadata) -> bool {
+    let all = |field: &str, texts: &BTreeMap<String, String>| {
+        texts.iter().all(|(key, text)| live.str_at(&["metadata", field, key]) == text)
+    };
+    all("labels", &metadata.labels) && all("annotations", &metadata.annotations)
 }
 
 /// Deletes the object that was applied, and no other of its name.
@@ -378,6 +502,6 @@ pub(super) async fn delete(
     deleted.map(drop).map_err(|error| error.text())
 }
 
-fn failed(id: Id, version: &str, message: String, hook: bool) -> ObjectResult {
-    ObjectResult { id, version: version.into(), outcome: ResultKind::Failed, message, hook }
+fn failed(id: Id, version: &str, message: String, hook: bool, phase: Phase) -> ObjectResult {
+    ObjectResult { id, version: version.into(), outcome: ResultKind::Failed, message, hook, phase }
 }

@@ -24,7 +24,10 @@ use tokio::runtime::Runtime;
 
 use crate::source::Credentials;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// For an answer to begin, and between two pieces of it: a server that prepares a pack tells that it is busy.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// For a connection and its handshake: a server that takes a connection and then says nothing is given up soon.
+const HANDSHAKE: Duration = Duration::from_secs(15);
 const REDIRECTS: usize = 5;
 
 /// The transport of one repository.
@@ -45,7 +48,13 @@ pub(super) fn transport(
     };
     let tls = tls(credentials)?;
     let http = Https {
-        client: Arc::new(Mutex::new(Client { runtime, tls: Arc::new(tls), authorization, open: None })),
+        client: Arc::new(Mutex::new(Client {
+            runtime,
+            tls: Arc::new(tls),
+            authorization,
+            proxy: credentials.proxy.clone(),
+            open: None,
+        })),
         redirected: None,
     };
     Ok(Transport::new_http(http, address, Protocol::V2, false))
@@ -145,6 +154,7 @@ struct Client {
     runtime: Arc<Runtime>,
     tls: Arc<rustls::ClientConfig>,
     authorization: Option<String>,
+    proxy: String,
     open: Option<(String, SendRequest<Full<Bytes>>)>,
 }
 
@@ -199,7 +209,15 @@ impl Client {
         }
         let mut sender = match open {
             Some(sender) => sender,
-            None => connect(self.tls.clone(), host, port, secure).await?,
+            None => {
+                let proxy = (!self.proxy.is_empty() && secure).then_some(self.proxy.as_str());
+                let connecting = connect(self.tls.clone(), host, port, secure, proxy);
+                tokio::time::timeout(HANDSHAKE, connecting).await.map_err(|_| {
+                    let text =
+                        format!("{host}:{port} does not finish a handshake within {} s", HANDSHAKE.as_secs());
+                    std::io::Error::other(text)
+                })??
+            }
         };
         let response = sender.send_request(request).await.map_err(std::io::Error::other)?;
         self.open = Some((origin, sender));
@@ -212,12 +230,16 @@ async fn connect(
     host: &str,
     port: u16,
     secure: bool,
+    proxy: Option<&str>,
 ) -> std::io::Result<SendRequest<Full<Bytes>>> {
     let unreachable = |error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("cannot connect to {host}:{port}: {error}"))
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = tokio::net::TcpStream::connect((bare, port)).await.map_err(unreachable)?;
+    let stream = match proxy {
+        None => tokio::net::TcpStream::connect((bare, port)).await.map_err(unreachable)?,
+        Some(proxy) => super::proxy::tunnel(proxy, host, port).await?,
+    };
     if !secure {
         return handshake(stream).await;
     }

@@ -2,6 +2,8 @@
 //! is read where it is, as an object database. Runs in the child only, blocking.
 
 mod https;
+mod proxy;
+mod semver;
 mod ssh;
 mod tree;
 mod url;
@@ -17,7 +19,7 @@ use gix::remote::fetch::Shallow;
 pub use tree::CommitTree;
 pub use url::{Url, parse as parse_url};
 
-use crate::source::Request;
+use crate::source::Fetch;
 
 /// Why a source cannot be had. Texts name the repository and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +30,9 @@ pub enum Error {
     Open { path: String, text: String },
     #[error("cannot fetch {url}: {text}")]
     Fetch { url: String, text: String },
+    /// A live server's answer.
     #[error(
-        "unable to resolve '{revision}' to a commit SHA in {url}; branches, tags, full ref names, whole commit ids and HEAD can be used"
+        "unable to resolve '{revision}' to a commit SHA in {url}; branches, tags, full ref names, whole commit ids, ranges of versions and HEAD can be used"
     )]
     Revision { url: String, revision: String },
     #[error("the repository of {url} is damaged at {id}: {text}")]
@@ -39,10 +42,13 @@ pub enum Error {
 /// A commit that is there.
 pub struct Commit {
     pub revision: String,
+    /// The branch, tag or other name by which it was found; empty for a commit that was asked for by its id.
+    pub name: String,
     pub author: String,
     pub date: String,
     pub message: String,
-    pub tree: CommitTree,
+    /// Taken once.
+    pub tree: Option<CommitTree>,
 }
 
 /// What a look at a source gave.
@@ -58,19 +64,33 @@ const PACKS: usize = 16;
 const TIP: &str = "refs/skiff/tip";
 
 /// Looks at the source and fetches what is new.
-pub fn obtain(request: &Request) -> Result<Outcome, Error> {
-    let address = &request.source.url;
+pub fn obtain(request: &Fetch) -> Result<Outcome, Error> {
+    let address = &request.url;
     match parse_url(address)? {
         Url::Local(path) => {
             let repo = open(&path)?;
-            let id = local_revision(&repo, &request.source.revision).ok_or_else(|| Error::Revision {
-                url: address.clone(),
-                revision: request.source.shown_revision().into(),
-            })?;
-            finish(repo, id, request)
+            let none = || Error::Revision { url: address.clone(), revision: shown_revision(request).into() };
+            let name = match request.revision.strip_prefix(semver::PREFIX) {
+                Some(range) => {
+                    let tags =
+                        local_tags(&repo).map_err(|text| Error::Open { path: address.clone(), text })?;
+                    semver::highest(range, tags.iter().map(String::as_str)).ok_or_else(none)?.to_string()
+                }
+                None => request.revision.clone(),
+            };
+            let id = local_revision(&repo, &name).ok_or_else(none)?;
+            finish(repo, id, &name, request)
         }
         remote => fetch(request, &remote),
     }
+}
+
+fn shown_revision(request: &Fetch) -> &str {
+    if request.revision.is_empty() { "HEAD" } else { &request.revision }
+}
+
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn open(path: &Path) -> Result<gix::Repository, Error> {
@@ -93,6 +113,12 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     texts.join(": ")
 }
 
+fn local_tags(repo: &gix::Repository) -> Result<Vec<String>, String> {
+    let references = repo.references().map_err(|error| chain(&error))?;
+    let tags = references.tags().map_err(|error| chain(&error))?;
+    Ok(tags.flatten().map(|tag| tag.name().shorten().to_string()).collect())
+}
+
 /// Argo CD's order: a branch or tag of that name, a full ref name, then a commit.
 fn local_revision(repo: &gix::Repository, revision: &str) -> Option<ObjectId> {
     let names = match revision {
@@ -110,32 +136,32 @@ fn local_revision(repo: &gix::Repository, revision: &str) -> Option<ObjectId> {
     repo.find_commit(id).ok().map(|commit| commit.id)
 }
 
-fn finish(repo: gix::Repository, id: ObjectId, request: &Request) -> Result<Outcome, Error> {
+fn finish(repo: gix::Repository, id: ObjectId, name: &str, request: &Fetch) -> Result<Outcome, Error> {
     let revision = id.to_string();
-    let damaged =
-        |text: String| Error::Object { url: request.source.url.clone(), id: revision.clone(), text };
+    let damaged = |text: String| Error::Object { url: request.url.clone(), id: revision.clone(), text };
     if request.known.as_deref() == Some(&revision) {
         return Ok(Outcome::Unchanged(revision));
     }
     let commit = repo.find_commit(id).map_err(|error| damaged(chain(&error)))?;
     let author = commit.author().map_err(|error| damaged(chain(&error)))?;
     let message = commit.message_raw_sloppy().to_string();
-    let (name, email, date) = (author.name.to_string(), author.email.to_string(), author.time.to_string());
+    let (author, email, date) = (author.name.to_string(), author.email.to_string(), author.time.to_string());
     let tree = commit.tree_id().map_err(|error| damaged(chain(&error)))?.detach();
     drop(commit);
     let seconds: i64 = date.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default();
     let date = jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
     Ok(Outcome::Commit(Box::new(Commit {
         revision: revision.clone(),
-        author: format!("{name} <{email}>"),
+        name: if is_commit(name) { String::new() } else { name.into() },
+        author: format!("{author} <{email}>"),
         date,
         message: message.lines().next().unwrap_or_default().chars().take(200).collect(),
-        tree: CommitTree::new(repo, tree),
+        tree: Some(CommitTree::new(repo, tree)),
     })))
 }
 
-fn fetch(request: &Request, url: &Url) -> Result<Outcome, Error> {
-    let fault = |text: String| Error::Fetch { url: request.source.url.clone(), text };
+fn fetch(request: &Fetch, url: &Url) -> Result<Outcome, Error> {
+    let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
     let home = &request.repository;
     let packs = std::fs::read_dir(home.join("objects/pack")).map_or(0, |entries| entries.count() / 2);
     let fresh = home.with_extension("fresh");
@@ -154,8 +180,10 @@ fn fetch(request: &Request, url: &Url) -> Result<Outcome, Error> {
         );
         created.map_err(|error| fault(chain(&error)))?.to_thread_local()
     };
-    let id = receive(repo, request, url)?;
-    let Some(id) = id else { return Ok(Outcome::Unchanged(request.known.clone().unwrap_or_default())) };
+    let received = receive(repo, request, url)?;
+    let Some((id, name)) = received else {
+        return Ok(Outcome::Unchanged(request.known.clone().unwrap_or_default()));
+    };
     if place != home {
         let old = home.with_extension("old");
         let _ = std::fs::remove_dir_all(&old);
@@ -165,70 +193,105 @@ fn fetch(request: &Request, url: &Url) -> Result<Outcome, Error> {
     }
     let mut unknown = request.clone();
     unknown.known = None;
-    finish(open(home)?, id, &unknown)
+    finish(open(home)?, id, &name, &unknown)
 }
 
-/// Fetches the tip with depth one; `None`: it is the known one, and nothing was sent.
-fn receive(mut repo: gix::Repository, request: &Request, url: &Url) -> Result<Option<ObjectId>, Error> {
-    let fault = |text: String| Error::Fetch { url: request.source.url.clone(), text };
-    let revision = request.source.shown_revision();
-    let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_commit {
+/// Fetches the tip with depth one; gives the commit and its name. `None`: it is the known one, and nothing was sent.
+fn receive(
+    mut repo: gix::Repository,
+    request: &Fetch,
+    url: &Url,
+) -> Result<Option<(ObjectId, String)>, Error> {
+    let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
+    let none = || Error::Revision { url: request.url.clone(), revision: shown_revision(request).into() };
+    let _ = repo.committer_or_set_generic_fallback();
+    let mut revision = shown_revision(request).to_string();
+    if is_commit(&revision) {
         let id = ObjectId::from_hex(revision.as_bytes()).map_err(|error| fault(error.to_string()))?;
-        if request.known.as_deref() == Some(revision) {
+        if request.known.as_deref() == Some(revision.as_str()) {
             return Ok(None);
         }
         if repo.find_commit(id).is_ok() {
-            return Ok(Some(id));
+            return Ok(Some((id, revision)));
         }
     }
-    let specs = match revision {
-        _ if is_commit => vec![format!("{revision}:{TIP}")],
+    if let Some(range) = revision.strip_prefix(semver::PREFIX) {
+        // The names of all tags come first: one of them is asked for then, on a connection of its own.
+        let prepared = prepare(&repo, request, url, &["+refs/tags/*:refs/skiff/tags/*".to_string()])?;
+        let names = prepared.ref_map().remote_refs.iter().filter_map(|one| {
+            let (name, _, _) = one.unpack();
+            std::str::from_utf8(name).ok()?.strip_prefix("refs/tags/").map(String::from)
+        });
+        let names: Vec<String> = names.collect();
+        let tag = semver::highest(range, names.iter().map(String::as_str)).ok_or_else(none)?;
+        let id = remote_revision(prepared.ref_map(), &format!("refs/tags/{tag}")).ok_or_else(none)?;
+        if request.known.as_deref() == Some(id.to_string().as_str()) {
+            return Ok(None);
+        }
+        revision = format!("refs/tags/{tag}");
+    }
+    let specs = match revision.as_str() {
+        commit if is_commit(commit) => vec![format!("{revision}:{TIP}")],
         "HEAD" => vec![format!("+HEAD:{TIP}")],
         name if name.starts_with("refs/") => vec![format!("+{name}:{TIP}")],
         name => vec![format!("+refs/heads/{name}:{TIP}"), format!("+refs/tags/{name}:refs/skiff/tag")],
     };
-    let _ = repo.committer_or_set_generic_fallback();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| fault(error.to_string()))?;
-    let runtime = Arc::new(runtime);
-    let transport: Box<dyn gix_transport::client::blocking_io::Transport> = match url {
-        Url::Http(address) => {
-            Box::new(https::transport(address, &request.credentials, runtime).map_err(fault)?)
-        }
-        Url::Ssh { user, host, port, path } => {
-            let target = ssh::Target { user, host, port: *port, path };
-            Box::new(
-                ssh::transport(target, &request.credentials, &request.repository, runtime).map_err(fault)?,
-            )
-        }
-        Url::Local(_) => return Err(fault("a local repository is not fetched".into())),
+    let prepared = prepare(&repo, request, url, &specs)?;
+    let id = match is_commit(&revision) {
+        true => ObjectId::from_hex(revision.as_bytes()).ok(),
+        false => remote_revision(prepared.ref_map(), &revision),
     };
+    let id = id.ok_or_else(none)?;
+    if request.known.as_deref() == Some(id.to_string().as_str()) {
+        return Ok(None);
+    }
+    let received = prepared
+        .with_shallow(Shallow::DepthAtRemote(std::num::NonZeroU32::MIN))
+        .receive(gix::progress::Discard, &AtomicBool::new(false));
+    received.map_err(|error| {
+        let text = chain(&error);
+        // A server that does not have a commit says so instead of sending it.
+        if is_commit(&revision) && text.contains("not our ref") { none() } else { fault(text) }
+    })?;
+    Ok(Some((id, revision.strip_prefix("refs/tags/").unwrap_or(&revision).to_string())))
+}
+
+type Transport = Box<dyn gix_transport::client::blocking_io::Transport>;
+
+/// Asks the server for what the specifications name; nothing is fetched yet.
+fn prepare<'repo>(
+    repo: &'repo gix::Repository,
+    request: &Fetch,
+    url: &Url,
+    specs: &[String],
+) -> Result<gix::remote::fetch::Prepare<'static, 'repo, Transport>, Error> {
+    let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
+    let transport = connect(request, url).map_err(fault)?;
     let remote = repo
         .remote_at(shown(url).as_str())
         .and_then(|remote| remote.with_refspecs(specs.iter().map(String::as_str), Direction::Fetch))
         .map_err(|error| fault(chain(&error)))?;
     let remote = remote.with_fetch_tags(gix::remote::fetch::Tags::None);
-    let prepared = remote
+    remote
         .to_connection_with_transport(transport)
         .prepare_fetch(gix::progress::Discard, Default::default())
-        .map_err(|error| fault(chain(&error)))?;
-    let id = match is_commit {
-        true => ObjectId::from_hex(revision.as_bytes()).ok(),
-        false => remote_revision(prepared.ref_map(), revision),
-    };
-    let id =
-        id.ok_or_else(|| Error::Revision { url: request.source.url.clone(), revision: revision.into() })?;
-    if request.known.as_deref() == Some(id.to_string().as_str()) {
-        return Ok(None);
-    }
-    prepared
-        .with_shallow(Shallow::DepthAtRemote(std::num::NonZeroU32::MIN))
-        .receive(gix::progress::Discard, &AtomicBool::new(false))
-        .map_err(|error| fault(chain(&error)))?;
-    Ok(Some(id))
+        .map_err(|error| fault(chain(&error)))
+}
+
+fn connect(request: &Fetch, url: &Url) -> Result<Transport, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let runtime = Arc::new(runtime);
+    Ok(match url {
+        Url::Http(address) => Box::new(https::transport(address, &request.credentials, runtime)?),
+        Url::Ssh { user, host, port, path } => {
+            let target = ssh::Target { user, host, port: *port, path };
+            Box::new(ssh::transport(target, &request.credentials, &request.repository, runtime)?)
+        }
+        Url::Local(_) => return Err("a local repository is not fetched".into()),
+    })
 }
 
 fn shown(url: &Url) -> String {

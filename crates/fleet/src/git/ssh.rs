@@ -14,6 +14,9 @@ use tokio::runtime::Runtime;
 
 use crate::source::Credentials;
 
+/// For a connection with its key exchange, and for the answer to the key.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+
 type Stream = russh::ChannelStream<Msg>;
 
 /// Where to connect.
@@ -53,17 +56,18 @@ async fn connect(
     if credentials.ssh_key.is_empty() {
         return Err("no ssh key; give the repository's Secret a field sshPrivateKey".into());
     }
-    let key = decode_secret_key(&credentials.ssh_key, None).map_err(|error| {
-        format!("the ssh key cannot be read ({error}); keys with a passphrase are not supported")
+    let passphrase = (!credentials.ssh_passphrase.is_empty()).then_some(credentials.ssh_passphrase.as_str());
+    let key = decode_secret_key(&credentials.ssh_key, passphrase).map_err(|error| {
+        format!("the ssh key cannot be read ({error}); if it has a passphrase, give it too")
     })?;
     let file = repository.with_extension("known_hosts");
     std::fs::write(&file, &credentials.known_hosts).map_err(|error| error.to_string())?;
     let known = Known { host: host.to_string(), port: *port, file, insecure: credentials.insecure };
-    let config = Config { inactivity_timeout: Some(Duration::from_secs(60)), ..Config::default() };
+    let config = Config { inactivity_timeout: Some(Duration::from_secs(45)), ..Config::default() };
     let connecting = russh::client::connect(Arc::new(config), (*host, *port), known);
-    let mut session = tokio::time::timeout(Duration::from_secs(30), connecting)
+    let mut session = tokio::time::timeout(HANDSHAKE, connecting)
         .await
-        .map_err(|_| format!("{host}:{port} does not answer"))?
+        .map_err(|_| format!("{host}:{port} does not finish a handshake within {} s", HANDSHAKE.as_secs()))?
         .map_err(|error| match error {
             russh::Error::UnknownKey => format!(
                 "the key of {host}:{port} is not among the known hosts; add its line to the ConfigMap argocd-ssh-known-hosts-cm"
@@ -71,9 +75,11 @@ async fn connect(
             other => format!("cannot connect to {host}:{port}: {other}"),
         })?;
     let hash = session.best_supported_rsa_hash().await.ok().flatten().flatten();
-    let accepted = session
-        .authenticate_publickey(*user, PrivateKeyWithHashAlg::new(Arc::new(key), hash))
+    let authenticating =
+        session.authenticate_publickey(*user, PrivateKeyWithHashAlg::new(Arc::new(key), hash));
+    let accepted = tokio::time::timeout(HANDSHAKE, authenticating)
         .await
+        .map_err(|_| format!("{host}:{port} does not answer to the ssh key"))?
         .map_err(|error| format!("authentication: {error}"))?;
     if !accepted.success() {
         return Err(format!(

@@ -1,6 +1,7 @@
-//! Health of an object: one function, a rule table for each school. Argo CD's is here; kstatus comes with Flux.
+//! Health of an object: one function, a rule table for each school. Argo CD's and kstatus.
 
 mod argocd;
+mod kstatus;
 
 use api::Value;
 use serde::{Deserialize, Serialize};
@@ -33,13 +34,16 @@ pub struct Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rules {
     ArgoCd,
+    /// sigs.k8s.io/cli-utils, as Flux uses it.
+    Kstatus,
 }
 
 /// The health of a live object; `None`: its kind has no health.
 pub fn of(rules: Rules, live: &Value) -> Option<Health> {
-    let table = match rules {
-        Rules::ArgoCd => argocd::RULES,
-    };
+    if rules == Rules::Kstatus {
+        return Some(kstatus::of(live));
+    }
+    let table = argocd::RULES;
     if live.at(&["metadata", "deletionTimestamp"]).is_some() {
         return Some(Health { status: Status::Progressing, message: "Pending deletion".into() });
     }

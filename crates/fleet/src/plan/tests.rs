@@ -90,7 +90,7 @@ fn prune_touches_only_what_is_ours() {
     let run = |policy: &Policy, order| plan(&wanted, &inventory, &live, policy, order, false);
     assert_eq!(run(&automated(), Order::default()).prune, [all[1].id.clone(), all[0].id.clone()]);
     assert!(run(&Policy { prune: false, ..automated() }, Order::default()).prune.is_empty());
-    let by_hand = Order { sync: true, prune: true };
+    let by_hand = Order { sync: true, prune: true, ..Order::default() };
     assert_eq!(run(&Policy::default(), by_hand).prune.len(), 2);
 }
 
@@ -117,4 +117,120 @@ fn hooks_run_with_a_sync_and_never_alone() {
     let (mut inventory, live) = applied(&wanted);
     inventory.objects.remove(&wanted[1].id);
     assert!(plan(&wanted, &inventory, &live, &automated(), Order::default(), false).is_empty());
+}
+
+mod properties {
+    //! Whatever is wanted, owned and there: a plan that was carried out leaves nothing to do, the order of inputs does
+    //! not matter, and prune never names what is not ours.
+
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_live() -> impl Strategy<Value = Live> {
+        (0..3u8, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            |(uid, marked, owned, deleting, left_alone)| Live {
+                uid: uid.to_string(),
+                fields: "f".into(),
+                marked,
+                marked_by_other: None,
+                owned,
+                deleting,
+                left_alone,
+            },
+        )
+    }
+
+    fn any_owned() -> impl Strategy<Value = Owned> {
+        (0..3u8, 0..2u8, any::<bool>(), -2..3i32).prop_map(|(uid, hash, keep, wave)| Owned {
+            version: "v1".into(),
+            uid: uid.to_string(),
+            hash: hash.to_string(),
+            fields: "f".into(),
+            keep,
+            survives: false,
+            wave,
+        })
+    }
+
+    fn any_id() -> impl Strategy<Value = Id> {
+        (0..6u8, prop::sample::select(vec!["ConfigMap", "Service", "Thing"]))
+            .prop_map(|(name, kind)| id(kind, &name.to_string()))
+    }
+
+    fn any_wanted() -> impl Strategy<Value = Vec<Wanted>> {
+        vec((any_id(), 0..2u8, -1..2i32, any::<bool>()), 0..8).prop_map(|all| {
+            let mut seen = BTreeSet::new();
+            all.into_iter()
+                .filter(|(id, ..)| seen.insert(id.clone()))
+                .map(|(id, hash, wave, only_create)| Wanted {
+                    id,
+                    version: "v1".into(),
+                    hash: hash.to_string(),
+                    place: Place { wave, only_create, ..Place::default() },
+                    ..Wanted::default()
+                })
+                .collect()
+        })
+    }
+
+    /// What the executor does, on data: applied objects are there, ours and marked; pruned ones are gone.
+    fn carry_out(plan: &Plan, wanted: &[Wanted], inventory: &mut Inventory, live: &mut BTreeMap<Id, Live>) {
+        for at in plan.steps.iter().flat_map(|step| &step.apply) {
+            let one = &wanted[*at];
+            let found = live.entry(one.id.clone()).or_default();
+            if found.deleting || found.uid.is_empty() {
+                *found = Live { uid: "new".into(), ..Live::default() };
+            }
+            (found.marked, found.fields) = (true, "applied".into());
+            let owned = Owned {
+                version: "v1".into(),
+                uid: found.uid.clone(),
+                hash: one.hash.clone(),
+                fields: "applied".into(),
+                keep: false,
+                survives: false,
+                wave: one.place.wave,
+            };
+            inventory.objects.insert(one.id.clone(), owned);
+        }
+        for id in &plan.prune {
+            inventory.objects.remove(id);
+            live.remove(id);
+        }
+        for (id, why) in &plan.kept {
+            if *why == Kept::NotOurs {
+                inventory.objects.remove(id);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn carried_out_is_done(
+            wanted in any_wanted(),
+            owned in btree_map(any_id(), any_owned(), 0..8),
+            mut live in btree_map(any_id(), any_live(), 0..8),
+            empty in any::<bool>(),
+        ) {
+            let mut inventory = Inventory { objects: owned };
+            let policy = Policy { empty, ..automated() };
+            let (before, there) = (inventory.clone(), live.clone());
+            let first = plan(&wanted, &inventory, &live, &policy, Order::default(), false);
+            for id in &first.prune {
+                let (owned, found) = (&before.objects[id], &there[id]);
+                prop_assert!(found.uid == owned.uid && found.marked && !found.owned && !found.left_alone && !owned.keep);
+                prop_assert!(!wanted.iter().any(|one| one.id == *id));
+            }
+            let mut turned = wanted.clone();
+            turned.reverse();
+            let other = plan(&turned, &inventory, &live, &policy, Order::default(), false);
+            prop_assert_eq!(names(&first, &wanted), names(&other, &turned));
+            prop_assert_eq!(&first.prune, &other.prune);
+            carry_out(&first, &wanted, &mut inventory, &mut live);
+            let second = plan(&wanted, &inventory, &live, &policy, Order::default(), false);
+            prop_assert!(second.is_empty(), "{second:?} after {first:?}");
+        }
+    }
 }

@@ -5,12 +5,12 @@ use super::*;
 impl Task {
     /// Deletes what the application owns if it asks for that, then lets it go; `true`: done.
     pub(super) async fn delete(&mut self, app: &App, cascade: Option<&str>, object: &Value) -> bool {
-        let cluster = self.shared.cluster.clone();
+        let cluster = self.shared.cluster.acting_as(app.user.as_deref());
         if let Some(propagation) = cascade {
             let before = self.inventory.clone();
             let mut left = Vec::new();
             let mut ids: Vec<_> =
-                self.inventory.objects.clone().into_iter().filter(|(_, owned)| !owned.keep).collect();
+                self.inventory.objects.clone().into_iter().filter(|(_, owned)| !owned.survives).collect();
             ids.sort_by_key(|(id, owned)| std::cmp::Reverse((owned.wave, crate::step::kind_order(&id.kind))));
             for (id, owned) in ids {
                 let api_version = if id.group.is_empty() {
@@ -52,6 +52,10 @@ impl Task {
                 return false;
             }
         }
+        if cascade.is_some() && !self.after_all(app).await {
+            return false;
+        }
+        let cluster = self.shared.cluster.clone();
         let finalizers = object.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
         let ours = app.deletion.as_ref().map(|deletion| deletion.finalizers.as_slice()).unwrap_or_default();
         let rest: Vec<Value> = finalizers
@@ -70,5 +74,61 @@ impl Task {
             Ok(_) => true,
             Err(error) => error.code() == Some(404),
         }
+    }
+
+    /// Runs the hooks that come when all objects are gone; `true`: they are done, or there are none.
+    async fn after_all(&mut self, app: &App) -> bool {
+        let Some(artifact) = self.artifact.clone() else { return true };
+        if self.index.is_none() {
+            let Ok(made) = Index::make(&self.shared.cluster, self.front, app, &self.store, &artifact).await
+            else {
+                return true;
+            };
+            self.index = Some((String::new(), made));
+        }
+        let (_, index) = self.index.as_ref().expect("because it was just made");
+        let known = |_: &Id| None;
+        let outdated = || false;
+        let run = Sync {
+            shared: &self.shared,
+            front: self.front,
+            app,
+            store: &self.store,
+            artifact: &artifact,
+            index,
+            outdated: &outdated,
+            known: &known,
+            operation: None,
+            cluster: self.shared.cluster.acting_as(app.user.as_deref()),
+        };
+        let done = run.hooks(crate::step::Phase::Gone).await;
+        for failed in done.results.iter().filter(|one| one.outcome == ResultKind::Failed) {
+            // A box is never kept from letting go.
+            tracing::warn!(application = app.name, object = %failed.id, error = failed.message, "a hook failed");
+        }
+        true
+    }
+
+    /// Makes the driving object wait for us when it is deleted; `true`: it does.
+    pub(super) async fn hold(&self, object: &Value, finalizer: &str) -> bool {
+        let all = object.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
+        if all.iter().any(|one| one.as_str() == Some(finalizer)) {
+            return true;
+        }
+        let mut all = all.to_vec();
+        all.push(finalizer.into());
+        let mut patch = Value::object();
+        patch.set(&["metadata", "finalizers"], Value::Array(all));
+        // Only if nobody else changed the finalizers meanwhile.
+        patch.set(&["metadata", "resourceVersion"], object.str_at(&["metadata", "resourceVersion"]));
+        let written = async {
+            let kind = self.shared.cluster.kind(self.front.api_version, self.front.kind).await?;
+            self.shared.cluster.merge_patch(&kind, &self.key.0, &self.key.1, &patch).await
+        };
+        // The watch brings the new object, and with it the next turn.
+        if let Err(error) = written.await {
+            tracing::debug!(application = self.key.1, error = error.text(), "cannot add the finalizer");
+        }
+        false
     }
 }

@@ -1,6 +1,7 @@
 //! One application's task: look at the source, plan, sync, look at health, show it; then wait for something to happen.
 
 mod delete;
+mod rebuild;
 mod show;
 mod source;
 
@@ -13,26 +14,30 @@ use api::Value;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::events::{Level, tell};
+use super::events::tell;
 use super::index::Index;
 use super::sync::{self, Done, Sync};
 use super::{Handle, Shared};
-use crate::app::{App, Fault, FaultKind, ObjectState, ResultKind, State, SyncPhase, SyncState};
+use crate::app::{
+    App, Fault, FaultKind, ObjectState, Operation, Refresh, ResultKind, State, SyncPhase, SyncState, Watched,
+};
 use crate::artifact::{self, Artifact, Store, Trust};
 use crate::child::{self, Answer};
 use crate::cluster::{Kind, Metadata};
-use crate::frontends::FrontEnd;
+use crate::frontends::{Context, FrontEnd, Level};
 use crate::health::{self, Health};
 use crate::inventory::{Id, Inventory, Owned};
 use crate::live::Watches;
 use crate::plan::{self, Live, Order, Plan, Standing, Wanted};
 use crate::report::Report;
-use crate::source::Request;
+use crate::source::{Fetch, Inputs, Recipe, Request};
 
 /// Events that come together are handled together.
 const TOGETHER: Duration = Duration::from_millis(100);
 /// Between two looks at a source that is out of reach.
 const OFFLINE: Duration = Duration::from_secs(60);
+/// Between two looks at what is not healthy yet and must become so in time.
+const WAITING: Duration = Duration::from_secs(2);
 /// Since when the source is out of reach: a restart does not make the outage younger.
 const OUTAGE: &str = "offline-since";
 
@@ -49,6 +54,12 @@ pub(super) struct Task {
     /// For which application, as read, the index was made.
     index: Option<(String, Index)>,
     inventory: Inventory,
+    /// The inventory's file was lost: what the status lists and bears our mark is taken in again.
+    lost: bool,
+    /// What was applied last must be healthy by then.
+    deadline: Option<Instant>,
+    /// The last look did not get an answer.
+    doubtful: bool,
     healths: BTreeMap<Id, Option<Health>>,
     /// What is wrong with the source, and since when it is out of reach.
     source_fault: Option<Fault>,
@@ -60,7 +71,7 @@ pub(super) struct Task {
     next_try: Option<(String, Option<Instant>)>,
     shown: Option<(String, String)>,
     /// The operation that was carried out, until the object shows that it is gone.
-    carried_out: Option<crate::app::Operation>,
+    carried_out: Option<Operation>,
 }
 
 impl Task {
@@ -84,6 +95,9 @@ impl Task {
             artifact: None,
             index: None,
             inventory: Inventory::default(),
+            lost: false,
+            deadline: None,
+            doubtful: false,
             healths: BTreeMap::new(),
             source_fault: None,
             offline_since: None,
@@ -98,9 +112,13 @@ impl Task {
     }
 
     pub async fn run(mut self) {
-        self.inventory = Inventory::load(&self.directory).unwrap_or_default();
+        match Inventory::load(&self.directory) {
+            Some(inventory) => self.inventory = inventory,
+            None => self.lost = true,
+        }
         let outage = std::fs::read_to_string(self.directory.join(OUTAGE));
         self.offline_since = outage.ok().and_then(|text| text.trim().parse().ok());
+        self.doubtful = self.offline_since.is_some();
         match self.store.load() {
             Ok(artifact) => self.artifact = artifact,
             Err(error) => {
@@ -113,6 +131,7 @@ impl Task {
                 // Gone without asking for a clean-up: what it made stays, what we know of it goes.
                 let _ = std::fs::remove_dir_all(&self.directory);
                 self.watches.track(&self.handle.bell, &[]);
+                self.shared.known.forget(&self.handle.bell);
                 return;
             };
             let wake = self.turn(&object).await;
@@ -127,51 +146,108 @@ impl Task {
     /// One look at everything; gives the time of the next one at the latest.
     async fn turn(&mut self, object: &Arc<Value>) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
-        let app = match (self.front.read)(object, &self.shared.config.settings) {
+        let context = Context::new(&self.shared.config.settings, &self.shared.known, self.shared.clock.now());
+        let read = (self.front.read)(object, &context);
+        self.shared.known.ask(&self.handle.bell, context.asked());
+        let app = match read {
             Ok(app) => app,
+            Err(fault) if fault.kind == FaultKind::Wait => return far,
             Err(fault) => {
                 let app = App { namespace: self.key.0.clone(), name: self.key.1.clone(), ..App::default() };
-                let state =
-                    State { artifact: self.artifact.clone(), faults: vec![fault], ..State::default() };
+                let inventory = self.listed();
+                let state = State {
+                    artifact: self.artifact.clone(),
+                    faults: vec![fault],
+                    inventory,
+                    ..State::default()
+                };
                 self.show(&app, object, &state).await;
-                return far;
+                // Projects and sources ring; time of day does not.
+                return Instant::now() + Duration::from_secs(60);
             }
         };
+        if std::mem::take(&mut self.lost) {
+            self.rebuild(&app, object).await;
+        }
         if let Some(deletion) = &app.deletion {
             let done = deletion.finalizers.is_empty() || self.delete(&app, deletion.cascade, object).await;
             return if done { far } else { Instant::now() + Duration::from_secs(2) };
+        }
+        if let Some(finalizer) = app.finalizer
+            && !self.hold(object, finalizer).await
+        {
+            return Instant::now() + Duration::from_secs(2);
+        }
+        if app.suspended {
+            return far;
         }
         if self.carried_out.is_some() && app.operation.is_none() {
             self.carried_out = None;
         }
         let operation =
-            // A dry run is not carried out at all: half of it would be a real sync.
-            app.operation
-                .clone()
-                .filter(|operation| !operation.dry_run && self.carried_out.as_ref() != Some(operation));
-        self.look_at_source(&app, operation.as_ref().and_then(|operation| operation.revision.clone())).await;
+            app.operation.clone().filter(|operation| self.carried_out.as_ref() != Some(operation));
+        self.look_at_source(&app, operation.as_ref().filter(|operation| operation.refused.is_none())).await;
         let mut state = State { artifact: self.artifact.clone(), ..State::default() };
         state.faults.extend(self.source_fault.clone());
+        state.faults.extend(app.warnings.iter().cloned());
         if let Err(fault) = self.compare_and_sync(&app, object, operation, &mut state).await {
             state.faults.push(fault);
         }
         state.sync = self.sync.clone();
+        state.inventory = self.listed();
+        let waiting = self.judge_health(&app, &mut state);
         self.show(&app, object, &state).await;
         let retry = self.next_try.as_ref().and_then(|(_, at)| *at);
-        [Some(far), self.next_look, retry].into_iter().flatten().min().unwrap_or(far)
+        let again = app.again.map(|pause| Instant::now() + pause);
+        let waiting = waiting.then(|| Instant::now() + WAITING);
+        [Some(far), self.next_look, retry, again, waiting].into_iter().flatten().min().unwrap_or(far)
+    }
+
+    fn listed(&self) -> Vec<(Id, String)> {
+        self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone())).collect()
+    }
+
+    /// Sets whether time is up for what is not healthy; `true`: something must still become healthy.
+    fn judge_health(&mut self, app: &App, state: &mut State) -> bool {
+        let bad = |health: Option<&Health>| {
+            health
+                .is_none_or(|one| !matches!(one.status, health::Status::Healthy | health::Status::Suspended))
+        };
+        let own = state.objects.iter().filter(|object| object.standing.is_some());
+        let unhealthy = (app.policy.wait && own.clone().any(|object| bad(object.health.as_ref())))
+            || state.watched.iter().any(|one| bad(one.health.as_ref()));
+        if !unhealthy || !state.synced {
+            self.deadline = None;
+            return false;
+        }
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + app.policy.timeout);
+        state.overdue = Instant::now() >= deadline;
+        !state.overdue
     }
 
     async fn compare_and_sync(
         &mut self,
         app: &App,
         object: &Arc<Value>,
-        operation: Option<crate::app::Operation>,
+        operation: Option<Operation>,
         state: &mut State,
     ) -> Result<(), Fault> {
+        if let Some(refused) = operation.as_ref().and_then(|operation| operation.refused.clone()) {
+            self.refuse(operation, refused);
+        }
+        if let Some(asked) = self.unfinished(app) {
+            // What somebody asked to be synced must be what is here, and not what was here before.
+            let wanted = source::recipe_for(app, Some(&asked)).digest();
+            if self.artifact.as_ref().is_none_or(|artifact| artifact.source != wanted) {
+                let why = self.source_fault.as_ref().map(|fault| fault.text.clone());
+                self.refuse(Some(asked), why.unwrap_or_else(|| "the source gave nothing to sync".into()));
+            }
+        }
+        let operation = self.unfinished(app);
         let Some(artifact) = self.artifact.clone() else { return Ok(()) };
         let compare = |text: String| Fault { kind: FaultKind::Compare, text };
-        // The index depends on the artifact and on what the application says of names and order.
-        let read = format!("{}{}{}", artifact.digest, app.destination, app.instance);
+        // The index depends on the artifact and on what the application says of names, order and permits.
+        let read = format!("{}{}{}{:?}", artifact.digest, app.destination, app.instance, app.permits);
         if self.index.as_ref().is_none_or(|(made, _)| *made != read) {
             let made = Index::make(&self.shared.cluster, self.front, app, &self.store, &artifact).await;
             self.index = Some((read, made.map_err(|error| compare(base::chain(&error).to_string()))?));
@@ -183,14 +259,20 @@ impl Task {
                 format!("Resource {id} appeared more than once among the manifests; the first one counts");
             state.faults.push(Fault { kind: FaultKind::Warning, text });
         }
-        let order = Order {
-            sync: operation.is_some(),
-            prune: operation.as_ref().is_some_and(|operation| operation.prune),
+        let selects = |id: &Id| operation.as_ref().is_some_and(|operation| operation.selects(id));
+        let order = match &operation {
+            None => Order::default(),
+            Some(asked) => Order {
+                sync: true,
+                prune: asked.prune,
+                only_out_of_sync: asked.apply_out_of_sync_only,
+                only: if asked.only.is_empty() { None } else { Some(&selects) },
+            },
         };
         let mut plan =
             plan::plan(&index.wanted, &self.inventory, &live, &app.policy, order, artifact.deliberate_empty);
         if !plan.is_empty() && self.may_sync(&artifact, &plan, operation.is_some()) {
-            self.carry_out(app, object, &artifact, &plan, operation).await;
+            self.carry_out(app, object, &artifact, &plan, operation.clone()).await;
             let live = self.live(app).await.map_err(compare)?;
             let (_, index) = self.index.as_ref().expect("because it was made above");
             plan = plan::plan(
@@ -201,20 +283,46 @@ impl Task {
                 Order::default(),
                 artifact.deliberate_empty,
             );
-        } else if let Some(operation) = operation {
+        } else if let Some(operation) = &operation {
             self.carried_out = Some(operation.clone());
             self.sync = Some(self.finished(
                 app,
                 &artifact,
                 Done::default(),
-                Some(operation),
+                Some(operation.clone()),
                 self.shared.clock.now(),
             ));
+        } else if self.sync.is_none() && plan.is_empty() && plan.is_synced() {
+            // After a restart: what is in step was synced.
+            self.failures = 0;
         }
         self.forget_strangers(&plan, app);
-        self.look_at_health().await;
-        self.describe(&plan, state);
+        self.look_at_health(app).await;
+        self.describe(app, &plan, state);
         Ok(())
+    }
+
+    /// The operation that waits to be carried out.
+    fn unfinished(&self, app: &App) -> Option<Operation> {
+        app.operation.clone().filter(|operation| self.carried_out.as_ref() != Some(operation))
+    }
+
+    /// Ends an operation that may not be carried out.
+    fn refuse(&mut self, operation: Option<Operation>, text: String) {
+        let now = self.shared.clock.now();
+        self.carried_out = operation.clone();
+        self.sync = Some(SyncState {
+            phase: SyncPhase::Failed,
+            message: text,
+            revision: self.artifact.as_ref().map(|artifact| artifact.revision.clone()).unwrap_or_default(),
+            revisions: Vec::new(),
+            digest: String::new(),
+            started: now,
+            finished: Some(now),
+            results: Vec::new(),
+            by_hand: operation,
+            retries: 0,
+        });
     }
 
     /// What is known of all objects that matter; asked for where no watch told yet.
@@ -224,6 +332,9 @@ impl Task {
             self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone())).collect();
         for wanted in index.wanted.iter().filter(|wanted| wanted.place.hook.is_none() && !wanted.place.skip) {
             objects.insert(wanted.id.clone(), wanted.version.clone());
+        }
+        for (id, version) in app.health_checks.iter().zip(&app.health_versions) {
+            objects.entry(id.clone()).or_insert_with(|| version.clone());
         }
         let mut tracked: Vec<(Id, Kind)> = Vec::new();
         for (id, version) in objects {
@@ -276,7 +387,7 @@ impl Task {
         object: &Arc<Value>,
         artifact: &Artifact,
         plan: &Plan,
-        operation: Option<crate::app::Operation>,
+        operation: Option<Operation>,
     ) {
         let started = self.shared.clock.now();
         let (_, index) = self.index.as_ref().expect("because the caller made it");
@@ -294,6 +405,7 @@ impl Task {
                 },
             )
             .collect();
+        let dry_run = operation.as_ref().is_some_and(|operation| operation.dry_run);
         let by = match &operation {
             Some(operation) if !operation.initiated_by.is_empty() => operation.initiated_by.clone(),
             Some(_) => "somebody".into(),
@@ -305,7 +417,7 @@ impl Task {
         } else {
             format!("Initiated {by} to '{short}': healing {}", drifted.join(", "))
         };
-        tell(&self.shared, self.front, app, Level::Normal, "OperationStarted", &text).await;
+        self.tell(app, Level::Normal, "OperationStarted", &text).await;
         // Only what was asked for counts: statuses change all the time.
         let asked = (object.get("spec").cloned(), object.get("operation").cloned());
         let handle = self.handle.clone();
@@ -327,16 +439,23 @@ impl Task {
             index,
             outdated: &outdated,
             known: &known,
+            operation: operation.as_ref(),
+            cluster: self.shared.cluster.acting_as(app.user.as_deref()),
         };
         let done = run.run(plan).await;
-        self.take_in(app, &done);
+        if !dry_run {
+            self.take_in(app, &done);
+            self.deadline = None;
+        }
         let interrupted = done.interrupted;
         let failed = done.results.iter().any(|result| result.outcome == ResultKind::Failed);
         let finished = self.finished(app, artifact, done, operation.clone(), started);
         if operation.is_some() {
             self.carried_out = operation;
         }
-        if failed {
+        if dry_run {
+            // Nothing was changed, and nothing is to be tried again.
+        } else if failed {
             self.failures += 1;
             let pause = app.policy.retry.pause(self.failures).map(|pause| Instant::now() + pause);
             self.next_try = Some((fingerprint(artifact, plan), pause));
@@ -349,7 +468,7 @@ impl Task {
             "Sync operation to {short} {}",
             if failed { format!("failed: {}", finished.message) } else { "succeeded".into() }
         );
-        tell(&self.shared, self.front, app, level, "OperationCompleted", &text).await;
+        self.tell(app, level, "OperationCompleted", &text).await;
         self.sync = Some(finished);
     }
 
@@ -381,13 +500,16 @@ impl Task {
         app: &App,
         artifact: &Artifact,
         done: Done,
-        by_hand: Option<crate::app::Operation>,
+        by_hand: Option<Operation>,
         started: Timestamp,
     ) -> SyncState {
         let failed: Vec<_> =
             done.results.iter().filter(|result| result.outcome == ResultKind::Failed).collect();
         let (phase, message) = match failed.as_slice() {
             [] if done.interrupted => (SyncPhase::Failed, "interrupted: the application changed".to_string()),
+            [] if by_hand.as_ref().is_some_and(|by| by.dry_run) => {
+                (SyncPhase::Succeeded, "successfully synced (dry run)".to_string())
+            }
             [] => (SyncPhase::Succeeded, "successfully synced (all tasks run)".to_string()),
             [first, rest @ ..] => {
                 let more =
@@ -406,6 +528,8 @@ impl Task {
             phase,
             message,
             revision: artifact.revision.clone(),
+            revisions: artifact.revisions.clone(),
+            digest: artifact.digest.clone(),
             started,
             finished: Some(self.shared.clock.now()),
             results: done.results,
@@ -427,16 +551,15 @@ impl Task {
         self.save(&before);
     }
 
-    async fn look_at_health(&mut self) {
+    async fn look_at_health(&mut self, app: &App) {
         let dirty = std::mem::take(&mut *self.handle.bell.dirty.lock());
-        let owned: Vec<(Id, String)> = self
-            .inventory
-            .objects
-            .iter()
+        let own = self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone()));
+        let others = app.health_checks.iter().cloned().zip(app.health_versions.iter().cloned());
+        let asked: Vec<(Id, String)> = own
+            .chain(others)
             .filter(|(id, _)| dirty.contains(id) || !self.healths.contains_key(id))
-            .map(|(id, owned)| (id.clone(), owned.version.clone()))
             .collect();
-        for (id, version) in owned {
+        for (id, version) in asked {
             let api_version = if id.group.is_empty() { version } else { format!("{}/{version}", id.group) };
             let looked = async {
                 let kind = self.shared.cluster.kind(&api_version, &id.kind).await?;

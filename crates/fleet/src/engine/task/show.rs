@@ -3,7 +3,7 @@
 use super::*;
 
 impl Task {
-    pub(super) fn describe(&self, plan: &Plan, state: &mut State) {
+    pub(super) fn describe(&self, app: &App, plan: &Plan, state: &mut State) {
         let Some((_, index)) = &self.index else { return };
         state.compared = true;
         state.synced = plan.is_synced();
@@ -23,7 +23,7 @@ impl Task {
                 wave: place.wave,
                 standing: plan.standing.get(id).copied(),
                 kept: None,
-                health: self.healths.get(id).cloned().flatten(),
+                health: self.healths.get(id).cloned().flatten().filter(|_| !place.no_health),
                 keep: place.keep,
             });
         }
@@ -42,6 +42,11 @@ impl Task {
                 keep: owned.keep,
             });
         }
+        state.watched = app
+            .health_checks
+            .iter()
+            .map(|id| Watched { id: id.clone(), health: self.healths.get(id).cloned().flatten() })
+            .collect();
         state.objects.sort_by(|a, b| {
             (&a.id.group, &a.id.kind, &a.id.namespace, &a.id.name).cmp(&(
                 &b.id.group,
@@ -56,12 +61,9 @@ impl Task {
     pub(super) async fn show(&mut self, app: &App, object: &Value, state: &State) {
         let now = self.shared.clock.now();
         let Some(patch) = (self.front.show)(app, object, state, now) else { return };
-        let written = async {
-            let kind = self.shared.cluster.kind(self.front.api_version, self.front.kind).await?;
-            self.shared.cluster.merge_patch(&kind, &self.key.0, &self.key.1, &patch).await
-        };
-        let new = match written.await {
-            Ok(new) => new,
+        let new = match self.write(patch).await {
+            Ok(Some(new)) => new,
+            Ok(None) => return,
             Err(error) if error.code() == Some(404) => return,
             Err(error) => {
                 tracing::warn!(application = app.name, error = error.text(), "cannot write the status");
@@ -70,22 +72,10 @@ impl Task {
                 return;
             }
         };
-        let transitions = [
-            ("sync", object.str_at(&["status", "sync", "status"]), new.str_at(&["status", "sync", "status"])),
-            (
-                "health",
-                object.str_at(&["status", "health", "status"]),
-                new.str_at(&["status", "health", "status"]),
-            ),
-        ];
-        let mut changed = false;
-        for (what, from, to) in transitions.into_iter().filter(|(_, from, to)| from != to) {
-            changed = true;
-            let text = match from {
-                "" => format!("Updated {what} status: -> {to}"),
-                from => format!("Updated {what} status: {from} -> {to}"),
-            };
-            tell(&self.shared, self.front, app, Level::Normal, "ResourceUpdated", &text).await;
+        let transitions = (self.front.transitions)(object, &new);
+        let changed = (self.front.standing)(object) != (self.front.standing)(&new);
+        for (level, reason, text) in transitions {
+            tell(&self.shared, self.front, app, level, reason, &text).await;
         }
         if changed || self.sync.as_ref().is_some_and(|sync| sync.phase == SyncPhase::Failed) {
             self.report(app, &new, state, now);
@@ -93,11 +83,43 @@ impl Task {
         // What we wrote is what we know: the watch may bring it later than the next turn.
         let mut slot = self.handle.object.lock();
         if slot.as_ref().is_some_and(|slot| std::ptr::eq(&**slot, object)) {
-            *slot = Some(Arc::new(new));
+            let new = Arc::new(new);
+            self.shared.known.put(crate::known::Ref::of(self.front.kind, &new), Some(new.clone()));
+            *slot = Some(new);
         }
     }
 
+    /// An event about the engine's own doings, for front ends whose owner tells such.
+    pub(super) async fn tell(&self, app: &App, level: Level, reason: &str, text: &str) {
+        if self.front.tells_syncs {
+            tell(&self.shared, self.front, app, level, reason, text).await;
+        }
+    }
+
+    /// Writes a patch of the driving object: the status where it belongs, and the rest; `None`: there was nothing in it.
+    async fn write(&self, mut patch: Value) -> Result<Option<Value>, crate::cluster::Error> {
+        let cluster = &self.shared.cluster;
+        let kind = cluster.kind(self.front.api_version, self.front.kind).await?;
+        let (namespace, name) = &self.key;
+        let mut new = None;
+        if self.front.status_subresource
+            && let Some(status) = patch.remove(&["status"])
+        {
+            let mut part = Value::object();
+            part.set(&["status"], status);
+            new = Some(cluster.status_patch(&kind, namespace, name, &part).await?);
+        }
+        if patch.as_map().is_some_and(|map| !map.is_empty()) {
+            new = Some(cluster.merge_patch(&kind, namespace, name, &patch).await?);
+        }
+        Ok(new.map(|mut new| {
+            new.remove(&["metadata", "managedFields"]);
+            new
+        }))
+    }
+
     pub(super) fn report(&self, app: &App, new: &Value, state: &State, now: Timestamp) {
+        let (sync, health) = (self.front.standing)(new);
         let failed =
             self.sync.iter().flat_map(|sync| &sync.results).filter(|one| one.outcome == ResultKind::Failed);
         self.shared.reports.lock().push(Report {
@@ -106,10 +128,10 @@ impl Task {
             sequence: 0,
             time: now,
             application: format!("{}/{}", app.namespace, app.name),
-            revision: new.str_at(&["status", "sync", "revision"]).into(),
+            revision: self.artifact.as_ref().map(|artifact| artifact.revision.clone()).unwrap_or_default(),
             digest: self.artifact.as_ref().map(|artifact| artifact.digest.clone()).unwrap_or_default(),
-            sync: new.str_at(&["status", "sync", "status"]).into(),
-            health: new.str_at(&["status", "health", "status"]).into(),
+            sync,
+            health,
             objects: state.objects.len(),
             failed: failed.count(),
             error: state.faults.first().map(|fault| fault.text.clone()).unwrap_or_default(),

@@ -2,40 +2,71 @@
 
 use super::*;
 
+/// Why a source was not even asked.
+pub(super) enum Unasked {
+    /// Credentials or variables are not there.
+    Inputs(String),
+    /// The child could not be run.
+    Child(String),
+}
+
+/// What is rendered: the application's own sources, or those of an operation.
+pub(super) fn recipe_for(app: &App, operation: Option<&Operation>) -> Recipe {
+    let Some(operation) = operation else { return app.recipe.clone() };
+    let mut recipe = operation.recipe.clone().unwrap_or_else(|| app.recipe.clone());
+    for (source, revision) in recipe.sources.iter_mut().zip(&operation.revisions) {
+        source.revision = revision.clone();
+    }
+    recipe
+}
+
 impl Task {
-    pub(super) async fn look_at_source(&mut self, app: &App, revision: Option<String>) {
-        let mut source = app.source.clone();
-        if let Some(revision) = revision {
-            source.revision = revision;
-        }
-        let digest = source.digest();
+    pub(super) async fn look_at_source(&mut self, app: &App, operation: Option<&Operation>) {
+        let recipe = recipe_for(app, operation);
+        let digest = recipe.digest();
         let same = self.artifact.as_ref().is_some_and(|artifact| artifact.source == digest);
         let due = self.next_look.is_none_or(|at| Instant::now() >= at);
-        if same && !due && !app.refresh {
+        let asked = app.refresh != Refresh::No || operation.is_some();
+        if same && !due && !asked {
             return;
         }
         // A spec that cannot be fetched is not tried at each turn: only when it is due, asked for, or new.
-        if !same && !due && !app.refresh && self.shown.as_ref().is_some_and(|(tried, _)| *tried == digest) {
+        if !same && !due && !asked && self.shown.as_ref().is_some_and(|(tried, _)| *tried == digest) {
             return;
         }
-        let answer = self.fetch(app, &source, same).await;
-        self.shown = Some((digest, String::new()));
+        let answer = self.fetch(app, &recipe, same && app.refresh != Refresh::Hard).await;
+        self.shown = Some((digest.clone(), String::new()));
         let interval = self.shared.config.interval.unwrap_or_else(|| {
             let jitter = app.policy.jitter.as_millis().try_into().unwrap_or(u64::MAX);
             app.policy.interval + Duration::from_millis(rand::random_range(0..=jitter))
         });
         self.next_look = Some(Instant::now() + interval);
         match answer {
-            Ok(Answer::Unchanged(_)) => self.online(app, None).await,
-            Ok(Answer::Artifact(artifact)) => self.accept(app, artifact).await,
-            Ok(Answer::Unrenderable { revision, text }) => {
+            Ok((Answer::Unchanged(_), _)) => self.online(app, None).await,
+            Ok((Answer::Artifact(mut artifact), inputs)) => {
+                artifact.source = digest;
+                artifact.inputs = inputs;
+                self.accept(app, artifact).await;
+            }
+            Ok((Answer::Unrenderable { revision, text }, _)) => {
                 let short: String = revision.chars().take(12).collect();
                 let kept = self.kept();
                 let text = format!("Failed to generate manifests of {short}: {text}{kept}");
                 self.online(app, Some(Fault { kind: FaultKind::Compare, text })).await;
             }
-            Ok(Answer::Unavailable(text)) => self.offline(app, text).await,
-            Err(text) => self.offline(app, text).await,
+            // A live server's answer is no outage.
+            Ok((Answer::Absent(text), _)) => {
+                let text = format!("{text}{}", self.kept());
+                self.online(app, Some(Fault { kind: FaultKind::Compare, text })).await;
+            }
+            Ok((Answer::Unavailable(text), _)) => self.offline(app, text).await,
+            Err(Unasked::Inputs(text)) => {
+                // The cluster, not the source, lacks something: it is looked at again soon, and nobody is offline.
+                let text = format!("{text}{}", self.kept());
+                self.online(app, Some(Fault { kind: FaultKind::Compare, text })).await;
+                self.next_look = Some(Instant::now() + interval.min(OFFLINE));
+            }
+            Err(Unasked::Child(text)) => self.offline(app, text).await,
         }
     }
 
@@ -49,30 +80,46 @@ impl Task {
         }
     }
 
-    pub(super) async fn fetch(
-        &self,
-        app: &App,
-        source: &crate::Source,
-        same: bool,
-    ) -> Result<Answer, String> {
-        let credentials =
-            (self.front.credentials)(&self.shared.cluster, &self.shared.config.settings, app).await?;
-        let known = self.artifact.as_ref().filter(|_| same).map(|artifact| artifact.revision.clone());
+    /// Asks the child; gives its answer and what tells the variables apart that it was given.
+    async fn fetch(&self, app: &App, recipe: &Recipe, same: bool) -> Result<(Answer, String), Unasked> {
+        let inputs: Inputs = (self.front.inputs)(&self.shared.cluster, &self.shared.config.settings, app)
+            .await
+            .map_err(Unasked::Inputs)?;
+        let mut recipe = recipe.clone();
+        if let Some(variables) = &mut recipe.finish.substitute {
+            // What the object itself says wins over what it takes from elsewhere.
+            let own = std::mem::replace(variables, inputs.variables.clone());
+            variables.extend(own);
+        }
+        let digest = inputs.digest();
         let clones = self.shared.config.directory.join("sources");
-        let request = Request {
+        let known = self.artifact.as_ref().filter(|artifact| same && artifact.inputs == digest);
+        if let Some(known) = known
+            && recipe.sources.iter().zip(&known.revisions).all(|(source, commit)| source.revision == *commit)
+        {
+            // Commits that are asked for by their ids do not change.
+            return Ok((Answer::Unchanged(known.revisions.clone()), digest));
+        }
+        let fetches = recipe.sources.iter().enumerate().map(|(at, source)| Fetch {
+            url: source.url.clone(),
+            revision: source.revision.clone(),
+            credentials: inputs.credentials.get(at).cloned().unwrap_or_default(),
             repository: clones.join(source.repository_key()),
+            known: known.and_then(|artifact| artifact.revisions.get(at).cloned()),
+        });
+        let request = Request {
+            fetches: fetches.collect(),
+            recipe,
             manifests: self.store.incoming(),
-            source: source.clone(),
-            credentials,
-            known,
             limits: self.shared.config.limits,
         };
         for directory in [&self.directory, &clones] {
             std::fs::create_dir_all(directory)
-                .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
+                .map_err(|error| Unasked::Child(format!("cannot make {}: {error}", directory.display())))?;
         }
-        let _one = self.shared.fetching.acquire().await.map_err(|error| error.to_string())?;
-        child::run(&self.shared.config.child, &request).await.map_err(|error| base::chain(&error).to_string())
+        let _place = self.shared.lanes.enter(&request, self.doubtful).await;
+        let answer = child::run(&self.shared.config.child, &request).await;
+        Ok((answer.map_err(|error| Unasked::Child(base::chain(&error).to_string()))?, digest))
     }
 
     pub(super) async fn accept(&mut self, app: &App, artifact: Artifact) {
@@ -104,19 +151,23 @@ impl Task {
     }
 
     pub(super) async fn online(&mut self, app: &App, fault: Option<Fault>) {
+        self.doubtful = false;
         if let Some(since) = self.offline_since.take() {
             let _ = std::fs::remove_file(self.directory.join(OUTAGE));
-            let text =
-                format!("{} can be reached again, after it was out of reach since {since}", app.source.url);
-            tell(&self.shared, self.front, app, Level::Normal, "SourceOnline", &text).await;
+            let text = format!(
+                "{} can be reached again, after it was out of reach since {since}",
+                app.recipe.shown()
+            );
+            self.tell(app, Level::Normal, "SourceOnline", &text).await;
         }
         if let Some(fault) = fault.as_ref().filter(|_| fault != self.source_fault) {
-            tell(&self.shared, self.front, app, Level::Warning, "ComparisonError", &fault.text).await;
+            self.tell(app, Level::Warning, "ComparisonError", &fault.text).await;
         }
         self.source_fault = fault;
     }
 
     pub(super) async fn offline(&mut self, app: &App, text: String) {
+        self.doubtful = true;
         let now = self.shared.clock.now();
         let told = self.source_fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::Offline);
         if self.offline_since.is_none() {
@@ -126,7 +177,7 @@ impl Task {
         let seconds = Timestamp::from_second(since.as_second()).unwrap_or(since);
         let text = format!("{text}; offline since {seconds}{}", self.kept());
         if !told {
-            tell(&self.shared, self.front, app, Level::Warning, "SourceOffline", &text).await;
+            self.tell(app, Level::Warning, "SourceOffline", &text).await;
             self.source_fault = Some(Fault { kind: FaultKind::Offline, text });
         }
         let interval = self.shared.config.interval.unwrap_or(OFFLINE).min(OFFLINE);

@@ -5,27 +5,32 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::BoxFuture;
 
+use super::spec::normal_url as normal;
 use crate::app::App;
 use crate::cluster::{Cluster, Error};
 use crate::frontends::Settings;
 use crate::git::{Url, parse_url};
-use crate::source::Credentials;
+use crate::source::{Credentials, Inputs};
 
-/// A `repository` Secret of just this address, else the `repo-creds` Secret with the longest prefix of it.
+/// Of each source: a `repository` Secret of just its address, else the `repo-creds` Secret with the longest prefix of it.
 pub(super) fn find<'a>(
     cluster: &'a Cluster,
     settings: &'a Settings,
     app: &'a App,
-) -> BoxFuture<'a, Result<Credentials, String>> {
+) -> BoxFuture<'a, Result<Inputs, String>> {
     Box::pin(async move {
-        let url = &app.source.url;
-        let found = match parse_url(url) {
-            Ok(Url::Local(_)) | Err(_) => return Ok(Credentials::default()),
-            Ok(url) => url,
-        };
-        look(cluster, &settings.argocd_namespace, url, &found)
-            .await
-            .map_err(|error| format!("cannot read the credentials of {url}: {}", error.text()))
+        let mut inputs = Inputs::default();
+        for source in &app.recipe.sources {
+            let url = &source.url;
+            let found = match parse_url(url) {
+                Ok(Url::Local(_)) | Err(_) => Credentials::default(),
+                Ok(parsed) => look(cluster, &settings.argocd_namespace, url, &parsed)
+                    .await
+                    .map_err(|error| format!("cannot read the credentials of {url}: {}", error.text()))?,
+            };
+            inputs.credentials.push(found);
+        }
+        Ok(inputs)
     })
 }
 
@@ -88,16 +93,11 @@ fn fill(credentials: &mut Credentials, secret: &Value) {
     credentials.ssh_key = text("sshPrivateKey");
     credentials.client_certificate = text("tlsClientCertData");
     credentials.client_key = text("tlsClientCertKey");
+    credentials.proxy = text("proxy");
     credentials.insecure = text("insecure") == "true" || text("insecureIgnoreHostKey") == "true";
 }
 
 fn field(secret: &Value, key: &str) -> String {
     let bytes = STANDARD.decode(secret.str_at(&["data", key])).unwrap_or_default();
     String::from_utf8(bytes).unwrap_or_default().trim_end_matches('\n').to_string()
-}
-
-/// As Argo CD compares addresses: without `.git` at the end and without regard to case.
-fn normal(url: &str) -> String {
-    let url = url.trim().trim_end_matches('/').to_ascii_lowercase();
-    url.strip_suffix(".git").map(Into::into).unwrap_or(url)
 }

@@ -1,30 +1,76 @@
 //! Argo CD's `Application`: read, marked and shown as Argo CD v3 does it, so that either can take over from the other.
-//!
-//! `AppProject` exists and is not enforced yet. Helm, several sources, plugins and other clusters are refused by name.
+//! `AppProject` is enforced. Charts of a chart repository, plugins and other clusters are refused by name.
 
 mod credentials;
 mod definitions;
+mod options;
+mod place;
+mod project;
+pub(crate) mod read;
 mod show;
-mod spec;
+pub(crate) mod spec;
 
-use super::FrontEnd;
+use api::Value;
+
+use super::{FrontEnd, Level};
 use crate::health::Rules;
+use crate::inventory::Id;
 
 /// See the module.
 pub static FRONT_END: FrontEnd = FrontEnd {
     name: "argocd",
     api_version: "argoproj.io/v1alpha1",
     kind: "Application",
+    references: &[("argoproj.io/v1alpha1", "AppProject")],
+    status_subresource: false,
     definitions: definitions::all,
     read: spec::read,
-    place: spec::place,
-    mark: spec::mark,
-    marked_by: spec::marked_by,
+    place: place::place,
+    mark: place::mark,
+    marked_by: place::marked_by,
+    left_alone: |_| false,
+    tells_syncs: true,
     show: show::show,
-    credentials: credentials::find,
+    transitions,
+    listed,
+    standing: |object| {
+        let at = |what: &str| object.str_at(&["status", what, "status"]).to_string();
+        (at("sync"), at("health"))
+    },
+    inputs: credentials::find,
     rules: Rules::ArgoCd,
+    force_hint: "argocd.argoproj.io/sync-options: Force=true,Replace=true",
     component: "argocd-application-controller",
 };
+
+fn transitions(old: &Value, new: &Value) -> Vec<(Level, &'static str, String)> {
+    let mut all = Vec::new();
+    for what in ["sync", "health"] {
+        let at = |object: &Value| object.str_at(&["status", what, "status"]).to_string();
+        let (from, to) = (at(old), at(new));
+        if from != to {
+            let from = if from.is_empty() { String::new() } else { format!(" {from}") };
+            all.push((Level::Normal, "ResourceUpdated", format!("Updated {what} status:{from} -> {to}")));
+        }
+    }
+    all
+}
+
+fn listed(object: &Value) -> Vec<(Id, String)> {
+    let all = object.at(&["status", "resources"]).and_then(Value::as_array).unwrap_or_default();
+    all.iter()
+        .map(|one| {
+            let text = |field: &str| one.str_at(&[field]).to_string();
+            let id = Id {
+                group: text("group"),
+                kind: text("kind"),
+                namespace: text("namespace"),
+                name: text("name"),
+            };
+            (id, text("version"))
+        })
+        .collect()
+}
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,11 @@ use api::{Map, Value};
 use jiff::Timestamp;
 
 use super::spec::REFRESH;
-use crate::app::{App, FaultKind, ObjectState, ResultKind, State, SyncPhase, SyncState};
+use crate::app::{App, FaultKind, ObjectState, Refresh, ResultKind, State, SyncPhase, SyncState};
+use crate::frontends::{difference, same};
 use crate::health::{Health, Status};
 use crate::plan::{Kept, Standing};
+use crate::step::Phase;
 
 /// Syncs that `status.history` keeps if the spec does not say.
 const HISTORY: usize = 10;
@@ -28,10 +30,10 @@ fn time(at: Timestamp) -> Value {
 pub(super) fn show(app: &App, object: &Value, state: &State, now: Timestamp) -> Option<Value> {
     let old = object.get("status").cloned().unwrap_or_else(Value::object);
     let mut new = old.clone();
-    for field in ["sync", "health", "resources", "conditions", "summary", "sourceType"] {
+    for field in ["sync", "health", "resources", "conditions", "summary", "sourceType", "sourceTypes"] {
         new.remove(&[field]);
     }
-    let spec_source = object.at(&["spec", "source"]).cloned().unwrap_or_default();
+    let sources = Sources::of(object, state);
     let revision = state.artifact.as_ref().map(|artifact| artifact.revision.as_str()).unwrap_or_default();
     let sync = match (state.compared, state.synced) {
         (false, _) => "Unknown",
@@ -39,10 +41,20 @@ pub(super) fn show(app: &App, object: &Value, state: &State, now: Timestamp) -> 
         (true, false) => "OutOfSync",
     };
     let destination = object.at(&["spec", "destination"]).cloned().unwrap_or_default();
-    let compared = map([("source", spec_source.clone()), ("destination", destination)]);
+    let compared = map([
+        ("source", sources.one.clone()),
+        ("sources", sources.all.clone()),
+        ("destination", destination),
+    ]);
+    let single = if sources.all.is_null() { revision } else { "" };
     new.set(
         &["sync"],
-        map([("status", sync.into()), ("revision", revision.into()), ("comparedTo", compared)]),
+        map([
+            ("status", sync.into()),
+            ("revision", single.into()),
+            ("revisions", sources.revisions.clone()),
+            ("comparedTo", compared),
+        ]),
     );
 
     let health = overall(state);
@@ -62,7 +74,14 @@ pub(super) fn show(app: &App, object: &Value, state: &State, now: Timestamp) -> 
         new.set(&["conditions"], Value::Array(conditions));
     }
     if let Some(artifact) = &state.artifact {
-        new.set(&["sourceType"], artifact.kind.as_str());
+        if sources.all.is_null() {
+            new.set(&["sourceType"], artifact.kind.as_str());
+        } else {
+            new.set(
+                &["sourceTypes"],
+                artifact.kinds.iter().map(|kind| Value::from(kind.as_str())).collect::<Vec<_>>(),
+            );
+        }
     }
     if !state.images.is_empty() {
         let images: BTreeSet<&String> = state.images.iter().collect();
@@ -72,10 +91,10 @@ pub(super) fn show(app: &App, object: &Value, state: &State, now: Timestamp) -> 
         );
     }
     if let Some(sync) = &state.sync {
-        operation(&mut new, &old, object, app, sync, &spec_source);
+        operation(&mut new, &old, object, app, sync, &sources);
     }
     let mut patch = Map::new();
-    if app.refresh {
+    if app.refresh != Refresh::No {
         let annotations = Value::Object(Map::from_iter([(REFRESH, Value::Null)]));
         patch.insert("metadata", map([("annotations", annotations)]));
         new.set(&["reconciledAt"], time(now));
@@ -90,37 +109,32 @@ pub(super) fn show(app: &App, object: &Value, state: &State, now: Timestamp) -> 
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
-/// Equal, whatever the order of fields: a server gives them back in its own.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+/// One source, or several with their revisions, as the status shows them.
+struct Sources {
+    one: Value,
+    all: Value,
+    revisions: Value,
+}
+
+impl Sources {
+    fn of(object: &Value, state: &State) -> Sources {
+        let all = object.at(&["spec", "sources"]).cloned().unwrap_or_default();
+        if all.as_array().unwrap_or_default().is_empty() {
+            let one = object.at(&["spec", "source"]).cloned().unwrap_or_default();
+            return Sources { one, all: Value::Null, revisions: Value::Null };
         }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        _ => a == b,
+        let revisions =
+            state.artifact.as_ref().map(|artifact| texts(&artifact.revisions)).unwrap_or_default();
+        Sources { one: Value::Null, all, revisions }
     }
 }
 
-/// The merge patch from one map to another.
-fn difference(old: &Value, new: &Value) -> Value {
-    let (Some(old_map), Some(new_map)) = (old.as_map(), new.as_map()) else { return new.clone() };
-    let mut patch = Map::new();
-    for (key, _) in old_map.iter().filter(|(key, _)| !new_map.contains_key(key)) {
-        patch.insert(key.clone(), Value::Null);
+fn texts(all: &[String]) -> Value {
+    if all.is_empty() {
+        Value::Null
+    } else {
+        Value::Array(all.iter().map(|one| one.as_str().into()).collect())
     }
-    for (key, value) in new_map.iter() {
-        match old_map.get(key) {
-            Some(before) if same(before, value) => {}
-            Some(before) => {
-                patch.insert(key.clone(), difference(before, value));
-            }
-            None => {
-                patch.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    Value::Object(patch)
 }
 
 fn object_health(object: &ObjectState) -> Option<Health> {
@@ -176,9 +190,10 @@ fn conditions(old: &Value, state: &State, now: Timestamp) -> Vec<Value> {
     let faults = state.faults.iter().map(|fault| {
         let kind = match fault.kind {
             FaultKind::Spec => "InvalidSpecError",
-            FaultKind::Offline | FaultKind::Compare => "ComparisonError",
-            FaultKind::Sync => "SyncError",
-            FaultKind::Warning => "OrphanedResourceWarning",
+            FaultKind::Offline | FaultKind::Compare | FaultKind::Artifact => "ComparisonError",
+            FaultKind::Sync | FaultKind::Health | FaultKind::Dependency | FaultKind::Wait => "SyncError",
+            FaultKind::Warning => "RepeatedResourceWarning",
+            FaultKind::Odd => "InvalidSpecWarning",
         };
         let same =
             before.iter().find(|one| one.str_at(&["type"]) == kind && one.str_at(&["message"]) == fault.text);
@@ -194,7 +209,7 @@ fn conditions(old: &Value, state: &State, now: Timestamp) -> Vec<Value> {
     faults.collect()
 }
 
-fn operation(new: &mut Value, old: &Value, object: &Value, app: &App, sync: &SyncState, source: &Value) {
+fn operation(new: &mut Value, old: &Value, object: &Value, app: &App, sync: &SyncState, sources: &Sources) {
     let by = match &sync.by_hand {
         Some(by) => map([("username", by.initiated_by.as_str().into())]),
         None => map([("automated", true.into())]),
@@ -220,18 +235,35 @@ fn operation(new: &mut Value, old: &Value, object: &Value, app: &App, sync: &Syn
             ("name", result.id.name.as_str().into()),
             ("status", status.into()),
             ("message", result.message.as_str().into()),
-            ("syncPhase", "Sync".into()),
+            (
+                "syncPhase",
+                match result.phase {
+                    Phase::Before => "PreSync",
+                    Phase::Sync => "Sync",
+                    Phase::After => "PostSync",
+                    Phase::Failed => "SyncFail",
+                    Phase::Gone => "PostDelete",
+                }
+                .into(),
+            ),
             ("hookPhase", if result.hook { phase.into() } else { Value::Null }),
         ])
     });
     let results: Vec<Value> = results.collect();
     let result = map([
-        ("revision", sync.revision.as_str().into()),
-        ("source", source.clone()),
+        ("revision", if sources.all.is_null() { sync.revision.as_str() } else { "" }.into()),
+        ("revisions", if sources.all.is_null() { Value::Null } else { texts(&sync.revisions) }),
+        ("source", sources.one.clone()),
+        ("sources", sources.all.clone()),
         ("resources", if results.is_empty() { Value::Null } else { Value::Array(results) }),
     ]);
     let prune = if prune { Value::Bool(true) } else { Value::Null };
-    let asked = map([("revision", sync.revision.as_str().into()), ("prune", prune)]);
+    let dry = sync.by_hand.as_ref().is_some_and(|by| by.dry_run);
+    let asked = map([
+        ("revision", sync.revision.as_str().into()),
+        ("prune", prune),
+        ("dryRun", if dry { Value::Bool(true) } else { Value::Null }),
+    ]);
     let state = map([
         ("operation", map([("sync", asked), ("initiatedBy", by.clone())])),
         ("phase", phase.into()),
@@ -242,28 +274,35 @@ fn operation(new: &mut Value, old: &Value, object: &Value, app: &App, sync: &Syn
         ("retryCount", if sync.retries > 0 { Value::Int(sync.retries.into()) } else { Value::Null }),
     ]);
     new.set(&["operationState"], state);
-    if sync.phase == SyncPhase::Succeeded {
-        history(new, old, object, sync, source, by);
+    if sync.phase == SyncPhase::Succeeded && !dry && sync.by_hand.as_ref().is_none_or(|by| by.only.is_empty())
+    {
+        history(new, old, object, sync, sources, by);
     }
 }
 
 /// One entry a revision that was synced; healing the same one adds none.
-fn history(new: &mut Value, old: &Value, object: &Value, sync: &SyncState, source: &Value, by: Value) {
+fn history(new: &mut Value, old: &Value, object: &Value, sync: &SyncState, sources: &Sources, by: Value) {
     let mut all = old.get("history").and_then(Value::as_array).unwrap_or_default().to_vec();
     let last = all.last();
     if last.is_some_and(|last| {
-        last.str_at(&["revision"]) == sync.revision
-            && last.get("source").is_some_and(|last| same(last, source))
+        let was = |field: &str| last.get(field).cloned().unwrap_or_default();
+        if sources.all.is_null() {
+            last.str_at(&["revision"]) == sync.revision && same(&was("source"), &sources.one)
+        } else {
+            same(&was("revisions"), &texts(&sync.revisions)) && same(&was("sources"), &sources.all)
+        }
     }) {
         return;
     }
     let id = last.and_then(|last| last.get("id")).and_then(Value::as_int).map_or(0, |id| id + 1);
     all.push(map([
         ("id", Value::Int(id)),
-        ("revision", sync.revision.as_str().into()),
+        ("revision", if sources.all.is_null() { sync.revision.as_str() } else { "" }.into()),
+        ("revisions", if sources.all.is_null() { Value::Null } else { texts(&sync.revisions) }),
         ("deployStartedAt", time(sync.started)),
         ("deployedAt", sync.finished.map(time).unwrap_or_default()),
-        ("source", source.clone()),
+        ("source", sources.one.clone()),
+        ("sources", sources.all.clone()),
         ("initiatedBy", by),
     ]));
     let limit = object.at(&["spec", "revisionHistoryLimit"]).and_then(Value::as_int);

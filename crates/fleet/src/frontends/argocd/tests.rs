@@ -1,13 +1,16 @@
 //! What is read from an Application and what is shown in it, as data.
 
+use std::sync::Arc;
+
 use api::Value;
 use jiff::Timestamp;
 
-use super::{definitions, show, spec};
+use super::{definitions, place as places, show, spec};
 use crate::app::{App, Fault, FaultKind, ObjectState, State};
-use crate::frontends::Settings;
+use crate::frontends::{Context, Settings};
 use crate::health::{Health, Status};
 use crate::inventory::Id;
+use crate::known::Known;
 use crate::plan::Standing;
 use crate::source::Render;
 use crate::step::Phase;
@@ -25,9 +28,26 @@ fn application(spec: &str) -> Value {
 const DESTINATION: &str =
     r#""project":"default","destination":{"server":"https://kubernetes.default.svc","namespace":"shop"}"#;
 
+fn project(name: &str, spec: &str) -> Arc<Value> {
+    Arc::new(json(&format!(r#"{{"metadata":{{"name":"{name}","namespace":"argocd"}},"spec":{spec}}}"#)))
+}
+
+fn with(object: &Value, projects: &[Arc<Value>]) -> Result<App, Fault> {
+    let known = Known::default();
+    known.replace("AppProject", projects);
+    let settings = Settings::default();
+    spec::read(object, &Context::new(&settings, &known, "2026-11-21T22:30:00Z".parse().unwrap()))
+}
+
+fn everything() -> Arc<Value> {
+    project(
+        "default",
+        r#"{"sourceRepos":["*"],"destinations":[{"namespace":"*","server":"*"}],"clusterResourceWhitelist":[{"group":"*","kind":"*"}]}"#,
+    )
+}
+
 fn read(rest: &str) -> Result<App, String> {
-    spec::read(&application(&format!("{{{DESTINATION},{rest}}}")), &Settings::default())
-        .map_err(|fault| fault.text)
+    with(&application(&format!("{{{DESTINATION},{rest}}}")), &[everything()]).map_err(|fault| fault.text)
 }
 
 #[test]
@@ -42,9 +62,9 @@ fn reads_what_argo_reads() {
     .unwrap();
     assert!(app.policy.automated && app.policy.prune && app.policy.heal && !app.policy.empty);
     assert!(app.policy.create_namespace && app.policy.retry.limit == Some(3));
-    assert_eq!((app.destination.as_str(), app.source.revision.as_str()), ("shop", "main"));
+    assert_eq!((app.destination.as_str(), app.recipe.sources[0].revision.as_str()), ("shop", "main"));
     assert_eq!(app.masks[0].pointers, ["/spec/replicas"]);
-    let Render::Kustomize(edits) = app.source.render else { panic!("not kustomize") };
+    let Render::Kustomize(edits) = &app.recipe.sources[0].render else { panic!("not kustomize") };
     assert_eq!((edits.name_prefix.as_str(), edits.replicas[0].1), ("a-", 3));
     assert_eq!(edits.images[0].new_name, "mirror/nginx");
 }
@@ -56,7 +76,14 @@ fn refuses_by_name_what_it_does_not_do() {
         (r#""source":{"repoURL":"https://x/r","path":"p","helm":{"values":"a"}}"#, "helm"),
         (r#""source":{"repoURL":"https://x/r"}"#, "path is required"),
         (r#""source":{"repoURL":"oci://x/r","path":"."}"#, "repoURL"),
-        (r#""sources":[{},{}]"#, "several sources"),
+        (
+            r#""sources":[{"repoURL":"https://x/r","path":"a"},{"repoURL":"https://x/r"}]"#,
+            "sources[1].path is required",
+        ),
+        (
+            r#""source":{"repoURL":"https://x/r","path":"p","kustomize":{"commonAnnotationsEnvsubst":true}}"#,
+            "Envsubst",
+        ),
         (r#""x":1"#, "spec.source is required"),
     ] {
         let text = read(rest).unwrap_err();
@@ -64,7 +91,7 @@ fn refuses_by_name_what_it_does_not_do() {
     }
     let away =
         application(r#"{"destination":{"server":"https://other"},"source":{"repoURL":"/r","path":"."}}"#);
-    let fault = spec::read(&away, &Settings::default()).unwrap_err();
+    let fault = with(&away, &[everything()]).unwrap_err();
     assert!(fault.text.contains("another cluster"), "{}", fault.text);
 }
 
@@ -73,29 +100,29 @@ fn annotations_become_places_and_marks() {
     let hook = json(
         r#"{"metadata":{"annotations":{"argocd.argoproj.io/hook":"PreSync","argocd.argoproj.io/sync-wave":"-2"}}}"#,
     );
-    let place = spec::place(&hook);
+    let place = places::place(&hook);
     assert_eq!((place.phase, place.wave), (Phase::Before, -2));
     assert!(place.hook.unwrap().before_creation);
     let kept = json(
         r#"{"metadata":{"annotations":{"argocd.argoproj.io/sync-options":"Prune=false, Replace=true"}}}"#,
     );
-    let place = spec::place(&kept);
+    let place = places::place(&kept);
     assert!(place.keep && place.replace && place.hook.is_none());
     let app = App { instance: "web".into(), destination: "shop".into(), ..App::default() };
     let mut object =
         json(r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d","namespace":"shop"}}"#);
-    spec::mark(&app, &mut object);
+    places::mark(&app, &mut object);
     assert_eq!(object.str_at(&["metadata", "annotations", spec::TRACKING]), "web:apps/Deployment:shop/d");
     let meta = crate::cluster::Metadata::of(&object);
-    assert_eq!(spec::marked_by(&meta).as_deref(), Some("web"));
+    assert_eq!(places::marked_by(&meta).as_deref(), Some("web"));
     object.set(&["metadata", "name"], "copy");
-    assert_eq!(spec::marked_by(&crate::cluster::Metadata::of(&object)), None);
+    assert_eq!(places::marked_by(&crate::cluster::Metadata::of(&object)), None);
 }
 
 #[test]
 fn shows_once_and_then_is_silent() {
     let mut object = application(&format!(r#"{{{DESTINATION},"source":{{"repoURL":"/r","path":"."}}}}"#));
-    let app = spec::read(&object, &Settings::default()).unwrap();
+    let app = with(&object, &[everything()]).unwrap();
     let id =
         Id { group: "apps".into(), kind: "Deployment".into(), namespace: "shop".into(), name: "d".into() };
     let health = Health { status: Status::Progressing, message: "waiting".into() };
@@ -128,4 +155,74 @@ fn shows_once_and_then_is_silent() {
 #[test]
 fn definitions_can_be_read() {
     assert_eq!(definitions::all().len(), 4);
+}
+
+#[test]
+fn projects_permit_and_deny() {
+    let object = application(
+        r#"{"project":"team","destination":{"name":"in-cluster","namespace":"team-a"},"source":{"repoURL":"https://x/org/r","path":"."},
+        "syncPolicy":{"automated":{}}}"#,
+    );
+    let fault = |spec: &str| with(&object, &[project("team", spec)]).unwrap_err().text;
+    assert!(with(&object, &[everything()]).unwrap_err().text.contains("project team which does not exist"));
+    assert!(fault(r#"{"sourceRepos":["https://y/*"]}"#).contains("repo https://x/org/r is not permitted"));
+    let elsewhere = r#"{"sourceRepos":["*"],"destinations":[{"server":"*","namespace":"team-b"}]}"#;
+    assert!(fault(elsewhere).contains("do not match any of the allowed destinations"));
+    let signed = r#"{"sourceRepos":["*"],"signatureKeys":[{"keyID":"4AEE18F83AFDEB23"}]}"#;
+    assert!(fault(signed).contains("spec.signatureKeys"));
+    let closed = r#"{"sourceRepos":["*"],"destinations":[{"name":"in-cluster","namespace":"team-*"}],
+        "syncWindows":[{"kind":"deny","schedule":"0 22 * * *","duration":"1h","applications":["*"]}]}"#;
+    let app = with(&object, &[project("team", closed)]).unwrap();
+    assert!(!app.policy.automated && app.again.is_some());
+    let permits = app.permits.unwrap();
+    let id =
+        |kind: &str, namespace: &str| Id { kind: kind.into(), namespace: namespace.into(), ..Id::default() };
+    assert!(permits.object(&id("ConfigMap", "team-x")).is_ok());
+    assert!(permits.object(&id("ConfigMap", "kube-system")).is_err());
+    assert!(permits.object(&id("Namespace", "")).is_err());
+}
+
+#[test]
+fn several_sources_and_operations_are_read() {
+    let mut object = application(
+        r#"{"project":"default","destination":{"name":"in-cluster","namespace":"a"},"sources":[
+        {"repoURL":"https://x/r","path":"app","targetRevision":"1.2.*"},
+        {"repoURL":"https://x/v","ref":"values","targetRevision":"main"}],
+        "ignoreDifferences":[{"kind":"Deployment","group":"apps","jqPathExpressions":[".spec.replicas"]}]}"#,
+    );
+    *object.make(&["operation"]) = json(
+        r#"{"initiatedBy":{"username":"me"},"sync":{"revisions":["a","b"],"dryRun":true,"prune":true,"syncOptions":["Replace=true"],
+        "resources":[{"group":"apps","kind":"Deployment","name":"web"}]}}"#,
+    );
+    let app = with(&object, &[everything()]).unwrap();
+    assert_eq!(app.recipe.sources[0].revision, "semver:1.2.*");
+    assert_eq!(
+        (app.recipe.sources[1].name.as_str(), &app.recipe.sources[1].render),
+        ("values", &Render::Nothing)
+    );
+    assert_eq!(app.recipe.masks[0].expressions, [".spec.replicas"]);
+    let operation = app.operation.unwrap();
+    assert!(operation.dry_run && operation.prune && operation.replace && !operation.force);
+    assert_eq!(operation.revisions, ["a", "b"]);
+    let web =
+        Id { group: "apps".into(), kind: "Deployment".into(), namespace: "a".into(), name: "web".into() };
+    assert!(operation.selects(&web) && !operation.selects(&Id { name: "other".into(), ..web }));
+}
+
+#[test]
+fn helms_hooks_are_taken_as_upstream_takes_them() {
+    let object = |annotations: &str| json(&format!(r#"{{"metadata":{{"annotations":{annotations}}}}}"#));
+    let place =
+        places::place(&object(r#"{"helm.sh/hook":"pre-install,pre-upgrade","helm.sh/hook-weight":"-5"}"#));
+    assert_eq!((place.phase, place.wave, place.hook.is_some()), (Phase::Before, -5, true));
+    let place = places::place(&object(r#"{"helm.sh/hook":"test"}"#));
+    assert!(place.skip);
+    let place = places::place(&object(
+        r#"{"helm.sh/hook":"post-install","helm.sh/hook-delete-policy":"hook-succeeded"}"#,
+    ));
+    assert!(place.phase == Phase::After && place.hook.unwrap().on_success);
+    let place = places::place(&object(r#"{"helm.sh/resource-policy":"keep"}"#));
+    assert!(place.keep && place.survives);
+    let place = places::place(&object(r#"{"argocd.argoproj.io/hook":"SyncFail"}"#));
+    assert!(place.phase == Phase::Failed && place.hook.is_some());
 }

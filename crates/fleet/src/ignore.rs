@@ -1,0 +1,188 @@
+//! What of a commit is no part of a Flux source: rules in `.gitignore`'s form, of `.sourceignore` files and of the
+//! source's object, after Flux' own (pictures, archives, what belongs to Git and to build services).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use render::tree::{Entry, Reader};
+
+use crate::glob::fits;
+
+/// Flux' own rules.
+const DEFAULTS: &str = "\
+.git/\n.gitignore\n.gitmodules\n.gitattributes\n\
+*.jpg\n*.jpeg\n*.gif\n*.png\n*.wmv\n*.flv\n*.tar.gz\n*.zip\n\
+.github/\n.circleci/\n.travis.yml\n.gitlab-ci.yml\nappveyor.yml\n.drone.yml\n\
+cloudbuild.yaml\ncodeship-services.yml\ncodeship-steps.yml\n\
+**/.goreleaser.yml\n**/.sops.yaml\n**/.flux.yaml\n";
+const FILE: &str = ".sourceignore";
+
+#[derive(Clone, Debug)]
+struct Rule {
+    pattern: String,
+    /// Takes back what an earlier rule left out.
+    again: bool,
+    directory: bool,
+    /// Seen from the rule's own directory, not at any depth.
+    anchored: bool,
+    /// The directory of the file that the rule is in, with a slash at its end; empty: the root.
+    within: String,
+}
+
+fn rules(text: &str, directory: &str) -> Vec<Rule> {
+    let within = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (again, line) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest));
+            let (directory, line) = line.strip_suffix('/').map_or((false, line), |rest| (true, rest));
+            let anchored = line.contains('/');
+            Rule {
+                pattern: line.trim_start_matches('/').to_string(),
+                again,
+                directory,
+                anchored,
+                within: within.clone(),
+            }
+        })
+        .collect()
+}
+
+impl Rule {
+    fn fits(&self, path: &str, is_directory: bool) -> bool {
+        let Some(path) = path.strip_prefix(&self.within) else { return false };
+        if self.directory && !is_directory {
+            return false;
+        }
+        if self.anchored {
+            let anywhere = self.pattern.strip_prefix("**/").is_some_and(|rest| fits(rest, path, Some('/')));
+            return anywhere || fits(&self.pattern, path, Some('/'));
+        }
+        let name = path.rsplit('/').next().unwrap_or(path);
+        fits(&self.pattern, name, Some('/'))
+    }
+}
+
+/// A reader without what is ignored.
+pub struct Filtered<R> {
+    inner: R,
+    defaults: Vec<Rule>,
+    /// Of the source's object: they come last.
+    last: Vec<Rule>,
+    files: RefCell<HashMap<String, Vec<Rule>>>,
+}
+
+impl<R: Reader> Filtered<R> {
+    pub fn new(inner: R, last: &str) -> Filtered<R> {
+        let (defaults, last) = (rules(DEFAULTS, ""), rules(last, ""));
+        Filtered { inner, defaults, last, files: RefCell::default() }
+    }
+
+    fn of_directory(&self, directory: &str) -> std::io::Result<Vec<Rule>> {
+        if let Some(known) = self.files.borrow().get(directory) {
+            return Ok(known.clone());
+        }
+        let path = render::tree::join(directory, FILE);
+        let found = match self.inner.entry(&path)? {
+            Some(Entry::File { .. }) => rules(&String::from_utf8_lossy(&self.inner.read(&path)?), directory),
+            _ => Vec::new(),
+        };
+        self.files.borrow_mut().insert(directory.into(), found.clone());
+        Ok(found)
+    }
+
+    /// Whether a path, or a directory above it, is left out.
+    fn is_ignored(&self, path: &str, is_directory: bool) -> std::io::Result<bool> {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let mut from_files = self.of_directory("")?;
+        for end in ends {
+            let part = &path[..end];
+            let directory = is_directory || end < path.len();
+            let all = self.defaults.iter().chain(&from_files).chain(&self.last);
+            let verdict = all.rev().find(|rule| rule.fits(part, directory));
+            if verdict.is_some_and(|rule| !rule.again) {
+                return Ok(true);
+            }
+            if end < path.len() {
+                from_files.extend(self.of_directory(part)?);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl<R: Reader> Reader for Filtered<R> {
+    fn entry(&self, path: &str) -> std::io::Result<Option<Entry>> {
+        let Some(entry) = self.inner.entry(path)? else { return Ok(None) };
+        Ok((!self.is_ignored(path, entry == Entry::Directory)?).then_some(entry))
+    }
+    fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        self.inner.read(path)
+    }
+    fn list(&self, path: &str) -> std::io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for name in self.inner.list(path)? {
+            if self.entry(&render::tree::join(path, &name))?.is_some() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn tests_reader() -> impl Reader {
+    tests::Memory(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) struct Memory(pub(super) Vec<(&'static str, &'static str)>);
+
+    impl Reader for Memory {
+        fn entry(&self, path: &str) -> std::io::Result<Option<Entry>> {
+            if let Some((_, text)) = self.0.iter().find(|(name, _)| *name == path) {
+                return Ok(Some(Entry::File { size: text.len() as u64 }));
+            }
+            let below = format!("{path}/");
+            Ok(self.0.iter().any(|(name, _)| name.starts_with(&below)).then_some(Entry::Directory))
+        }
+        fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+            let found = self.0.iter().find(|(name, _)| *name == path);
+            found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        }
+        fn list(&self, _: &str) -> std::io::Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn rules_leave_out_and_take_back() {
+        let tree = Memory(vec![
+            (".sourceignore", "# only apps\n/*\n!/apps/\n"),
+            ("apps/a.yaml", ""),
+            ("apps/logo.png", ""),
+            ("apps/deep/.sourceignore", "secret.yaml\n"),
+            ("apps/deep/secret.yaml", ""),
+            ("apps/deep/fine.yaml", ""),
+            ("apps/other/secret.yaml", ""),
+            ("infra/b.yaml", ""),
+            ("apps/tmp/x.yaml", ""),
+        ]);
+        let tree = Filtered::new(tree, "tmp/\n");
+        for (path, there) in [
+            ("apps/a.yaml", true),
+            ("apps/logo.png", false),
+            ("apps/deep/secret.yaml", false),
+            ("apps/deep/fine.yaml", true),
+            ("apps/other/secret.yaml", true),
+            ("infra/b.yaml", false),
+            ("apps/tmp/x.yaml", false),
+            ("apps", true),
+        ] {
+            assert_eq!(tree.entry(path).unwrap().is_some(), there, "{path}");
+        }
+    }
+}

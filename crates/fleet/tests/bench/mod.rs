@@ -1,0 +1,277 @@
+//! A repository, an agent and a cluster for the front ends' suites: skiff's own API server in this process, or the cluster
+//! whose kubeconfig `SKIFF_TEST_KUBECONFIG` names (upstream's, say), in namespaces of its own.
+
+#![allow(clippy::unwrap_used, dead_code)] // helpers of tests; each suite uses some
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use api::Value;
+use fleet::cluster::Cluster;
+
+pub fn git(at: &Path, arguments: &[&str]) {
+    let status = Command::new("git")
+        .current_dir(at)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
+        .args(arguments)
+        .status()
+        .expect("these tests need the program git");
+    assert!(status.success(), "git {arguments:?}");
+}
+
+pub struct Bench {
+    pub cluster: Cluster,
+    pub client: kube::Client,
+    pub namespace: String,
+    pub directory: tempfile::TempDir,
+    pub agent: Option<base::Tasks>,
+    pub own: Option<testkit_cluster::Cluster>,
+    /// An agent keeps all applications of a cluster: one at a time.
+    _alone: tokio::sync::MutexGuard<'static, ()>,
+}
+
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+pub async fn connect(kubeconfig: &kube::config::Kubeconfig) -> kube::Client {
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig.clone(), &Default::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+pub async fn bench(name: &str) -> Bench {
+    let alone = ALONE.lock().await;
+    // `RUST_LOG=fleet=debug` shows what the agent does.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .try_init();
+    let (client, own) = match std::env::var("SKIFF_TEST_KUBECONFIG") {
+        Ok(path) => (connect(&kube::config::Kubeconfig::read_from(path).unwrap()).await, None),
+        Err(_) => {
+            let own = testkit_cluster::Cluster::start().await;
+            (own.admin(), Some(own))
+        }
+    };
+    let namespace = format!("fleet-{name}-{:x}", jiff::Timestamp::now().as_millisecond());
+    let mut bench = Bench {
+        cluster: Cluster::new(client.clone()),
+        client,
+        namespace,
+        directory: tempfile::tempdir().unwrap(),
+        agent: None,
+        own,
+        _alone: alone,
+    };
+    std::fs::create_dir_all(bench.repository()).unwrap();
+    git(&bench.repository(), &["init", "-q"]);
+    bench.start().await;
+    bench
+}
+
+pub fn api_version(kind: &str) -> &'static str {
+    match kind {
+        "Application" => "argoproj.io/v1alpha1",
+        "GitRepository" => "source.toolkit.fluxcd.io/v1",
+        "Kustomization" => "kustomize.toolkit.fluxcd.io/v1",
+        "Deployment" => "apps/v1",
+        _ => "v1",
+    }
+}
+
+pub fn yaml(text: &str) -> Value {
+    render::yaml::parse(text, render::yaml::Dialect::V2).unwrap().swap_remove(0)
+}
+
+pub fn map(name: &str, value: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  key: {value}\n")
+}
+
+impl Bench {
+    pub fn repository(&self) -> PathBuf {
+        self.directory.path().join("repository")
+    }
+
+    pub fn looks(&self) -> PathBuf {
+        self.directory.path().join("looks")
+    }
+
+    pub fn head(&self) -> String {
+        let output =
+            Command::new("git").current_dir(self.repository()).args(["rev-parse", "HEAD"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_string()
+    }
+
+    pub async fn start(&mut self) {
+        let mut config = fleet::Config::new(self.directory.path().join("data"));
+        // Each look at the source starts a child: a line a look.
+        let script = format!(
+            // A child that must not live long is killed; else it takes the shell's place.
+            "echo look >>'{}'\nif [ -s '{}' ]; then exec timeout -s KILL \"$(cat '{1}')\" '{2}'; fi\nexec '{2}'\n",
+            self.looks().display(),
+            self.directory.path().join("lives").display(),
+            env!("CARGO_BIN_EXE_fleet-child")
+        );
+        config.child =
+            fleet::child::Command { program: "/bin/sh".into(), arguments: vec!["-c".into(), script] };
+        config.interval = Some(Duration::from_secs(1));
+        let tasks = base::Tasks::new();
+        let clock = base::Clock::system(jiff::Timestamp::UNIX_EPOCH);
+        let client = match &self.own {
+            // As skiff does it: in process.
+            Some(own) => own.admin(),
+            None => self.client.clone(),
+        };
+        let own = tasks.clone();
+        tasks.spawn("fleet", async move { fleet::run(config, client, clock, own).await });
+        self.agent = Some(tasks);
+        self.until("the kind Application is served", async || {
+            self.cluster.kind("argoproj.io/v1alpha1", "Application").await.ok()
+        })
+        .await;
+    }
+
+    /// How long children live from now on; `MAX`: as long as they want.
+    pub fn child_lives(&self, time: Duration) {
+        let text =
+            if time == Duration::MAX { String::new() } else { format!("{}", time.as_secs_f64().max(0.001)) };
+        std::fs::write(self.directory.path().join("lives"), text).unwrap();
+    }
+
+    pub async fn stop(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.stop().await;
+        }
+    }
+
+    pub fn commit(&self, files: &[(&str, &str)]) {
+        for entry in std::fs::read_dir(self.repository()).unwrap().flatten() {
+            if entry.file_name() != ".git" {
+                let _ = std::fs::remove_dir_all(entry.path()).or_else(|_| std::fs::remove_file(entry.path()));
+            }
+        }
+        for (path, text) in files {
+            let path = self.repository().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        git(&self.repository(), &["add", "-A"]);
+        git(&self.repository(), &["commit", "-q", "--allow-empty", "-m", "a change"]);
+    }
+
+    pub async fn create(&self, spec: &str) {
+        self.create_as(&self.namespace, &self.repository().display().to_string(), spec).await;
+    }
+
+    pub async fn create_as(&self, name: &str, url: &str, spec: &str) {
+        let text = format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata:\n  name: {name}\n  namespace: argocd\n  finalizers: [resources-finalizer.argocd.argoproj.io/background]\nspec:\n  project: default\n  destination: {{server: https://kubernetes.default.svc, namespace: {0}}}\n  source: {{repoURL: {url}, path: app, targetRevision: main}}\n{spec}",
+            self.namespace,
+        );
+        self.apply(&yaml(&text)).await;
+    }
+
+    pub async fn apply(&self, object: &Value) {
+        let kind = self.cluster.kind(object.str_at(&["apiVersion"]), object.str_at(&["kind"])).await.unwrap();
+        let object = object.clone();
+        let text = serde_json::to_string(&object).unwrap();
+        let manager = "test";
+        let uri = format!(
+            "/{}/{}/{}{}/{}?fieldManager={manager}&force=true",
+            if kind.group.is_empty() { "api" } else { "apis" },
+            kind.api_version(),
+            match object.str_at(&["metadata", "namespace"]) {
+                "" => String::new(),
+                namespace => format!("namespaces/{namespace}/"),
+            },
+            kind.plural,
+            object.str_at(&["metadata", "name"])
+        );
+        let request = http::Request::patch(uri)
+            .header("content-type", "application/apply-patch+yaml")
+            .body(text.into_bytes())
+            .unwrap();
+        self.client.request::<Value>(request).await.unwrap();
+    }
+
+    pub async fn get(&self, kind: &str, name: &str) -> Option<Value> {
+        let api_version = api_version(kind);
+        let namespace = if kind == "Application" { "argocd" } else { &self.namespace };
+        let kind = self.cluster.kind(api_version, kind).await.unwrap();
+        self.cluster.get(&kind, namespace, name).await.unwrap()
+    }
+
+    pub async fn value(&self, name: &str) -> Option<String> {
+        let object = self.get("ConfigMap", name).await?;
+        object
+            .at(&["metadata", "deletionTimestamp"])
+            .is_none()
+            .then(|| object.str_at(&["data", "key"]).to_string())
+    }
+
+    pub async fn status(&self) -> Value {
+        self.get("Application", &self.namespace)
+            .await
+            .and_then(|app| app.get("status").cloned())
+            .unwrap_or_default()
+    }
+
+    pub async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(Instant::now() < end, "waited a minute for: {what}\n{}", self.status().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub async fn until_value(&self, name: &str, value: Option<&str>) {
+        let what = format!("{name} is {value:?}");
+        self.until(&what, async || (self.value(name).await.as_deref() == value).then_some(())).await;
+    }
+
+    pub async fn until_condition(&self, part: &str) {
+        let what = format!("a condition with {part:?}");
+        self.until(&what, async || {
+            let status = self.status().await;
+            let all = status.get("conditions").and_then(Value::as_array).unwrap_or_default().to_vec();
+            all.iter().any(|one| one.str_at(&["message"]).contains(part)).then_some(())
+        })
+        .await;
+    }
+
+    /// Asks for a sync by hand.
+    pub async fn order(&self, operation: &str) {
+        let kind = self.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+        let patch: Value = serde_json::from_str(&format!(r#"{{"operation":{operation}}}"#)).unwrap();
+        self.cluster.merge_patch(&kind, "argocd", &self.namespace, &patch).await.unwrap();
+        self.until("the operation is taken away", async || {
+            let app = self.get("Application", &self.namespace).await?;
+            app.get("operation").is_none_or(Value::is_null).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn until_synced(&self) {
+        let head = self.head();
+        self.until("Synced", async || {
+            let status = self.status().await;
+            let conditions = status.get("conditions").is_some_and(|all| !all.is_null());
+            let synced = status.str_at(&["sync", "status"]) == "Synced";
+            (synced && !conditions && status.str_at(&["sync", "revision"]) == head).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn finish(mut self) {
+        let kind = self.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+        let _ = self.cluster.delete(&kind, "argocd", &self.namespace, "", "Background").await;
+        self.until("the application is gone", async || {
+            self.get("Application", &self.namespace).await.is_none().then_some(())
+        })
+        .await;
+        let kind = self.cluster.kind("v1", "Namespace").await.unwrap();
+        let _ = self.cluster.delete(&kind, "", &self.namespace, "", "Background").await;
+        self.stop().await;
+    }
+}

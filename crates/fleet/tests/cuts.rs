@@ -1,0 +1,69 @@
+//! Cuts in every phase: the agent stops and its child is killed at seeded moments, between commits that add, change and
+//! remove objects. Afterwards everything converges, and nothing that is not the application's was ever touched.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::{bench, map, yaml};
+
+/// xorshift64: the seed alone decides where it is cut.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn converges_after_cuts_and_touches_nothing_else() {
+    let seed = std::env::var("SKIFF_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
+    let rounds = std::env::var("SKIFF_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(25);
+    println!("seed {seed}, {rounds} cuts; SKIFF_SEED and SKIFF_CUTS choose others");
+    let mut chance = Chance(seed);
+    let mut bench = bench("cuts").await;
+    bench
+        .apply(&yaml(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", bench.namespace)))
+        .await;
+    let stranger =
+        map("stranger", "x").replace("metadata:", &format!("metadata:\n  namespace: {}", bench.namespace));
+    bench.apply(&yaml(&stranger)).await;
+    let uid = bench.get("ConfigMap", "stranger").await.unwrap().str_at(&["metadata", "uid"]).to_string();
+    bench.commit(&[("app/m0.yaml", &map("m0", "begin"))]);
+    bench.create("  syncPolicy: {automated: {prune: true, selfHeal: true}}\n").await;
+    bench.until_value("m0", Some("begin")).await;
+    let mut files: Vec<(String, String)> = Vec::new();
+    for round in 0..rounds {
+        files.clear();
+        for at in 0..6 {
+            if chance.below(2) == 0 || at == 0 {
+                files.push((format!("app/m{at}.yaml"), map(&format!("m{at}"), &format!("r{round}"))));
+            }
+        }
+        let borrowed: Vec<(&str, &str)> =
+            files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        bench.commit(&borrowed);
+        // The child dies before, while or after it fetches and renders; the agent before, while or after it applies.
+        bench.child_lives(Duration::from_millis(chance.below(400)));
+        tokio::time::sleep(Duration::from_millis(chance.below(1500))).await;
+        bench.stop().await;
+        bench.child_lives(Duration::MAX);
+        bench.start().await;
+    }
+    for at in 0..6 {
+        let path = format!("app/m{at}.yaml");
+        let there = files.iter().any(|(one, _)| *one == path);
+        let last = format!("r{}", rounds - 1);
+        bench.until_value(&format!("m{at}"), there.then_some(last.as_str())).await;
+    }
+    bench.until_synced().await;
+    let after = bench.get("ConfigMap", "stranger").await.unwrap();
+    assert_eq!((after.str_at(&["metadata", "uid"]), after.str_at(&["data", "key"])), (uid.as_str(), "x"));
+    bench.finish().await;
+}

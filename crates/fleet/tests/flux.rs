@@ -1,0 +1,186 @@
+//! Flux' GitRepository and Kustomization against a real API server: what is applied, healed, pruned, kept, told. Needs the
+//! program git.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
+
+mod bench;
+
+use api::Value;
+use bench::{Bench, bench, map, yaml};
+
+/// Makes the namespace, the repository's object and a Kustomization.
+async fn begin(bench: &Bench, path: &str, more: &str) {
+    bench
+        .apply(&yaml(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", bench.namespace)))
+        .await;
+    bench
+        .apply(&yaml(&format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: site, namespace: {}}}\nspec: {{url: 'file://{}', interval: 1m, ref: {{branch: main}}}}\n",
+            bench.namespace,
+            bench.repository().display()
+        )))
+        .await;
+    kustomization(bench, "apps", path, more).await;
+}
+
+async fn kustomization(bench: &Bench, name: &str, path: &str, more: &str) {
+    bench
+        .apply(&yaml(&format!(
+            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: {name}, namespace: {0}}}\nspec:\n  interval: 10m\n  path: {path}\n  prune: true\n  targetNamespace: {0}\n  sourceRef: {{kind: GitRepository, name: site}}\n{more}",
+            bench.namespace
+        )))
+        .await;
+}
+
+async fn condition(bench: &Bench, kind: &str, name: &str) -> Option<(String, String, String)> {
+    let kind_ = bench.cluster.kind(bench::api_version(kind), kind).await.unwrap();
+    let object = bench.cluster.get(&kind_, &bench.namespace, name).await.unwrap()?;
+    let all = object.at(&["status", "conditions"])?.as_array()?.to_vec();
+    let ready = all.iter().find(|one| one.str_at(&["type"]) == "Ready")?;
+    let text = |field: &str| ready.str_at(&[field]).to_string();
+    Some((text("status"), text("reason"), text("message")))
+}
+
+async fn until_ready(bench: &Bench, kind: &str, name: &str, reason: &str, part: &str) {
+    bench
+        .until(&format!("{kind} {name} is {reason}: {part}"), async || {
+            let (_, now, message) = condition(bench, kind, name).await?;
+            (now == reason && message.contains(part)).then_some(())
+        })
+        .await;
+}
+
+async fn finish(bench: Bench) {
+    for kind in ["Kustomization", "GitRepository"] {
+        let served = bench.cluster.kind(bench::api_version(kind), kind).await.unwrap();
+        let all = bench.cluster.list(&served, &bench.namespace, "").await.unwrap();
+        for name in all.iter().map(|one| one.str_at(&["metadata", "name"])) {
+            bench.cluster.delete(&served, &bench.namespace, name, "", "Background").await.unwrap();
+        }
+        bench
+            .until("all are gone", async || {
+                bench.cluster.list(&served, &bench.namespace, "").await.unwrap().is_empty().then_some(())
+            })
+            .await;
+    }
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn follows_heals_and_prunes() {
+    let bench = bench("flux").await;
+    bench.commit(&[
+        ("apps/a.yaml", &map("a", "${X:=one}")),
+        ("apps/deep/b.yml", &map("b", "one")),
+        ("README.md", "x"),
+    ]);
+    begin(&bench, "./apps", "  wait: true\n  postBuild: {substituteStrategy: Always}\n").await;
+    bench.until_value("a", Some("one")).await;
+    bench.until_value("b", Some("one")).await;
+    let revision = format!("main@sha1:{}", bench.head());
+    until_ready(&bench, "GitRepository", "site", "Succeeded", &revision).await;
+    until_ready(&bench, "Kustomization", "apps", "ReconciliationSucceeded", &revision).await;
+    let kind = bench.cluster.kind("kustomize.toolkit.fluxcd.io/v1", "Kustomization").await.unwrap();
+    let object = bench.cluster.get(&kind, &bench.namespace, "apps").await.unwrap().unwrap();
+    let entries = object.at(&["status", "inventory", "entries"]).unwrap().to_string();
+    assert!(entries.contains(&format!("{}_a__ConfigMap", bench.namespace)), "{entries}");
+    assert_eq!(object.str_at(&["status", "lastAppliedRevision"]), revision);
+    let map_ = bench.get("ConfigMap", "a").await.unwrap();
+    assert_eq!(map_.str_at(&["metadata", "labels", "kustomize.toolkit.fluxcd.io/name"]), "apps");
+
+    // Drift is undone, a commit changes and prunes.
+    let served = bench.cluster.kind("v1", "ConfigMap").await.unwrap();
+    bench.cluster.delete(&served, &bench.namespace, "b", "", "Background").await.unwrap();
+    bench.until_value("b", Some("one")).await;
+    bench.commit(&[("apps/a.yaml", &map("a", "two"))]);
+    bench.until_value("a", Some("two")).await;
+    bench.until_value("b", None).await;
+    let revision = format!("main@sha1:{}", bench.head());
+    until_ready(&bench, "Kustomization", "apps", "ReconciliationSucceeded", &revision).await;
+
+    // Whoever runs the cluster may take an object out.
+    let paused: Value = serde_json::from_str(
+        r#"{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/reconcile":"disabled"}},"data":{"key":"mine"}}"#,
+    )
+    .unwrap();
+    bench.cluster.merge_patch(&served, &bench.namespace, "a", &paused).await.unwrap();
+    bench.commit(&[("apps/a.yaml", &map("a", "three")), ("apps/c.yaml", &map("c", "three"))]);
+    bench.until_value("c", Some("three")).await;
+    assert_eq!(bench.value("a").await.as_deref(), Some("mine"));
+    finish(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dependencies_variables_and_suspension() {
+    let bench = bench("depends").await;
+    bench.commit(&[
+        ("infra/i.yaml", &map("i", "${COLOUR}-${SIZE}")),
+        ("apps/kustomization.yaml", "resources: [a.yaml]\n"),
+        ("apps/a.yaml", &map("a", "one")),
+        ("apps/unused.yaml", &map("unused", "x")),
+    ]);
+    begin(&bench, "apps", "  dependsOn: [{name: infra}]\n").await;
+    until_ready(&bench, "Kustomization", "apps", "DependencyNotReady", "dependency").await;
+    kustomization(
+        &bench,
+        "infra",
+        "infra",
+        "  postBuild: {substitute: {SIZE: big}, substituteFrom: [{kind: ConfigMap, name: vars}]}\n",
+    )
+    .await;
+    until_ready(&bench, "Kustomization", "infra", "BuildFailed", "substitute from 'ConfigMap/vars'").await;
+    let vars = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: vars, namespace: {}}}\ndata: {{COLOUR: red, SIZE: small}}\n",
+        bench.namespace
+    );
+    bench.apply(&yaml(&vars)).await;
+    bench.until_value("i", Some("red-big")).await;
+    bench.until_value("a", Some("one")).await;
+    assert_eq!(bench.value("unused").await, None);
+
+    // Suspended: nothing follows until it is resumed.
+    let kind = bench.cluster.kind("kustomize.toolkit.fluxcd.io/v1", "Kustomization").await.unwrap();
+    let suspend =
+        |on: bool| -> Value { serde_json::from_str(&format!(r#"{{"spec":{{"suspend":{on}}}}}"#)).unwrap() };
+    bench.cluster.merge_patch(&kind, &bench.namespace, "infra", &suspend(true)).await.unwrap();
+    let files = |text: &str| {
+        bench.commit(&[
+            ("infra/i.yaml", &map("i", text)),
+            ("apps/kustomization.yaml", "resources: [a.yaml]\n"),
+            ("apps/a.yaml", &map("a", "one")),
+        ]);
+    };
+    files("two");
+    let revision = format!("main@sha1:{}", bench.head());
+    until_ready(&bench, "GitRepository", "site", "Succeeded", &revision).await;
+    until_ready(&bench, "Kustomization", "apps", "DependencyNotReady", "is not ready").await;
+    assert_eq!(bench.value("i").await.as_deref(), Some("red-big"));
+    bench.cluster.merge_patch(&kind, &bench.namespace, "infra", &suspend(false)).await.unwrap();
+    bench.until_value("i", Some("two")).await;
+    until_ready(&bench, "Kustomization", "apps", "ReconciliationSucceeded", &revision).await;
+    finish(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_news_keep_what_is_there() {
+    let bench = bench("fluxbad").await;
+    bench.commit(&[("apps/a.yaml", &map("a", "one"))]);
+    begin(&bench, "apps", "").await;
+    bench.until_value("a", Some("one")).await;
+    bench.commit(&[("apps/a.yaml", "a: [\n")]);
+    until_ready(&bench, "Kustomization", "apps", "BuildFailed", "apps/a.yaml").await;
+    bench.commit(&[("apps/README.md", "nothing")]);
+    until_ready(&bench, "Kustomization", "apps", "ReconciliationFailed", "holds no objects").await;
+    bench.until_value("a", Some("one")).await;
+    // The repository goes away; drift is still undone.
+    bench.commit(&[("apps/a.yaml", &map("a", "two"))]);
+    bench.until_value("a", Some("two")).await;
+    std::fs::rename(bench.repository(), bench.directory.path().join("away")).unwrap();
+    until_ready(&bench, "GitRepository", "site", "GitOperationFailed", "offline since").await;
+    let served = bench.cluster.kind("v1", "ConfigMap").await.unwrap();
+    bench.cluster.delete(&served, &bench.namespace, "a", "", "Background").await.unwrap();
+    bench.until_value("a", Some("two")).await;
+    std::fs::rename(bench.directory.path().join("away"), bench.repository()).unwrap();
+    until_ready(&bench, "GitRepository", "site", "Succeeded", "stored artifact").await;
+    finish(bench).await;
+}
