@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::server::Error;
 
-/// How many revisions before the present a start replays at the most.
-const REPLAY: u64 = 2000;
+/// How many past changes a start replays at the most.
+const REPLAY: usize = 2000;
 /// Records a read of the load.
 const PAGE: usize = 500;
 
@@ -72,7 +72,7 @@ pub(crate) async fn start(
         let cache = Cache::new(About::of(kind), Limits::default());
         state.add(kind.clone(), cache);
     }
-    let from = state.load(current).await?;
+    let from = state.load().await?;
     let batches = state.store.watch("", from).await.map_err(|source| failed("what changed", source))?;
     let (commands, receiver) = mpsc::channel(16);
     let (ready, wait) = oneshot::channel();
@@ -139,8 +139,9 @@ impl State {
     }
 
     /// Fills all caches; gives the revision that the watch goes on from.
-    async fn load(&mut self, current: Revision) -> Result<Revision, Error> {
-        let mut from = Revision(current.0.saturating_sub(REPLAY));
+    async fn load(&mut self) -> Result<Revision, Error> {
+        let past = self.store.before_last(REPLAY).await;
+        let mut from = past.map_err(|source| failed("a past revision", source))?;
         let mut objects: HashMap<String, Vec<Arc<Object>>> = HashMap::new();
         let mut after: Option<String> = None;
         loop {
@@ -219,9 +220,9 @@ impl State {
                 Err(store::Error::Closed) => return None,
                 Err(error) => {
                     tracing::error!(error = %base::chain(&error), "cannot follow the store, loading anew");
-                    match self.store.current().await {
-                        Ok(current) => drop(self.load(current).await),
-                        Err(store::Error::Closed) => return None,
+                    match self.load().await {
+                        Ok(_) => {}
+                        Err(Error::Load { source: store::Error::Closed, .. }) => return None,
                         Err(_) => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
                     }
                 }

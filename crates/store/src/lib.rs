@@ -135,6 +135,10 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets what was overwritten or deleted at or before `revision`.
     async fn compact(&self, revision: Revision) -> Result<(), Error>;
 
+    /// A revision after which at most `changes` writes are kept, as old as is kept: where to begin a replay of bounded length. (Revisions
+    /// cannot be subtracted for that: a start skips those that were reserved.)
+    async fn before_last(&self, changes: usize) -> Result<Revision, Error>;
+
     /// A revision at or after every write answered so far (on SQLite a load, on etcd a quorum read).
     async fn current(&self) -> Result<Revision, Error>;
 

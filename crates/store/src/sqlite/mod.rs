@@ -329,6 +329,17 @@ impl Store for Sqlite {
         self.ask(|answer| Command::Compact(revision, answer)).await?
     }
 
+    async fn before_last(&self, changes: usize) -> Result<Revision, Error> {
+        self.read("find a past revision", move |connection, shared| {
+            let found: Option<i64> = connection
+                .prepare_cached("SELECT revision FROM log ORDER BY revision DESC LIMIT 1 OFFSET ?1")
+                .and_then(|mut statement| statement.query_row([changes as i64], |row| row.get(0)).optional())
+                .map_err(engine("find a past revision"))?;
+            Ok(shared.compacted().max(Revision(found.unwrap_or(0) as u64)))
+        })
+        .await
+    }
+
     async fn current(&self) -> Result<Revision, Error> {
         Ok(self.shared.current())
     }

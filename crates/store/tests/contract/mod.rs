@@ -21,6 +21,7 @@ where
     watches(&open().await).await;
     watch_sees_a_write_before_its_answer(&open().await).await;
     compaction(&open().await).await;
+    a_bounded_past(&open().await).await;
     every_durability_shares_one_counter(&open().await).await;
     closing(&open().await).await;
 }
@@ -54,6 +55,22 @@ pub async fn next(watch: &mut Receiver<Batch>, count: usize) -> Vec<Event> {
     }
     assert_eq!(events.len(), count, "more events than were written");
     events
+}
+
+/// At most that many writes follow, and never what was compacted.
+async fn a_bounded_past(store: &dyn Store) {
+    assert!(store.before_last(2).await.unwrap() <= store.current().await.unwrap());
+    let mut revisions = Vec::new();
+    for name in ["core/configmaps/a/x", "core/configmaps/a/y", "core/configmaps/a/z"] {
+        revisions.push(store.write(put(name, Expect::Absent, "1")).await.unwrap());
+    }
+    assert_eq!(store.before_last(2).await.unwrap(), revisions[0]);
+    assert_eq!(store.before_last(0).await.unwrap(), revisions[2]);
+    let mut watch = store.watch("core/configmaps/", store.before_last(2).await.unwrap()).await.unwrap();
+    let seen: Vec<Revision> = next(&mut watch, 2).await.iter().map(|event| event.revision).collect();
+    assert_eq!(seen, revisions[1..]);
+    store.compact(revisions[1]).await.unwrap();
+    assert_eq!(store.before_last(2).await.unwrap(), revisions[1]);
 }
 
 async fn create_get_delete(store: &dyn Store) {
