@@ -74,18 +74,22 @@ impl Call {
         let mut current = cache.get_key(&key);
         for _ in 0..ATTEMPTS {
             let Some(old) = current else {
-                return match or_create {
-                    Some(value)
-                        if part == Part::Main
-                            && (target.storage.rules.create_on_update() || how == manage::How::Apply) =>
-                    {
-                        let mut value = value.clone();
-                        value.remove(&["metadata", "resourceVersion"]);
-                        let object = self.create_value(value, options).await?;
-                        Ok(Outcome { object, created: true })
-                    }
-                    _ => Err(Status::not_found(&target.kind.resource, &self.info.name)),
+                let may = target.storage.rules.create_on_update() || how == manage::How::Apply;
+                let Some(value) = or_create.filter(|_| part == Part::Main && may) else {
+                    return Err(Status::not_found(&target.kind.resource, &self.info.name));
                 };
+                let mut value = value.clone();
+                value.remove(&["metadata", "resourceVersion"]);
+                match self.create_value(value, options).await {
+                    Ok(object) => return Ok(Outcome { object, created: true }),
+                    // Somebody was faster: theirs is the object to change.
+                    Err(status) if status.reason() == "AlreadyExists" => {
+                        self.inner.catch_up(cache).await?;
+                        current = cache.get_key(&key);
+                        continue;
+                    }
+                    Err(status) => return Err(status),
+                }
             };
             let old_value = old.value();
             let new = make(&old_value)?;
