@@ -41,7 +41,9 @@ const fn served(group: &'static str, name: &'static str, takes: Takes, help: &'s
 }
 
 const fn refused(name: &'static str, takes: Takes, why: &'static str) -> Flag {
-    Flag { name, short: None, takes, env: None, group: "refused", fate: Fate::Refused(why) }
+    let flag = Flag { name, short: None, takes, env: None, group: "refused", fate: Fate::Refused(why) };
+    // k3s' only short name among what is refused.
+    if matches!(name.as_bytes(), b"server") { flag.short('s') } else { flag }
 }
 
 impl Flag {
@@ -80,7 +82,7 @@ pub const SERVED: &[Flag] = &[
     served(NETWORK, "cluster-dns", One("IP"), "Address of the cluster's DNS, in the service CIDR [default: its tenth]"),
     served(NETWORK, "cluster-domain", One("NAME"), "Domain of the cluster [default: cluster.local]"),
     served(NETWORK, "node-ip", One("IP"), "Address of this node [default: that of the default route, else the first]").short('i'),
-    served(NETWORK, "node-external-ip", One("IP"), "External address; goes into the server's certificate"),
+    served(NETWORK, "node-external-ip", One("IP"), "External address; told in the node's status, and a name in the server's certificate"),
     served(NETWORK, "resolv-conf", One("FILE"), "Resolvers for names outside the cluster [default: /etc/resolv.conf]").env("SKIFF_RESOLV_CONF"),
     served("Client", "write-kubeconfig", One("FILE"), "Where the administrator's kubeconfig goes [default: /etc/skiff/skiff.yaml]").short('o').env("SKIFF_KUBECONFIG_OUTPUT"),
     served("Client", "write-kubeconfig-mode", One("MODE"), "Its mode, in octal [default: 0600]").env("SKIFF_KUBECONFIG_MODE"),
@@ -99,200 +101,189 @@ pub const SERVED: &[Flag] = &[
     served(COMPONENT, "disable-kube-proxy", Switch, "Make no rules for Services"),
     served(FLEET, "fleet-interval", One("SECONDS"), "How often Git is asked, in place of Argo CD's three minutes and up to one of jitter"),
     served(LOG, "debug", Switch, "Log more, as --v=5"),
-    served(LOG, "v", One("LEVEL"), "0 to 1 tells what matters, 2 to 4 adds debugging, 5 and more everything"),
+    served(LOG, "v", One("LEVEL"), "0 to 1 tells what matters, 2 to 4 adds debugging, 5 and more everything").short('v'),
     served(LOG, "log-format", One("text|json"), "Form of log lines [default: text]"),
     served(LOG, "log", One("FILE"), "Log to this file").short('l'),
     served(LOG, "alsologtostderr", Switch, "Log to standard error as well as to the file"),
 ];
 
-const ONE_ENGINE: &str =
-    "skiff's own store is SQLite and needs no settings; several servers on etcd are not in this version";
-const ETCD: &str = "there is no embedded etcd: state is one SQLite file under the data directory; copy it with the server stopped";
-const FLANNEL: &str =
-    "there is no flannel: pods are on one bridge, with addresses from --cluster-cidr; leave the flag out";
-const RUNTIME: &str =
-    "containers run in skiff's own runtime, without containerd, Docker or a pause image; leave the flag out";
-const ALWAYS: &str = "skiff has no such component to leave out; leave the flag out";
-const JOIN: &str = "this version is one node; run one server a site and keep sites in step with fleet";
-
-/// k3s' flags that do not work here.
-pub const REFUSED: &[Flag] = &[
-    refused("flannel-backend", One("BACKEND"), FLANNEL),
-    refused("flannel-ipv6-masq", Switch, FLANNEL),
-    refused("flannel-external-ip", Switch, FLANNEL),
-    refused("flannel-iface", One("NAME"), FLANNEL),
-    refused("flannel-conf", One("FILE"), FLANNEL),
-    refused("flannel-cni-conf", One("FILE"), FLANNEL),
-    refused("no-flannel", Switch, FLANNEL),
-    refused(
-        "egress-selector-mode",
-        One("MODE"),
+/// k3s' flags that do not work here, by the reason: why, and what to use.
+pub const REFUSED: &[(&str, &[(&str, Takes)])] = &[
+    (
+        "there is no flannel: pods are on one bridge, with addresses from --cluster-cidr; leave the flag out",
+        &[
+            ("flannel-backend", One("BACKEND")),
+            ("flannel-ipv6-masq", Switch),
+            ("flannel-external-ip", Switch),
+            ("flannel-iface", One("NAME")),
+            ("flannel-conf", One("FILE")),
+            ("flannel-cni-conf", One("FILE")),
+            ("no-flannel", Switch),
+        ],
+    ),
+    (
         "the server reaches its node in process and later through a tunnel that the node opened; leave the flag out",
+        &[("egress-selector-mode", One("MODE"))],
     ),
-    refused(
-        "servicelb-namespace",
-        One("NAME"),
-        "there is no ServiceLB; use NodePort Services or a host port",
-    ),
-    refused("advertise-port", One("PORT"), "pods reach the API at the port of --https-listen-port"),
-    refused(
-        "tls-san-security",
-        Switch,
+    ("there is no ServiceLB; use NodePort Services or a host port", &[("servicelb-namespace", One("NAME"))]),
+    ("pods reach the API at the port of --https-listen-port", &[("advertise-port", One("PORT"))]),
+    (
         "names are never added to the certificate from requests; list them with --tls-san",
+        &[("tls-san-security", Switch)],
     ),
-    refused("helm-job-image", One("IMAGE"), "there are no Helm jobs: charts come through fleet"),
-    refused("agent-token", One("TOKEN"), JOIN),
-    refused("agent-token-file", One("FILE"), JOIN),
-    refused("server", One("URL"), JOIN),
-    refused("cluster-init", Switch, ONE_ENGINE),
-    refused("cluster-reset", Switch, ETCD),
-    refused("cluster-reset-restore-path", One("FILE"), ETCD),
-    refused("etcd-arg", Many("ARG"), ETCD),
-    refused(
-        "kube-controller-manager-arg",
-        Many("ARG"),
+    ("there are no Helm jobs: charts come through fleet", &[("helm-job-image", One("IMAGE"))]),
+    (
+        "this version is one node; run one server a site and keep sites in step with fleet",
+        &[
+            ("agent-token", One("TOKEN")),
+            ("agent-token-file", One("FILE")),
+            ("server", One("URL")),
+            ("lb-server-port", One("PORT")),
+            ("vpn-auth", One("AUTH")),
+            ("vpn-auth-file", One("FILE")),
+            ("disable-apiserver-lb", Switch),
+        ],
+    ),
+    (
+        "skiff's own store is SQLite and needs no settings; several servers on etcd are not in this version",
+        &[
+            ("cluster-init", Switch),
+            ("datastore-endpoint", One("URL")),
+            ("datastore-cafile", One("FILE")),
+            ("datastore-certfile", One("FILE")),
+            ("datastore-keyfile", One("FILE")),
+            ("datastore-max-idle-connections", One("N")),
+            ("datastore-max-open-connections", One("N")),
+            ("datastore-connection-max-lifetime", One("TIME")),
+            ("kine-tls", Switch),
+        ],
+    ),
+    (
+        "there is no embedded etcd: state is one SQLite file under the data directory; copy it with the server stopped",
+        &[
+            ("cluster-reset", Switch),
+            ("cluster-reset-restore-path", One("FILE")),
+            ("etcd-arg", Many("ARG")),
+            ("etcd-expose-metrics", Switch),
+            ("etcd-disable-snapshots", Switch),
+            ("etcd-snapshot-name", One("NAME")),
+            ("etcd-snapshot-schedule-cron", One("CRON")),
+            ("etcd-snapshot-reconcile-interval", One("TIME")),
+            ("etcd-snapshot-retention", One("N")),
+            ("etcd-snapshot-dir", One("DIR")),
+            ("etcd-snapshot-compress", Switch),
+            ("etcd-s3", Switch),
+            ("etcd-s3-endpoint", One("URL")),
+            ("etcd-s3-endpoint-ca", One("FILE")),
+            ("etcd-s3-skip-ssl-verify", Switch),
+            ("etcd-s3-access-key", One("KEY")),
+            ("etcd-s3-secret-key", One("KEY")),
+            ("etcd-s3-session-token", One("TOKEN")),
+            ("etcd-s3-bucket", One("NAME")),
+            ("etcd-s3-bucket-lookup-type", One("TYPE")),
+            ("etcd-s3-region", One("NAME")),
+            ("etcd-s3-folder", One("NAME")),
+            ("etcd-s3-proxy", One("URL")),
+            ("etcd-s3-config-secret", One("NAME")),
+            ("etcd-s3-insecure", Switch),
+            ("etcd-s3-retention", One("N")),
+            ("etcd-s3-timeout", One("TIME")),
+            ("disable-etcd", Switch),
+        ],
+    ),
+    (
         "controllers have no flags of their own in this version",
+        &[("kube-controller-manager-arg", Many("ARG")), ("kube-controller-arg", Many("ARG"))],
     ),
-    refused("kube-scheduler-arg", Many("ARG"), "the scheduler has no flags of its own in this version"),
-    refused(
-        "kube-cloud-controller-manager-arg",
-        Many("ARG"),
+    ("the scheduler has no flags of its own in this version", &[("kube-scheduler-arg", Many("ARG"))]),
+    (
         "there is no cloud controller; leave the flag out",
+        &[("kube-cloud-controller-manager-arg", Many("ARG")), ("kube-cloud-controller-arg", Many("ARG"))],
     ),
-    refused(
-        "kube-proxy-arg",
-        Many("ARG"),
+    (
         "Services are one nftables table that skiff compiles; leave the flag out",
+        &[("kube-proxy-arg", Many("ARG"))],
     ),
-    refused("datastore-endpoint", One("URL"), ONE_ENGINE),
-    refused("datastore-cafile", One("FILE"), ONE_ENGINE),
-    refused("datastore-certfile", One("FILE"), ONE_ENGINE),
-    refused("datastore-keyfile", One("FILE"), ONE_ENGINE),
-    refused("datastore-max-idle-connections", One("N"), ONE_ENGINE),
-    refused("datastore-max-open-connections", One("N"), ONE_ENGINE),
-    refused("datastore-connection-max-lifetime", One("TIME"), ONE_ENGINE),
-    refused("kine-tls", Switch, ONE_ENGINE),
-    refused("etcd-expose-metrics", Switch, ETCD),
-    refused("etcd-disable-snapshots", Switch, ETCD),
-    refused("etcd-snapshot-name", One("NAME"), ETCD),
-    refused("etcd-snapshot-schedule-cron", One("CRON"), ETCD),
-    refused("etcd-snapshot-reconcile-interval", One("TIME"), ETCD),
-    refused("etcd-snapshot-retention", One("N"), ETCD),
-    refused("etcd-snapshot-dir", One("DIR"), ETCD),
-    refused("etcd-snapshot-compress", Switch, ETCD),
-    refused("etcd-s3", Switch, ETCD),
-    refused("etcd-s3-endpoint", One("URL"), ETCD),
-    refused("etcd-s3-endpoint-ca", One("FILE"), ETCD),
-    refused("etcd-s3-skip-ssl-verify", Switch, ETCD),
-    refused("etcd-s3-access-key", One("KEY"), ETCD),
-    refused("etcd-s3-secret-key", One("KEY"), ETCD),
-    refused("etcd-s3-session-token", One("TOKEN"), ETCD),
-    refused("etcd-s3-bucket", One("NAME"), ETCD),
-    refused("etcd-s3-bucket-lookup-type", One("TYPE"), ETCD),
-    refused("etcd-s3-region", One("NAME"), ETCD),
-    refused("etcd-s3-folder", One("NAME"), ETCD),
-    refused("etcd-s3-proxy", One("URL"), ETCD),
-    refused("etcd-s3-config-secret", One("NAME"), ETCD),
-    refused("etcd-s3-insecure", Switch, ETCD),
-    refused("etcd-s3-retention", One("N"), ETCD),
-    refused("etcd-s3-timeout", One("TIME"), ETCD),
-    refused(
-        "default-local-storage-path",
-        One("DIR"),
+    (
         "there is no local path provisioner in this version; use hostPath volumes",
+        &[("default-local-storage-path", One("DIR"))],
     ),
-    refused("disable-cloud-controller", Switch, ALWAYS),
-    refused(
-        "disable-network-policy",
-        Switch,
+    (
+        "skiff has no such component to leave out; leave the flag out",
+        &[("disable-cloud-controller", Switch), ("disable-helm-controller", Switch)],
+    ),
+    (
         "NetworkPolicy objects are kept but not enforced in this version, so there is nothing to turn off",
+        &[("disable-network-policy", Switch)],
     ),
-    refused("disable-helm-controller", Switch, ALWAYS),
-    refused(
-        "disable-apiserver",
-        Switch,
+    (
         "roles are one process in this version; --disable-agent leaves out the node",
+        &[("disable-apiserver", Switch), ("disable-controller-manager", Switch)],
     ),
-    refused(
-        "disable-controller-manager",
-        Switch,
-        "roles are one process in this version; --disable-agent leaves out the node",
-    ),
-    refused("disable-etcd", Switch, ETCD),
-    refused(
-        "embedded-registry",
-        Switch,
+    (
         "images are not shared among nodes in this version; put tars into <data-dir>/images or set a mirror in registries.yaml",
+        &[("embedded-registry", Switch)],
     ),
-    refused("supervisor-metrics", Switch, "metrics are at /metrics of the API"),
-    refused("enable-pprof", Switch, "there is no Go profiler in a Rust binary; use perf"),
-    refused(
-        "secrets-encryption",
-        Switch,
+    ("metrics are at /metrics of the API", &[("supervisor-metrics", Switch)]),
+    ("there is no Go profiler in a Rust binary; use perf", &[("enable-pprof", Switch)]),
+    (
         "encryption at rest is not in this version; encrypt the disk under the data directory",
+        &[("secrets-encryption", Switch), ("secrets-encryption-provider", One("NAME"))],
     ),
-    refused(
-        "secrets-encryption-provider",
-        One("NAME"),
-        "encryption at rest is not in this version; encrypt the disk under the data directory",
-    ),
-    refused(
-        "system-default-registry",
-        One("URL"),
+    (
         "skiff pulls no images of its own; set mirrors in registries.yaml",
+        &[("system-default-registry", One("URL"))],
     ),
-    refused("airgap-extra-registry", Many("URL"), "images from tars keep the names they were saved with"),
-    refused("disable-default-registry-endpoint", Switch, "set the endpoints of a mirror in registries.yaml"),
-    refused(
-        "nonroot-devices",
-        Switch,
+    ("images from tars keep the names they were saved with", &[("airgap-extra-registry", Many("URL"))]),
+    ("set the endpoints of a mirror in registries.yaml", &[("disable-default-registry-endpoint", Switch)]),
+    (
         "devices in pods belong to the container's user when its securityContext says so",
+        &[("nonroot-devices", Switch)],
     ),
-    refused("rootless", Switch, "skiff needs root: it makes namespaces, cgroups and nftables rules"),
-    refused("prefer-bundled-bin", Switch, "skiff calls no other programs; leave the flag out"),
-    refused("selinux", Switch, "SELinux labels are not in this version"),
-    refused("disable-selinux", Switch, "SELinux labels are not in this version; leave the flag out"),
-    refused("lb-server-port", One("PORT"), JOIN),
-    refused("with-node-id", Switch, "give the node a name of its own with --node-name"),
-    refused("node-internal-dns", One("NAME"), "the node's addresses are its name and --node-ip"),
-    refused(
-        "node-external-dns",
-        One("NAME"),
+    ("skiff needs root: it makes namespaces, cgroups and nftables rules", &[("rootless", Switch)]),
+    ("skiff calls no other programs; leave the flag out", &[("prefer-bundled-bin", Switch)]),
+    ("SELinux labels are not in this version", &[("selinux", Switch)]),
+    ("SELinux labels are not in this version; leave the flag out", &[("disable-selinux", Switch)]),
+    ("give the node a name of its own with --node-name", &[("with-node-id", Switch)]),
+    ("the node's addresses are its name and --node-ip", &[("node-internal-dns", One("NAME"))]),
+    (
         "the node's addresses are its name, --node-ip and --node-external-ip",
+        &[("node-external-dns", One("NAME"))],
     ),
-    refused(
-        "protect-kernel-defaults",
-        Switch,
+    (
         "skiff changes only the sysctls that forwarding needs and tells which; see skiff check",
+        &[("protect-kernel-defaults", Switch)],
     ),
-    refused("docker", Switch, RUNTIME),
-    refused("container-runtime-endpoint", One("PATH"), RUNTIME),
-    refused("default-runtime", One("NAME"), RUNTIME),
-    refused("image-service-endpoint", One("PATH"), RUNTIME),
-    refused("pause-image", One("IMAGE"), RUNTIME),
-    refused("snapshotter", One("NAME"), RUNTIME),
-    refused(
-        "image-credential-provider-bin-dir",
-        One("DIR"),
+    (
+        "containers run in skiff's own runtime, without containerd, Docker or a pause image; leave the flag out",
+        &[
+            ("docker", Switch),
+            ("container-runtime-endpoint", One("PATH")),
+            ("default-runtime", One("NAME")),
+            ("image-service-endpoint", One("PATH")),
+            ("pause-image", One("IMAGE")),
+            ("snapshotter", One("NAME")),
+        ],
+    ),
+    (
         "credentials come from registries.yaml and imagePullSecrets",
+        &[
+            ("image-credential-provider-bin-dir", One("DIR")),
+            ("image-credential-provider-config", One("FILE")),
+        ],
     ),
-    refused(
-        "image-credential-provider-config",
-        One("FILE"),
-        "credentials come from registries.yaml and imagePullSecrets",
-    ),
-    refused("vpn-auth", One("AUTH"), JOIN),
-    refused("vpn-auth-file", One("FILE"), JOIN),
-    refused("cluster-secret", One("SECRET"), "it is called --token now; use that"),
-    refused("vmodule", One("PATTERN"), "use --v, or SKIFF_LOG with a filter such as info,kubelet=debug"),
+    ("it is called --token now; use that", &[("cluster-secret", One("SECRET"))]),
+    ("use --v, or SKIFF_LOG with a filter such as info,kubelet=debug", &[("vmodule", One("PATTERN"))]),
 ];
 
 /// All flags, served first.
-pub fn all() -> impl Iterator<Item = &'static Flag> {
-    SERVED.iter().chain(REFUSED)
+pub fn all() -> impl Iterator<Item = Flag> {
+    let refused =
+        REFUSED.iter().flat_map(|(why, flags)| flags.iter().map(|(name, takes)| refused(name, *takes, why)));
+    SERVED.iter().copied().chain(refused)
 }
 
-pub fn find(name: &str) -> Option<&'static Flag> {
+pub fn find(name: &str) -> Option<Flag> {
     all().find(|flag| flag.name == name)
 }
 
@@ -307,8 +298,48 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-        for flag in REFUSED {
-            assert!(matches!(flag.fate, Fate::Refused(why) if why.len() > 20), "{}", flag.name);
+        for (why, _) in REFUSED {
+            assert!(why.len() > 20, "{why}");
         }
+    }
+
+    /// The names in k3s' `server` and `agent` help (docs.k3s.io/cli), deprecated and hidden ones too.
+    const K3S: &str = "
+        advertise-address advertise-port agent-token agent-token-file airgap-extra-registry alsologtostderr
+        bind-address cluster-cidr cluster-dns cluster-domain cluster-init cluster-reset
+        cluster-reset-restore-path cluster-secret config container-runtime-endpoint data-dir datastore-cafile
+        datastore-certfile datastore-connection-max-lifetime datastore-endpoint datastore-keyfile
+        datastore-max-idle-connections datastore-max-open-connections debug default-local-storage-path
+        default-runtime disable disable-agent disable-apiserver disable-apiserver-lb disable-cloud-controller
+        disable-controller-manager disable-default-registry-endpoint disable-etcd disable-helm-controller
+        disable-kube-proxy disable-network-policy disable-scheduler disable-selinux docker
+        egress-selector-mode embedded-registry enable-pprof etcd-arg etcd-disable-snapshots
+        etcd-expose-metrics etcd-s3 etcd-s3-access-key etcd-s3-bucket etcd-s3-bucket-lookup-type
+        etcd-s3-config-secret etcd-s3-endpoint etcd-s3-endpoint-ca etcd-s3-folder etcd-s3-insecure
+        etcd-s3-proxy etcd-s3-region etcd-s3-retention etcd-s3-secret-key etcd-s3-session-token
+        etcd-s3-skip-ssl-verify etcd-s3-timeout etcd-snapshot-compress etcd-snapshot-dir etcd-snapshot-name
+        etcd-snapshot-reconcile-interval etcd-snapshot-retention etcd-snapshot-schedule-cron flannel-backend
+        flannel-cni-conf flannel-conf flannel-external-ip flannel-iface flannel-ipv6-masq helm-job-image
+        https-listen-port image-credential-provider-bin-dir image-credential-provider-config
+        image-service-endpoint kine-tls kube-apiserver-arg kube-cloud-controller-arg
+        kube-cloud-controller-manager-arg kube-controller-arg kube-controller-manager-arg kube-proxy-arg
+        kube-scheduler-arg kubelet-arg lb-server-port log no-flannel node-external-dns node-external-ip
+        node-internal-dns node-ip node-label node-name node-taint nonroot-devices pause-image
+        prefer-bundled-bin private-registry protect-kernel-defaults resolv-conf rootless secrets-encryption
+        secrets-encryption-provider selinux server service-cidr service-node-port-range servicelb-namespace
+        snapshotter supervisor-metrics system-default-registry tls-san tls-san-security token token-file v
+        vmodule vpn-auth vpn-auth-file with-node-id write-kubeconfig write-kubeconfig-group
+        write-kubeconfig-mode";
+
+    #[test]
+    fn every_flag_of_k3s_is_known() {
+        let unknown: Vec<_> = K3S.split_whitespace().filter(|name| find(name).is_none()).collect();
+        assert_eq!(unknown, [""; 0]);
+    }
+    #[test]
+    fn the_page_of_flags_names_each() {
+        let page = include_str!("../../../../docs/flags.md");
+        let absent: Vec<_> = all().filter(|flag| !page.contains(&format!("`--{}`", flag.name))).collect();
+        assert!(absent.is_empty(), "docs/flags.md lacks {absent:?}");
     }
 }

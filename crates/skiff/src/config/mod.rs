@@ -86,7 +86,7 @@ pub fn command() -> Command {
     flags::all().fold(command, |command, flag| command.arg(arg(flag)))
 }
 
-fn arg(flag: &'static Flag) -> Arg {
+fn arg(flag: Flag) -> Arg {
     let arg = Arg::new(flag.name).long(flag.name).help_heading(flag.group);
     let arg = match flag.takes {
         Takes::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
@@ -149,11 +149,11 @@ impl Values<'_> {
 
 /// Checks everything that can be checked without touching the machine.
 pub fn resolve(matches: &ArgMatches) -> Result<Server> {
-    for flag in flags::REFUSED {
-        if let (Fate::Refused(why), Some(ValueSource::CommandLine)) =
-            (flag.fate, matches.value_source(flag.name))
-        {
-            bail!("--{} is not served: {why}", flag.name);
+    for (why, names) in flags::REFUSED {
+        for (name, _) in *names {
+            if matches.value_source(name) == Some(ValueSource::CommandLine) {
+                bail!("--{name} is not served: {why}");
+            }
         }
     }
     let path = matches.get_one::<String>("config");
@@ -330,7 +330,7 @@ mod tests {
     fn values_are_taken() {
         let server = check(
             "--node-name n1 --node-label a=b,c=d --node-label e=f --node-taint k=v:NoSchedule --disable-agent \
-             --disable traefik,coredns --service-cidr 10.96.0.0/16 --kubelet-arg max-pods=5 --v 2 -o /tmp/k.yaml",
+             --disable traefik,coredns --service-cidr 10.96.0.0/16 --kubelet-arg max-pods=5 -v 2 -o /tmp/k.yaml",
         )
         .unwrap();
         assert_eq!(server.node_labels.len(), 3);
@@ -346,6 +346,7 @@ mod tests {
         let error = |words: &str| format!("{:#}", check(words).unwrap_err());
         assert!(error("--node-name UPPER").contains("a node's name is made of"));
         assert!(error("--cluster-init").contains("SQLite"));
+        assert!(error("-s https://other:6443").contains("--server is not served"));
         assert!(error("--flannel-backend=wireguard-native").contains("there is no flannel"));
         assert!(error("--node-name n --https-listen-port 99999").contains("this is no port"));
         assert!(error("--node-name n --service-cidr 10.42.8.0/24").contains("overlap"));
