@@ -2,17 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use store::Store;
 use tokio::net::TcpListener;
 
 use super::Host;
+use super::certificates::Renewal;
 use super::dialer::InProcess;
-
-/// How often certificates are looked at; each is renewed after two thirds of its life.
-const RENEWAL: Duration = Duration::from_secs(12 * 3600);
 
 /// Loads the caches and serves; ready when it returns.
 pub async fn start(
@@ -30,16 +27,18 @@ pub async fn start(
     settings.cluster_domain = config.cluster_domain.clone();
     settings.client_ca = Some(pki.client.pem());
     arguments(&mut settings, host)?;
-    let serving = serving(host, &settings, pki)?;
+    let renewal = renewal(host, &settings, pki);
+    let serving = renewal.serving()?;
+    host.tasks.spawn("certificates", renewal.run(serving.clone()));
     let tls = pki.server_config(serving)?;
     let server = apiserver::Server::start(settings, store, dialer, host.clock.clone(), &host.tasks).await?;
     host.tasks.spawn("api", server.serve(listener, tls));
     Ok(server)
 }
 
-/// The API's certificate, renewed live and early.
-fn serving(host: &Host, settings: &apiserver::Config, pki: &Arc<pki::Pki>) -> Result<Arc<pki::Serving>> {
-    let (config, clock) = (&host.config, &host.clock);
+/// The names under which the API is reached, and what keeps their certificate young.
+fn renewal(host: &Host, settings: &apiserver::Config, pki: &Arc<pki::Pki>) -> Renewal {
+    let config = &host.config;
     let mut names: Vec<String> = vec!["localhost".into(), "127.0.0.1".into(), host.node_ip.to_string()];
     let domain = &config.cluster_domain;
     names.extend(["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(String::from));
@@ -52,19 +51,7 @@ fn serving(host: &Host, settings: &apiserver::Config, pki: &Arc<pki::Pki>) -> Re
     names.dedup();
     let request =
         pki::Request { common_name: "skiff".into(), organization: None, names, purpose: pki::Purpose::Serve };
-    let tls = host.paths.tls();
-    let serving = pki::Serving::new(&pki.server.keep(&tls, "serving", &request, clock)?)?;
-    let (renewed, pki, clock) = (serving.clone(), pki.clone(), clock.clone());
-    host.tasks.spawn("certificates", async move {
-        loop {
-            tokio::time::sleep(RENEWAL).await;
-            let kept = pki.server.keep(&tls, "serving", &request, &clock);
-            if let Err(error) = kept.and_then(|issued| renewed.replace(&issued)) {
-                tracing::error!(error = %base::chain(&error), "the API's certificate could not be renewed");
-            }
-        }
-    });
-    Ok(serving)
+    Renewal { config: config.clone(), paths: host.paths.clone(), pki: pki.clone(), request }
 }
 
 /// `--kube-apiserver-arg`, by upstream's names.

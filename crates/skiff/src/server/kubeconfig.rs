@@ -1,4 +1,5 @@
-//! The administrator's kubeconfig: written whole, with its mode, at each start, so that a renewed certificate gets out.
+//! The administrator's kubeconfig: written whole, with its mode, when it is another one than is there, so that a renewed
+//! certificate gets out.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -6,26 +7,24 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use base::Clock;
-use base64::Engine;
 
 use crate::config::Server;
 
 /// Keeps the administrator's client certificate and writes the kubeconfig that carries it.
-pub fn write(config: &Server, paths: &base::paths::Paths, pki: &pki::Pki, clock: &Clock) -> Result<()> {
+pub fn write(config: &Server, paths: &base::paths::Paths, pki: &pki::Pki) -> Result<()> {
     let request = pki::Request {
         common_name: "system:admin".into(),
         organization: Some("system:masters".into()),
         names: Vec::new(),
         purpose: pki::Purpose::Client,
     };
-    let admin = pki.client.keep(&paths.tls(), "admin", &request, clock)?;
+    let admin = pki.client.keep(&paths.tls(), "admin", &request, &pki.clock)?;
     let host = if config.bind_address.is_unspecified() {
         "127.0.0.1".to_owned()
     } else {
         config.bind_address.to_string()
     };
-    let text = render(&format!("https://{host}:{}", config.port), &pki.server.pem(), &admin);
+    let text = pki::kubeconfig(&format!("https://{host}:{}", config.port), &pki.server.pem(), &admin);
     replace(&config.kubeconfig, &text, config.kubeconfig_mode)?;
     if let Some(group) = &config.kubeconfig_group {
         let found = nix::unistd::Group::from_name(group).ok().flatten();
@@ -36,36 +35,15 @@ pub fn write(config: &Server, paths: &base::paths::Paths, pki: &pki::Pki, clock:
     Ok(())
 }
 
-fn render(server: &str, ca: &str, admin: &pki::Issued) -> String {
-    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-    format!(
-        "apiVersion: v1
-kind: Config
-clusters:
-- name: default
-  cluster:
-    server: {server}
-    certificate-authority-data: {}
-users:
-- name: default
-  user:
-    client-certificate-data: {}
-    client-key-data: {}
-contexts:
-- name: default
-  context:
-    cluster: default
-    user: default
-current-context: default
-",
-        base64(ca),
-        base64(&admin.certificate),
-        base64(&admin.key)
-    )
-}
-
-/// Writes beside the file and renames, so that a reader sees the old or the new one.
+/// Writes beside the file and renames, so that a reader sees the old or the new one. A file that says the same stays.
 fn replace(path: &Path, text: &str, mode: u32) -> Result<()> {
+    let same = || {
+        let there = fs::metadata(path)?.permissions().mode() & 0o777;
+        std::io::Result::Ok(there == mode && fs::read(path)? == text.as_bytes())
+    };
+    if same().unwrap_or(false) {
+        return Ok(());
+    }
     let write = || -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;

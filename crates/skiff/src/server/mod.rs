@@ -5,6 +5,7 @@
 
 mod address;
 mod api;
+mod certificates;
 mod control;
 mod dialer;
 mod dns;
@@ -180,7 +181,7 @@ async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>) -> Res
     host.roles.set("api", State::Starting, "", "");
     let (server, machine) = tokio::join!(api::start(host, listener, store, &pki, dialer.clone()), machine);
     let server = server?;
-    kubeconfig::write(&host.config, &host.paths, &pki, &host.clock)?;
+    kubeconfig::write(&host.config, &host.paths, &pki)?;
     host.roles.up("api");
     control::start(host, &server, &pki);
     dns::service(host, &server);
