@@ -45,11 +45,17 @@ impl Default for Limits {
 }
 
 /// A login for a registry, from a pull secret.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Login {
     pub registry: String,
     pub username: String,
     pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Login({} at {})", self.username, self.registry)
+    }
 }
 
 /// How far a pull is, told while it runs.
@@ -104,7 +110,7 @@ impl Images {
         if index.images.is_empty() {
             index.imported.clear();
         }
-        let client = Client::new(config.registries.clone())?;
+        let client = Client::new(config.registries.clone(), config.inbox.clone())?;
         let empty = fs::read_dir(&config.inbox).map_err(disk("list", &config.inbox))?.next().is_none();
         Ok(Images(Arc::new(Inner {
             config,

@@ -24,10 +24,19 @@ pub struct Image {
     pub cmd: Vec<String>,
     pub env: Vec<String>,
     pub working_dir: String,
+    /// `USER` as written: a name or a number, with `:group` perhaps.
     pub user: String,
     pub stop_signal: Option<String>,
+    /// Paths of `VOLUME`: each gets a folder of the container's own.
     pub volumes: Vec<String>,
     pub labels: BTreeMap<String, String>,
+}
+
+impl Image {
+    /// For `containerStatuses[].imageID`: the digest under which a registry knows it, else the id.
+    pub fn reference(&self) -> String {
+        self.names.iter().find(|name| name.contains('@')).unwrap_or(&self.id).clone()
+    }
 }
 
 /// What the file holds of one image.

@@ -31,7 +31,13 @@ pub enum Error {
     NotFound { image: String },
     #[error("failed to pull image {image:?}: {registry} refused the credentials ({detail})")]
     Unauthorized { image: String, registry: String, detail: String },
-    /// The registry could not be asked, or answered something else than it should.
+    /// Nobody answers where the registry should be.
+    #[error(
+        "failed to pull image {image:?}: {detail}; without a way to a registry, put a tar of the image into {}",
+        inbox.display()
+    )]
+    Unreachable { image: String, detail: String, inbox: PathBuf },
+    /// The registry answered something else than it should.
     #[error("failed to pull image {image:?}: {detail}")]
     Registry { image: String, detail: String },
     #[error("failed to pull image {image:?}: none of its variants is for linux/{arch}")]

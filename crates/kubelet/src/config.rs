@@ -13,6 +13,8 @@ pub struct Config {
     pub node_name: String,
     /// The first of each family is the node's InternalIP.
     pub node_ips: Vec<IpAddr>,
+    /// `--node-external-ip`: where the node is reached from outside, told as its ExternalIP.
+    pub external_ips: Vec<IpAddr>,
     /// `--node-label`; well-known labels are added by the kubelet.
     pub labels: BTreeMap<String, String>,
     /// `--node-taint`, set when the node registers and never again.
@@ -35,6 +37,7 @@ impl Config {
         Config {
             node_name: node_name.into(),
             node_ips,
+            external_ips: Vec::new(),
             labels: BTreeMap::new(),
             taints: Vec::new(),
             paths,

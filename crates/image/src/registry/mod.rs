@@ -4,7 +4,7 @@
 mod auth;
 mod transport;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{Method, StatusCode, header};
@@ -37,13 +37,15 @@ pub(crate) struct Resolved {
 
 pub(crate) struct Client {
     registries: Registries,
+    /// Told to whoever has no way to a registry.
+    inbox: PathBuf,
     transport: Transport,
     tokens: Tokens,
 }
 
 impl Client {
-    pub fn new(registries: Registries) -> Result<Client, Error> {
-        Ok(Client { transport: Transport::new(&registries)?, tokens: Tokens::default(), registries })
+    pub fn new(registries: Registries, inbox: PathBuf) -> Result<Client, Error> {
+        Ok(Client { transport: Transport::new(&registries)?, tokens: Tokens::default(), registries, inbox })
     }
 
     /// Asks mirrors and registry in turn until one knows the image. What the registry itself said is what is told.
@@ -243,7 +245,12 @@ impl Client {
             if let Some(value) = authorization.as_ref().filter(|_| hops == 0) {
                 headers.push((header::AUTHORIZATION, value.clone()));
             }
-            let response = self.transport.send(Method::GET, &url, headers).await.map_err(&fail)?;
+            let response = self.transport.send(Method::GET, &url, headers).await;
+            let response = response.map_err(|detail| Error::Unreachable {
+                image: reference.to_string(),
+                detail,
+                inbox: self.inbox.clone(),
+            })?;
             let status = response.status();
             if status.is_redirection() && hops < 5 {
                 let to = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());

@@ -95,12 +95,11 @@ pub fn status(
     now: Timestamp,
 ) -> NodeStatus {
     let now = Time(crate::pod::whole(now));
-    let mut addresses: Vec<NodeAddress> = config
-        .node_ips
-        .iter()
-        .map(|ip| NodeAddress { type_: "InternalIP".into(), address: ip.to_string() })
-        .collect();
-    addresses.push(NodeAddress { type_: "Hostname".into(), address: config.node_name.clone() });
+    let address = |type_: &str, address: String| NodeAddress { type_: type_.into(), address };
+    let internal = config.node_ips.iter().map(|ip| address("InternalIP", ip.to_string()));
+    let external = config.external_ips.iter().map(|ip| address("ExternalIP", ip.to_string()));
+    let mut addresses: Vec<NodeAddress> = internal.chain(external).collect();
+    addresses.push(address("Hostname", config.node_name.clone()));
     let mut images: Vec<ContainerImage> = reading
         .images
         .iter()
@@ -219,6 +218,7 @@ mod tests {
         let mut config =
             Config::new("n1", vec!["10.0.0.1".parse().unwrap()], base::paths::Paths::new("/d", "/r"));
         config.settings.set("kube-reserved", "cpu=100m,memory=100Mi").unwrap();
+        config.external_ips = vec!["203.0.113.7".parse().unwrap()];
         let reading = Reading {
             memory_available: 1 << 30,
             disk_size: 100 << 30,
@@ -228,6 +228,8 @@ mod tests {
         let first = status(&machine, &config, &reading, &NodeStatus::default(), Timestamp::UNIX_EPOCH);
         let later = status(&machine, &config, &reading, &first, Timestamp::from_second(60).unwrap());
         assert!(!differs(&first, &later));
+        let addresses: Vec<_> = first.addresses.iter().flatten().map(|one| one.type_.as_str()).collect();
+        assert_eq!(addresses, ["InternalIP", "ExternalIP", "Hostname"]);
         let allocatable = first.allocatable.as_ref().unwrap();
         assert_eq!((allocatable["cpu"].0.as_str(), allocatable["memory"].0.as_str()), ("1900m", "3989504Ki"));
         let full = Reading { disk_free: 4 << 30, ..reading };

@@ -4,10 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use async_trait::async_trait;
 use ipnet::{IpNet, Ipv4Net};
-use kubelet::images::{Image, Login};
-use kubelet::network::{Attachment, PodNetwork};
 use runtime::linux::Linux;
 
 use super::Host;
@@ -102,6 +99,7 @@ pub async fn start(
     let (config, caches) = (&host.config, server.caches());
     let name = &config.node_name;
     let mut settings = kubelet::Config::new(name, vec![host.node_ip], host.paths.clone());
+    settings.external_ips = config.node_external_ip.into_iter().collect();
     settings.labels = config.node_labels.clone();
     settings.taints = config
         .node_taints
@@ -132,8 +130,8 @@ pub async fn start(
         sources: kubelet::sources::Cached::start(&caches, name, &host.tasks).await?,
         recorder,
         runtime: machine.runtime,
-        images: Arc::new(Images(machine.images.clone())),
-        network: Arc::new(Network(machine.network)),
+        images: Arc::new(machine.images.clone()),
+        network: Arc::new(machine.network),
     };
     let kubelet = kubelet::Kubelet::start(settings, seams, host.clock.clone(), &host.tasks);
     let api = kubelet.api();
@@ -174,98 +172,4 @@ fn proxy(host: &Host, caches: &client::Caches) -> Result<()> {
     proxy::run(config, caches, &host.tasks).context("cannot make the rules of Services")?;
     host.roles.up("proxy");
     Ok(())
-}
-
-/// `image`'s store behind the kubelet's seam.
-struct Images(image::Images);
-
-fn image(image: image::Image) -> Image {
-    Image {
-        id: image.id,
-        names: image.names,
-        size: image.size,
-        layers: image.layers,
-        entrypoint: image.entrypoint,
-        cmd: image.cmd,
-        env: image.env,
-        working_dir: image.working_dir,
-        user: image.user,
-        stop_signal: image.stop_signal,
-        volumes: image.volumes,
-    }
-}
-
-fn image_error(error: image::Error) -> kubelet::images::Error {
-    use kubelet::images::Error;
-    match error {
-        image::Error::InvalidName { name, hint } => Error::InvalidName { name, hint: hint.into() },
-        image::Error::NotFound { .. }
-        | image::Error::Unauthorized { .. }
-        | image::Error::Registry { .. }
-        | image::Error::Platform { .. } => Error::Pull { message: base::chain(&error).to_string() },
-        other => Error::Store { message: base::chain(&other).to_string() },
-    }
-}
-
-#[async_trait]
-impl kubelet::Images for Images {
-    async fn get(&self, reference: &str) -> Result<Option<Image>, kubelet::images::Error> {
-        Ok(self.0.get(reference).map_err(image_error)?.map(image))
-    }
-    async fn pull(&self, reference: &str, logins: &[Login]) -> Result<Image, kubelet::images::Error> {
-        let logins: Vec<image::Login> = logins
-            .iter()
-            .map(|login| image::Login {
-                registry: login.registry.clone(),
-                username: login.username.clone(),
-                password: login.password.clone(),
-            })
-            .collect();
-        let pulled = self.0.pull(reference, &logins, |_| {}).await;
-        Ok(image(pulled.map_err(image_error)?))
-    }
-    async fn list(&self) -> Result<Vec<Image>, kubelet::images::Error> {
-        Ok(self.0.list().into_iter().map(image).collect())
-    }
-    async fn remove(&self, id: &str) -> Result<(), kubelet::images::Error> {
-        self.0.remove(id).await.map_err(image_error)
-    }
-}
-
-/// `net`'s links behind the kubelet's seam.
-struct Network(net::Network);
-
-fn network_error(error: impl std::error::Error + 'static) -> kubelet::network::Error {
-    kubelet::network::Error { message: base::chain(&error).to_string() }
-}
-
-fn attachment(attachment: net::Attachment) -> Attachment {
-    Attachment { netns: attachment.netns, ips: attachment.ips }
-}
-
-#[async_trait]
-impl kubelet::Network for Network {
-    async fn attach(&self, pod: &PodNetwork) -> Result<Attachment, kubelet::network::Error> {
-        let ports = pod.host_ports.iter().map(|port| {
-            Ok(net::HostPort {
-                host_ip: port.host_ip,
-                host_port: port.host_port,
-                container_port: port.container_port,
-                protocol: port.protocol.parse().map_err(network_error)?,
-            })
-        });
-        let ports = ports.collect::<Result<Vec<_>, kubelet::network::Error>>()?;
-        let attached = self.0.attach(&pod.uid, &pod.namespace, &pod.name, &ports).await;
-        Ok(attachment(attached.map_err(network_error)?))
-    }
-    async fn get(&self, uid: &str) -> Result<Option<Attachment>, kubelet::network::Error> {
-        Ok(self.0.get(uid).await.map_err(network_error)?.map(attachment))
-    }
-    async fn detach(&self, uid: &str) -> Result<(), kubelet::network::Error> {
-        self.0.detach(uid).await.map_err(network_error)
-    }
-    async fn list(&self) -> Result<Vec<String>, kubelet::network::Error> {
-        let all = self.0.list().await.map_err(network_error)?;
-        Ok(all.into_iter().map(|attachment| attachment.uid).collect())
-    }
 }
