@@ -19,6 +19,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("api", 0),
     // Stands on nothing, and gives `runtime` the words that both speak.
     ("shim", 0),
+    // For build scripts only.
+    ("static-program", 0),
     ("store", 1),
     ("client", 1),
     ("pki", 1),
@@ -50,19 +52,14 @@ const EXCUSE: &str = "Long because";
 
 pub fn run(_args: &Args) -> Result<()> {
     fast()?;
-    if run::which("cargo-deny").is_none() {
-        run::step("installing cargo-deny", &mut run::cargo(&["install", "--locked", "cargo-deny"]))?;
-    }
-    run::step(
-        "licences and advisories",
-        &mut run::cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]),
-    )
+    advisories()
 }
 
-/// Everything that needs no other tool than cargo.
+/// Everything that needs no network.
 pub fn fast() -> Result<()> {
     house()?;
     run::step("format", &mut run::cargo(&["fmt", "--all", "--check"]))?;
+    licences()?;
     run::step("lints", &mut run::cargo(&["clippy", "--workspace", "--quiet", "--", "-D", "warnings"]))?;
     // Tests may unwrap: a panic is how they fail.
     run::step(
@@ -84,6 +81,39 @@ pub fn fast() -> Result<()> {
         run::cargo(&["doc", "--workspace", "--no-deps", "--quiet"])
             .env("RUSTDOCFLAGS", "-D rustdoc::broken_intra_doc_links"),
     )
+}
+
+/// Licences, banned crates and sources of all dependencies.
+fn licences() -> Result<()> {
+    if !deny_is_here() {
+        return Ok(());
+    }
+    run::step(
+        "licences",
+        &mut run::cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]),
+    )
+}
+
+/// Known weaknesses of dependencies; the list of them is fetched, so this says when it cannot be.
+fn advisories() -> Result<()> {
+    if !deny_is_here() {
+        return Ok(());
+    }
+    if run::step("the list of advisories", &mut run::cargo(&["deny", "fetch", "db"])).is_err() {
+        eprintln!("COULD NOT RUN: advisories (the list could not be fetched)");
+        return Ok(());
+    }
+    run::step("advisories", &mut run::cargo(&["deny", "--offline", "--all-features", "check", "advisories"]))
+}
+
+fn deny_is_here() -> bool {
+    let here = run::which("cargo-deny").is_some();
+    if !here {
+        eprintln!(
+            "COULD NOT RUN: licences and advisories (`cargo install --locked cargo-deny` brings the program)"
+        );
+    }
+    here
 }
 
 /// The rules that are text: edges, sizes, heads.

@@ -86,9 +86,10 @@ impl Image {
             ("etc/group".to_owned(), Entry::File(GROUP.into(), 0o644)),
             ("tmp".to_owned(), Entry::Folder(0o1777)),
         ];
-        for name in
-            ["true", "false", "echo", "sleep", "pause", "cat", "ls", "env", "hostname", "id", "run", "serve"]
-        {
+        for name in [
+            "true", "false", "echo", "sleep", "pause", "cat", "ls", "env", "hostname", "id", "run", "serve",
+            "tar", "test",
+        ] {
             layer.push((format!("bin/{name}"), Entry::Link("toolbox".into())));
         }
         Image {

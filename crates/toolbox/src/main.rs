@@ -2,14 +2,16 @@
 //!
 //! Static, so that an image is this one file. It is no shell: [`SCRIPT`] words are enough for tests.
 
+mod tar;
+
 use std::io::{BufRead, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Steps of `run`, in order: `run out:hello err:oops sleep:0.5 exit:3`.
-const SCRIPT: &str = "out: err: raw: sleep: exit: write: read: trap: wait spawn: eat:";
+const SCRIPT: &str = "out: err: raw: sleep: spin: exit: write: read: trap: wait spawn: eat:";
 
 fn main() {
     let mut args: Vec<String> = std::env::args().collect();
@@ -48,6 +50,16 @@ fn run(command: &str, args: &[String]) -> i32 {
             names.sort();
             names.iter().try_for_each(|name| say(&name.to_string_lossy()))
         }),
+        "tar" => tar::run(args, std::io::stdin().lock(), std::io::stdout().lock()),
+        "test" => match args {
+            [kind, path]
+                if (kind == "-d" && Path::new(path).is_dir())
+                    || (kind == "-e" && Path::new(path).exists()) =>
+            {
+                return 0;
+            }
+            _ => return 1,
+        },
         "env" => std::env::vars().try_for_each(|(name, value)| say(&format!("{name}={value}"))),
         "hostname" => std::fs::read_to_string("/proc/sys/kernel/hostname").and_then(|name| say(name.trim())),
         "id" => identity(),
@@ -93,6 +105,14 @@ fn script(steps: &[String]) -> i32 {
             "raw" => std::io::stdout().write_all(value.as_bytes()).and_then(|()| std::io::stdout().flush()),
             "sleep" => {
                 std::thread::sleep(Duration::from_secs_f64(value.parse().unwrap_or(0.0)));
+                Ok(())
+            }
+            // As busy as one processor can be, for that many seconds.
+            "spin" => {
+                let (since, lasts) = (Instant::now(), Duration::from_secs_f64(value.parse().unwrap_or(1.0)));
+                while since.elapsed() < lasts {
+                    std::hint::spin_loop();
+                }
                 Ok(())
             }
             "exit" => return value.parse().unwrap_or(0),
