@@ -7,11 +7,11 @@ mod plan;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Key, Resource};
+use api::Key;
 use async_trait::async_trait;
 use client::reconcile::Error;
 use client::recorder::Regarding;
-use client::{Action, Cache, Delete, Meta, Reconciler, Watch};
+use client::{Action, Cache, Meta, Reconciler, Watch};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetStatus, DaemonSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::owned::{self, Parent};
+use crate::pod_control::PodControl;
 use crate::{Context, Controller, history};
 use plan::Plan;
 
@@ -133,28 +134,13 @@ impl DaemonSets {
         plan: &Plan,
         hash: &str,
     ) -> Result<(), client::writer::Error> {
-        let writer = &self.context.writer;
         let regarding = Regarding::of("apps/v1", "DaemonSet", &set.metadata);
+        let pods = PodControl { context: &self.context, namespace: parent.key.namespace(), regarding };
         for (name, uid) in &plan.delete {
-            let key = Key::new(self.pods.resource(), parent.key.namespace(), name);
-            let options = Delete { uid: Some(uid), ..Delete::default() };
-            client::writer::gone_is_fine(writer.delete(&key, options).await)?;
-            self.context.recorder.normal(&regarding, "SuccessfulDelete", format!("Deleted pod: {name}"));
+            pods.delete(name, uid).await?;
         }
         for node in &plan.create {
-            let body = pod(set, parent, node, hash);
-            match writer.create(&Resource::new("", "pods"), parent.key.namespace(), &body).await {
-                Ok(made) => {
-                    let text = format!("Created pod: {}", made.name);
-                    self.context.recorder.normal(&regarding, "SuccessfulCreate", text);
-                }
-                Err(error) if error.namespace_terminating() => return Ok(()),
-                Err(error) => {
-                    let text = format!("Error creating: {}", error.message());
-                    self.context.recorder.warning(&regarding, "FailedCreate", text);
-                    return Err(error);
-                }
-            }
+            pods.create(&pod(set, parent, node, hash)).await?;
         }
         Ok(())
     }

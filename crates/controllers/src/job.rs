@@ -9,11 +9,11 @@ pub use plan::finished;
 
 use std::sync::Arc;
 
-use api::{Key, Object, Resource};
+use api::{Key, Object};
 use async_trait::async_trait;
 use client::reconcile::Error;
 use client::recorder::Regarding;
-use client::{Action, Cache, Delete, Meta, Patch, Reconciler, Watch};
+use client::{Action, Cache, Meta, Patch, Reconciler, Watch};
 use k8s_openapi::api::batch::v1::{Job, JobStatus, PodFailurePolicy, SuccessPolicy};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -21,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::owned::{self, Parent};
+use crate::pod_control::PodControl;
 use crate::{Context, Controller};
 use plan::FINALIZER;
 
@@ -164,29 +165,15 @@ impl Jobs {
         plan: &plan::Plan,
         pods: Vec<Pod>,
     ) -> Result<(), client::writer::Error> {
-        let writer = &self.context.writer;
         let regarding = Regarding::of("batch/v1", "Job", &job.metadata);
+        let control = PodControl { context: &self.context, namespace: parent.key.namespace(), regarding };
         for (name, uid) in &plan.delete {
-            let key = Key::new(self.pods.resource(), parent.key.namespace(), name);
-            let options = Delete { uid: Some(uid), ..Delete::default() };
-            client::writer::gone_is_fine(writer.delete(&key, options).await)?;
-            self.context.recorder.normal(&regarding, "SuccessfulDelete", format!("Deleted pod: {name}"));
+            control.delete(name, uid).await?;
         }
         for index in &plan.create {
             let mut pod = plan::pod(job, *index, &pods);
             pod["metadata"]["ownerReferences"] = json!([parent.reference()]);
-            match writer.create(&Resource::new("", "pods"), parent.key.namespace(), &pod).await {
-                Ok(made) => {
-                    let text = format!("Created pod: {}", made.name);
-                    self.context.recorder.normal(&regarding, "SuccessfulCreate", text);
-                }
-                Err(error) if error.namespace_terminating() => return Ok(()),
-                Err(error) => {
-                    let text = format!("Error creating: {}", error.message());
-                    self.context.recorder.warning(&regarding, "FailedCreate", text);
-                    return Err(error);
-                }
-            }
+            control.create(&pod).await?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod job;
 mod namespace;
 mod node_lifecycle;
 mod owned;
+mod pod_control;
 mod pod_gc;
 mod pods;
 mod replica_set;

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Key, Object, Resource};
+use api::{Key, Object};
 use async_trait::async_trait;
 use client::reconcile::Error;
-use client::recorder::{Regarding, Severity};
-use client::{Action, Cache, Delete, Meta, Reconciler, Watch, labels};
+use client::recorder::Regarding;
+use client::{Action, Cache, Meta, Reconciler, Watch, labels};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::context::whole;
 use crate::owned::{self, Parent};
+use crate::pod_control::PodControl;
 use crate::{Context, Controller, pods};
 
 pub const CONTROLLER: Controller = Controller {
@@ -171,79 +172,22 @@ impl Sets {
     ) -> Result<(), client::writer::Error> {
         let count = usize::try_from(diff.unsigned_abs()).unwrap_or(BURST).min(BURST);
         let regarding = Regarding::of(parent.api_version, parent.kind, &set.metadata);
+        let control = PodControl { context: &self.context, namespace: parent.key.namespace(), regarding };
         if diff < 0 {
             let Some(template) = &set.spec.template else { return Ok(()) };
-            let body = pod(template, parent);
-            return self.create(count, parent.key.namespace(), &body, &regarding).await;
+            return create(&control, count, &pod(template, parent)).await;
         }
         let related = self.related(set, parent);
         let mut doomed: Vec<Pod> = pods.iter().filter(|pod| pods::active(pod)).cloned().collect();
         pods::sort_for_deletion(&mut doomed, &related, self.context.clock.now());
         doomed.truncate(count);
-        let deletes = doomed.iter().map(|pod| self.delete(pod, &regarding));
+        let deletes = doomed.iter().map(|pod| {
+            let text = |field: &'_ Option<String>| field.clone().unwrap_or_default();
+            let (name, uid) = (text(&pod.metadata.name), text(&pod.metadata.uid));
+            let control = &control;
+            async move { control.delete(&name, &uid).await }
+        });
         futures_util::future::join_all(deletes).await.into_iter().collect()
-    }
-
-    async fn create(
-        &self,
-        count: usize,
-        namespace: &str,
-        body: &Value,
-        regarding: &Regarding,
-    ) -> Result<(), client::writer::Error> {
-        let (mut left, mut batch) = (count, 1);
-        while left > 0 {
-            let size = batch.min(left);
-            let creates = (0..size).map(|_| async {
-                let resource = Resource::new("", "pods");
-                match self.context.writer.create(&resource, namespace, body).await {
-                    Ok(made) => {
-                        let text = format!("Created pod: {}", made.name);
-                        self.context.recorder.normal(regarding, "SuccessfulCreate", text);
-                        Ok(())
-                    }
-                    // Every creation will fail from now on, and the set is going away too.
-                    Err(error) if error.namespace_terminating() => Ok(()),
-                    Err(error) => {
-                        let text = format!("Error creating: {}", error.message());
-                        self.context.recorder.warning(regarding, "FailedCreate", text);
-                        Err(error)
-                    }
-                }
-            });
-            let results = futures_util::future::join_all(creates).await;
-            results.into_iter().collect::<Result<(), _>>()?;
-            left -= size;
-            batch *= 2;
-        }
-        Ok(())
-    }
-
-    async fn delete(&self, pod: &Pod, regarding: &Regarding) -> Result<(), client::writer::Error> {
-        let metadata = &pod.metadata;
-        let name = metadata.name.as_deref().unwrap_or_default();
-        let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        let key = Key::new(self.pods.resource(), namespace, name);
-        let options = Delete { uid: metadata.uid.as_deref(), ..Delete::default() };
-        match self.context.writer.delete(&key, options).await {
-            Ok(_) => {
-                let text = format!("Deleted pod: {name}");
-                self.context.recorder.normal(regarding, "SuccessfulDelete", text);
-                Ok(())
-            }
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => {
-                let text = format!("Error deleting: {}", error.message());
-                self.context.recorder.record(
-                    regarding,
-                    Severity::Warning,
-                    "FailedDelete",
-                    "FailedDelete",
-                    text,
-                );
-                Err(error)
-            }
-        }
     }
 
     /// The pods of every set with the same controller, which crowd the same nodes: a rollout's old and new ones.
@@ -256,6 +200,19 @@ impl Sets {
         let pods = siblings.iter().flat_map(|sibling| self.pods.by_owner(&sibling.uid));
         pods.filter_map(|pod| client::decode(&pod)).collect()
     }
+}
+
+/// Creates pods in batches that double while they succeed.
+async fn create(control: &PodControl<'_>, count: usize, body: &Value) -> Result<(), client::writer::Error> {
+    let (mut left, mut batch) = (count, 1);
+    while left > 0 {
+        let size = batch.min(left);
+        let results = futures_util::future::join_all((0..size).map(|_| control.create(body))).await;
+        results.into_iter().collect::<Result<(), _>>()?;
+        left -= size;
+        batch *= 2;
+    }
+    Ok(())
 }
 
 /// The pod that `template` asks for. Its name is the set's with five characters that the server draws.
