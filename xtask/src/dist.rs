@@ -1,13 +1,17 @@
 //! `cargo xtask dist`: the static release binary, for this machine's architecture or another.
 
-use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::{Context, Result};
 
 use crate::run;
 
 /// Build the static release binary
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --arch aarch64")]
 pub struct Args {
-    /// x86_64 or aarch64; another than the machine's is built with cargo-zigbuild
+    /// x86_64 or aarch64; another than the machine's is built with zig as its C compiler
     #[arg(long, default_value = std::env::consts::ARCH)]
     arch: String,
 }
@@ -19,14 +23,34 @@ pub fn run(args: &Args) -> Result<()> {
         let words = ["build", "--release", "-p", "skiff", "--target", &target];
         run::step("building the static binary", &mut run::cargo(&words))?;
     } else {
-        if run::which("cargo-zigbuild").is_none() {
-            bail!("building for {target} needs cargo-zigbuild and zig: `pip install cargo-zigbuild ziglang`");
-        }
         let words = ["zigbuild", "--release", "-p", "skiff", "--target", &target];
-        run::step("building the static binary", &mut run::cargo(&words))?;
+        run::step("building the static binary", run::cargo(&words).env("PATH", with_zig()?))?;
     }
     let path = run::target().join(&target).join("release/skiff");
     let size = std::fs::metadata(&path).with_context(|| format!("cannot find {}", path.display()))?.len();
     println!("{} {:.1} MB", path.display(), size as f64 / 1e6);
     Ok(())
+}
+
+/// A PATH on which cargo-zigbuild and zig are; they are Python packages, put into an environment of their own if they are not
+/// there already.
+fn with_zig() -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if run::which("cargo-zigbuild").is_some() {
+        return Ok(path);
+    }
+    let folder = run::target().join("zig");
+    if !folder.join("bin/cargo-zigbuild").exists() {
+        run::packages(&[("python3", "python3-venv")]);
+        let mut make = Command::new("python3");
+        run::step("making a Python environment", make.args(["-m", "venv"]).arg(&folder))
+            .context("Debian has it in python3-venv")?;
+        let mut install = Command::new(folder.join("bin/pip"));
+        run::step(
+            "installing cargo-zigbuild and zig",
+            install.args(["install", "-q", "cargo-zigbuild", "ziglang"]),
+        )?;
+    }
+    let all = std::iter::once(folder.join("bin")).chain(std::env::split_paths(&path));
+    Ok(std::env::join_paths(all)?)
 }

@@ -6,9 +6,12 @@ mod check;
 mod conformance;
 mod demo;
 mod dist;
+mod fuzz;
+mod kubectl;
 mod render;
 mod run;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -31,6 +34,8 @@ enum Command {
     Conformance(conformance::Args),
     Render(render::Args),
     Dist(dist::Args),
+    Fuzz(fuzz::Args),
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +48,8 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Dist(args) => dist::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
+        Command::Vm(args) => vm::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{check, run};
+use crate::{check, kubectl, run};
 
 /// Install what the tests need, check the house rules and run all tests
 #[derive(clap::Args)]
@@ -24,9 +24,12 @@ pub fn run(args: &Args) -> Result<()> {
         check::fast()?;
     }
     run::step("building the tests", &mut run::cargo(&["build", "-p", "skiff"]))?;
-    run::step(
-        "tests",
-        run::cargo(&["test", "--workspace", "--no-fail-fast"])
-            .env("SKIFF_BINARY", run::target().join("debug/skiff")),
-    )
+    let mut tests = run::cargo(&["test", "--workspace", "--no-fail-fast"]);
+    tests.env("SKIFF_BINARY", run::target().join("debug/skiff"));
+    if std::env::var_os("SKIFF_KUBECTL").is_none()
+        && let Some(kubectl) = kubectl::newest()
+    {
+        tests.env("SKIFF_KUBECTL", kubectl);
+    }
+    run::step("tests", &mut tests)
 }

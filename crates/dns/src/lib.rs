@@ -37,3 +37,13 @@ pub struct Config {
     /// Names the resolvers for everything else: `/etc/resolv.conf`. Read again when it changes.
     pub resolv_conf: PathBuf,
 }
+
+/// What the fuzz target of packets calls: the answer that a packet gets before anything is looked up.
+#[cfg(fuzzing)]
+pub fn fuzz_read(packet: &[u8]) -> Option<Vec<u8>> {
+    match message::read(packet) {
+        message::Incoming::Ask(question) => Some(question.fail(hickory_proto::op::ResponseCode::ServFail)),
+        message::Incoming::Refuse(answer) => Some(answer),
+        message::Incoming::Drop => None,
+    }
+}

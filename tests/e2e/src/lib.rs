@@ -6,5 +6,6 @@ pub mod git;
 pub mod image;
 pub mod machine;
 pub mod namespace;
+pub mod vm;
 
 pub use machine::{Machine, until};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use kube::Client;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,8 +30,13 @@ impl Machine {
 
     /// Adds flags for every start.
     pub fn flags(mut self, flags: &[&str]) -> Machine {
-        self.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self.add_flags(flags);
         self
+    }
+
+    /// Adds flags for the next starts.
+    pub fn add_flags(&mut self, flags: &[&str]) {
+        self.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
     }
 
     pub fn data(&self) -> PathBuf {
@@ -66,7 +71,7 @@ impl Machine {
         let since = Instant::now();
         std::fs::create_dir_all(self.images())?;
         let log = File::options().create(true).append(true).open(self.log())?;
-        let child = Command::new(&self.binary)
+        let mut child = Command::new(&self.binary)
             .arg("server")
             .arg("--data-dir")
             .arg(self.data())
@@ -84,7 +89,6 @@ impl Machine {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
-        self.server = Some(child);
         let ready = async || {
             if !self.kubeconfig().exists() {
                 return Ok(None);
@@ -93,10 +97,24 @@ impl Machine {
             let request = http::Request::get("/readyz").body(Vec::new())?;
             Ok(client.request_text(request).await.ok())
         };
-        let waited = until("the API to be ready", PATIENCE, ready).await;
-        if let Err(error) = waited {
-            let status = self.server.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            bail!("{error:#} (the server's exit: {status:?}); its log ends:\n{}", self.log_tail(25));
+        let ended = async {
+            loop {
+                match child.try_wait() {
+                    Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    ended => return ended,
+                }
+            }
+        };
+        let failed = tokio::select! {
+            ready = until("the API to be ready", PATIENCE, ready) => ready.err(),
+            ended = ended => Some(match ended {
+                Ok(status) => anyhow!("the server did not start ({})", status.map_or_else(String::new, |one| one.to_string())),
+                Err(error) => error.into(),
+            }),
+        };
+        self.server = Some(child);
+        if let Some(error) = failed {
+            bail!("{error:#}; its log ends:\n{}", self.log_tail(25));
         }
         Ok(since.elapsed())
     }

@@ -45,7 +45,8 @@ pub fn forget(name: &str) {
     let _not_there = fs::remove_file(&path);
 }
 
-fn loopback_up() -> Result<()> {
+/// `ip link set lo up`, in the namespace of the calling thread.
+pub fn loopback_up() -> Result<()> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     use std::os::fd::AsRawFd;
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;

@@ -1,7 +1,5 @@
 //! From a Git repository to objects: sync, a commit, prune, heal, and a repository that is suddenly empty or gone.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 use e2e::git::Repository;
 use e2e::{Machine, cluster, machine::PATIENCE, until};
@@ -27,17 +25,7 @@ pub async fn follows_git(machine: &mut Machine) -> Result<()> {
     repository.commit("Two maps", &files)?;
     machine.start().await?;
     let client = machine.client().await?;
-    let applications: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), "argocd", &cluster::application());
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    // The engine may have made it first.
-    let argocd = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}});
-    namespaces.patch("argocd", &PatchParams::apply("e2e"), &Patch::Apply(&argocd)).await?;
-    let application: DynamicObject = serde_json::from_value(application(repository.path()))?;
-    until("the Application to be taken", PATIENCE, async || {
-        Ok(Some(applications.patch("site", &PatchParams::apply("e2e"), &Patch::Apply(&application)).await?))
-    })
-    .await?;
+    let applications = apply(&client, "site", &format!("file://{}", repository.path().display())).await?;
 
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "shop");
     holds(&maps, "a", Some("one")).await?;
@@ -69,27 +57,48 @@ pub async fn follows_git(machine: &mut Machine) -> Result<()> {
     // A path that vanished is an error that is told, and prunes nothing.
     repository
         .commit("Oops", &[("k8s/kustomization.yaml", None), ("k8s/a.yaml", None), ("readme", Some("x"))])?;
-    let told = until("the Application to tell what is wrong", PATIENCE, async || {
-        let conditions = applications.get("site").await?.data["status"]["conditions"].clone();
-        Ok(conditions[0]["message"].as_str().map(str::to_owned))
-    })
-    .await?;
+    let told = complaint(&applications, "site").await?;
     ensure!(told.contains("k8s"), "it does not name the path: {told}");
     holds(&maps, "a", Some("two")).await
 }
 
-fn application(repository: &Path) -> serde_json::Value {
+/// Applies an Application of this repository's `k8s`, as its owner would; gives the API of Applications.
+pub async fn apply(client: &kube::Client, name: &str, repository: &str) -> Result<Api<DynamicObject>> {
+    let applications: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), "argocd", &cluster::application());
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    // The engine may have made it first.
+    let argocd = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}});
+    namespaces.patch("argocd", &PatchParams::apply("e2e"), &Patch::Apply(&argocd)).await?;
+    let application: DynamicObject = serde_json::from_value(application(name, repository))?;
+    until("the Application to be taken", PATIENCE, async || {
+        Ok(Some(applications.patch(name, &PatchParams::apply("e2e"), &Patch::Apply(&application)).await?))
+    })
+    .await?;
+    Ok(applications)
+}
+
+fn application(name: &str, repository: &str) -> serde_json::Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
-        "metadata": {"name": "site", "namespace": "argocd"},
+        "metadata": {"name": name, "namespace": "argocd"},
         "spec": {
             "project": "default",
             "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
-            "source": {"repoURL": format!("file://{}", repository.display()), "path": "k8s", "targetRevision": "main"},
+            "source": {"repoURL": repository, "path": "k8s", "targetRevision": "main"},
             "syncPolicy": {"automated": {"prune": true, "selfHeal": true}, "syncOptions": ["CreateNamespace=true"]},
         },
     })
+}
+
+/// What an Application tells that is wrong, once it does.
+pub async fn complaint(applications: &Api<DynamicObject>, name: &str) -> Result<String> {
+    until(&format!("the Application {name} to tell what is wrong"), PATIENCE, async || {
+        let conditions = applications.get(name).await?.data["status"]["conditions"].clone();
+        Ok(conditions[0]["message"].as_str().map(str::to_owned))
+    })
+    .await
 }
 
 /// Waits until a map has this value, or is gone.

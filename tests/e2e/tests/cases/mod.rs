@@ -1,8 +1,10 @@
 //! The cases, one a file; [`ALL`] is what runs, in order. To add one, add its file and its line.
 
 mod application;
+mod crash;
 mod durable;
 mod kubectl;
+mod mistakes;
 mod pod;
 mod refusals;
 mod service;
@@ -22,6 +24,8 @@ pub const ALL: &[(&str, Case)] = &[
     ("one_pod_put_on_the_node_by_hand", |machine| Box::pin(pod::by_hand(machine))),
     ("a_deployment_and_its_service", |machine| Box::pin(service::deployment(machine))),
     ("an_application_follows_git", |machine| Box::pin(application::follows_git(machine))),
+    ("what_a_user_with_a_mistake_is_told", |machine| Box::pin(mistakes::told(machine))),
+    ("nothing_is_lost_by_kill_9_under_load", |machine| Box::pin(crash::kills(machine))),
     ("everyday_kubectl", |machine| Box::pin(kubectl::everyday(machine))),
     ("what_a_server_that_cannot_start_says", |machine| Box::pin(refusals::at_start(machine))),
 ];

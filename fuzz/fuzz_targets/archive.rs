@@ -1,0 +1,35 @@
+#![no_main]
+//! Image archives: Docker's and OCI layouts, in a tar that may be compressed. A layer must not leave its folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use image::{Config, Images, Limits, Registries};
+use libfuzzer_sys::fuzz_target;
+
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new("/dev/shm").join(format!("skiff-fuzz-archive-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("inbox")).expect("because memory is writable");
+    folder
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let store = FOLDER.join("store");
+    let config = Config {
+        store: store.clone(),
+        inbox: FOLDER.join("inbox"),
+        registries: Registries::default(),
+        limits: Limits { layer: 1 << 20, entries: 1000, archive: 4 << 20, layers: 8 },
+    };
+    let archive = FOLDER.join("image.tar");
+    std::fs::write(&archive, bytes).expect("because memory is writable");
+    let images = Images::open(config).expect("because the folder is there");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("because a thread is there");
+    let _ = runtime.block_on(images.import(&archive));
+    drop(runtime);
+    drop(images);
+    let mut there: Vec<_> = std::fs::read_dir(&*FOLDER).into_iter().flatten().flatten().map(|it| it.file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["image.tar", "inbox", "store"], "a layer was unpacked outside its folder");
+    let _ = std::fs::remove_dir_all(store);
+});

@@ -1,0 +1,18 @@
+#![no_main]
+//! Selectors of labels and fields, as queries have them.
+
+use api::selector::{Fields, Labels};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(labels) = Labels::parse(text) {
+        let written = labels.to_string();
+        let again = Labels::parse(&written).expect("because it was written");
+        assert_eq!(again.to_string(), written);
+        assert_eq!(again.matches(&[]), labels.matches(&[]));
+    }
+    if let Ok(fields) = Fields::parse(text) {
+        let kinds = api::kinds::builtin();
+        let _ = fields.resolve(kinds.resource("", "pods").expect("because pods are built in"));
+    }
+});
