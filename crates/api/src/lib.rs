@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod apply;
+pub mod cel;
 pub mod cron;
 pub mod decode;
 pub mod discovery;
@@ -17,8 +18,10 @@ pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod pod;
+pub mod pod_security;
 pub mod protobuf;
 pub mod quantity;
+pub mod quota;
 pub mod schema;
 pub mod selector;
 pub mod service;

@@ -9,7 +9,7 @@ use crate::schema::{ListType, Schema, Shape};
 use crate::{Map, Value};
 
 /// `live` with everything that `config` states.
-pub(super) fn merge(live: &Value, config: &Value, schema: Schema<'_>) -> Result<Value, String> {
+pub fn merge(live: &Value, config: &Value, schema: Schema<'_>) -> Result<Value, String> {
     Ok(match (schema.shape(), live, config) {
         (Shape::Object { atomic: false } | Shape::Free, Value::Object(left), Value::Object(right)) => {
             if left.is_empty() && right.is_empty() {

@@ -18,6 +18,7 @@ mod update;
 
 pub use element::Element;
 pub use managed::{BadEntry, take_over};
+pub use merge::merge;
 pub use set::Set;
 pub use update::{Conflict, Error, Subject, apply, track_update};
 

@@ -53,7 +53,7 @@ pub(super) fn is_known(format: &str) -> bool {
 }
 
 /// Whether a text has the format; dashes in the format's name do not count, as in upstream.
-pub(super) fn is_valid(format: &str, text: &str) -> bool {
+pub fn is_valid(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
         "bsonobjectid" => text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
         "uri" => uri(text),

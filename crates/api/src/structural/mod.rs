@@ -4,6 +4,7 @@
 //! A [`Schema`] is what a valid CRD states; whether a schema *is* structural is asked with [`check`] before, on the
 //! tree that the client sent, so that its errors carry the client's paths.
 
+pub mod cel;
 mod check;
 mod format;
 mod parse;
@@ -16,6 +17,7 @@ use regex::Regex;
 use smol_str::SmolStr;
 
 pub use check::check;
+pub use format::is_valid as is_format;
 pub use prune::{default, prune};
 pub use validate::{validate, validate_update};
 
