@@ -31,6 +31,15 @@ pub struct Kind {
     pub stored_as: Option<Resource>,
     /// Made by a CustomResourceDefinition.
     pub custom: bool,
+    /// Converts between the versions of a custom kind where they differ in more than their names. Objects are then stored
+    /// in whatever version they were written in.
+    pub converter: Option<Arc<dyn Converter>>,
+}
+
+/// See [`Kind::converter`].
+pub trait Converter: std::fmt::Debug + Send + Sync {
+    /// The objects in another `apiVersion`, in their order. May block.
+    fn convert(&self, objects: Vec<Value>, to: &str) -> Result<Vec<Value>, String>;
 }
 
 /// One served version of a [`Kind`].

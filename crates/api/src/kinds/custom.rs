@@ -56,6 +56,7 @@ pub fn kind_from_crd(crd: &Value) -> Result<Kind, Vec<Error>> {
         rules: Box::new(rules),
         stored_as: None,
         custom: true,
+        converter: None,
     })
 }
 
@@ -126,18 +127,38 @@ fn version(body: &Value, group: &str, kind: &SmolStr) -> Version {
 /// The rules of a custom kind: its schema's, and upstream's generic strategy (registry/customresource).
 struct Custom {
     schemas: Vec<(SmolStr, Arc<structural::Schema>)>,
+    /// The CEL rules of the storage version.
+    rules: Option<structural::cel::Compiled>,
     storage: usize,
     status: bool,
 }
 
 impl Custom {
     fn new(versions: &[Version]) -> Custom {
-        let schemas = versions
+        let schemas: Vec<(SmolStr, Arc<structural::Schema>)> = versions
             .iter()
             .map(|version| (version.name.clone(), version.structural.clone().unwrap_or_default()))
             .collect();
         let storage = versions.iter().position(|version| version.storage).unwrap_or_default();
-        Custom { schemas, storage, status: versions[storage].subresource("status").is_some() }
+        let rules = structural::cel::Compiled::of(&schemas[storage].1);
+        Custom { schemas, rules, storage, status: versions[storage].subresource("status").is_some() }
+    }
+}
+
+impl Custom {
+    /// The CEL rules.
+    fn judge(&self, new: &Value, old: Option<&Value>, schema: &structural::Schema, errors: &mut Vec<Error>) {
+        use crate::field::Reason as R;
+        let Some(rules) = &self.rules else { return };
+        // These leave values that rules are not made for.
+        let blocks = |error: &Error| {
+            matches!(error.reason, R::NotSupported | R::Required | R::TooLong | R::TooMany | R::TypeInvalid)
+        };
+        if errors.iter().any(blocks) {
+            let text = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+            return errors.push(Error::invalid(Path::default(), Value::Null, text));
+        }
+        errors.extend(rules.validate(new, old, schema, &mut Vec::new()));
     }
 }
 
@@ -158,14 +179,17 @@ impl Rules for Custom {
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Vec<Error>) {
         let (_, schema) = &self.schemas[self.storage];
         errors.extend(structural::validate(new, schema));
+        self.judge(new, None, schema, errors);
     }
     fn validate_update(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Vec<Error>) {
         let (_, schema) = &self.schemas[self.storage];
         errors.extend(structural::validate_update(new, Some(old), schema));
+        self.judge(new, Some(old), schema, errors);
     }
     fn validate_status(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Vec<Error>) {
         let (_, schema) = &self.schemas[self.storage];
         errors.extend(structural::validate_update(new, Some(old), schema));
+        self.judge(new, Some(old), schema, errors);
     }
     fn has_status(&self) -> bool {
         self.status

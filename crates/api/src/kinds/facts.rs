@@ -36,6 +36,7 @@ pub(super) fn kind(builtin: &Builtin, serve: &impl Fn(&str, &str, bool) -> bool)
         rules: (builtin.rules)(),
         stored_as,
         custom: false,
+        converter: None,
     }
 }
 

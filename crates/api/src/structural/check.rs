@@ -1,8 +1,7 @@
 //! Whether an `openAPIV3Schema` may stand in a CRD: only supported keywords, and structural (KEP-1002) with upstream's
 //! texts. Looks at the tree as the client sent it, so that paths and values are the client's.
 //!
-//! Not checked: CEL rules' types and cost, and whether defaults are pruned fixed points (that they satisfy the schema
-//! is).
+//! Not checked: whether defaults are pruned fixed points (that they satisfy the schema is).
 
 use crate::field::{Error, Path};
 use crate::{Map, Value};
@@ -23,6 +22,7 @@ pub fn check(path: &Path, schema: &Value) -> Vec<Error> {
     if errors.is_empty() {
         let parsed = super::Schema::parse(schema);
         defaults(path, &parsed, &mut errors);
+        super::cel::check(path, &parsed, &mut errors);
     }
     errors
 }

@@ -1,6 +1,6 @@
 //! Whether a value satisfies a schema, with the texts of upstream's validator (kube-openapi's).
 //!
-//! CEL rules are not run here. On an update, what did not change is not judged again (KEP-4008).
+//! CEL rules are `cel`'s. On an update, what did not change is not judged again (KEP-4008).
 
 use std::collections::HashSet;
 
