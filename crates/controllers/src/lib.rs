@@ -20,10 +20,12 @@ mod pod_control;
 mod pod_gc;
 mod pods;
 mod replica_set;
+mod resource_quota;
 mod root_ca;
 mod service_account;
 mod share;
 mod stateful_set;
+mod storage_protection;
 mod taint_eviction;
 mod ttl_after_finished;
 
@@ -71,6 +73,9 @@ pub const ALL: &[Controller] = &[
     taint_eviction::CONTROLLER,
     pod_gc::CONTROLLER,
     cluster_role::CONTROLLER,
+    resource_quota::CONTROLLER,
+    storage_protection::CLAIMS,
+    storage_protection::VOLUMES,
 ];
 
 /// Gives a client with the identity named, as `system:serviceaccount:kube-system:deployment-controller`.
