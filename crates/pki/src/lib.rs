@@ -38,6 +38,8 @@ pub enum Error {
 pub struct Pki {
     pub server: Arc<Authority>,
     pub client: Arc<Authority>,
+    /// Of the certificate by which this server vouches for users at aggregated servers; it is good for nothing else.
+    pub front_proxy: Arc<Authority>,
     pub service_account: Arc<TokenKey>,
     pub clock: Clock,
 }
@@ -49,6 +51,12 @@ impl Pki {
         Ok(Pki {
             server: Arc::new(Authority::open(dir, "server-ca", "skiff-server-ca", clock)?),
             client: Arc::new(Authority::open(dir, "client-ca", "skiff-client-ca", clock)?),
+            front_proxy: Arc::new(Authority::open(
+                dir,
+                "request-header-ca",
+                "skiff-request-header-ca",
+                clock,
+            )?),
             service_account: Arc::new(TokenKey::open(&dir.join("service.key"))?),
             clock: clock.clone(),
         })

@@ -26,6 +26,7 @@ pub async fn start(
     settings.node_ports = config.node_ports.clone();
     settings.cluster_domain = config.cluster_domain.clone();
     settings.client_ca = Some(pki.client.pem());
+    settings.front_proxy = Some(front_proxy(host, pki)?);
     arguments(&mut settings, host)?;
     let renewal = renewal(host, &settings, pki);
     let serving = renewal.serving()?;
@@ -34,6 +35,22 @@ pub async fn start(
     let server = apiserver::Server::start(settings, store, dialer, host.clock.clone(), &host.tasks).await?;
     host.tasks.spawn("api", server.serve(listener, tls));
     Ok(server)
+}
+
+/// What the API shows to the servers behind APIServices; made anew at a start when two thirds of its life are over.
+fn front_proxy(host: &Host, pki: &Arc<pki::Pki>) -> Result<apiserver::config::FrontProxy> {
+    let request = pki::Request {
+        common_name: "front-proxy-client".into(),
+        organization: None,
+        names: Vec::new(),
+        purpose: pki::Purpose::Client,
+    };
+    let issued = pki.front_proxy.keep(&host.paths.tls(), "client-auth-proxy", &request, &host.clock)?;
+    Ok(apiserver::config::FrontProxy {
+        ca: pki.front_proxy.pem(),
+        certificate: issued.certificate,
+        key: issued.key,
+    })
 }
 
 /// The names under which the API is reached, and what keeps their certificate young.
@@ -82,9 +99,15 @@ fn arguments(settings: &mut apiserver::Config, host: &Host) -> Result<()> {
                 settings.issuer = value.clone();
                 settings.audiences = vec![value.clone()];
             }
+            "enable-admission-plugins" => {
+                settings.enable_admission.extend(value.split(',').map(String::from));
+            }
+            "disable-admission-plugins" => {
+                settings.disable_admission.extend(value.split(',').map(String::from));
+            }
             _ => bail!(
-                "{}: known are anonymous-auth, event-ttl, max-mutating-requests-inflight, \
-                 max-requests-inflight, runtime-config and service-account-issuer",
+                "{}: known are anonymous-auth, disable-admission-plugins, enable-admission-plugins, event-ttl, \
+                 max-mutating-requests-inflight, max-requests-inflight, runtime-config and service-account-issuer",
                 bad()
             ),
         }
