@@ -213,21 +213,59 @@ pub fn default(kind: &Kind, version: &Version, value: &mut Value) {
 }
 
 /// From `version` of `kind` to what `storage` stores, in place.
-pub fn to_storage(kind: &Kind, storage: &Kind, version: &str, value: &mut Value) {
+pub fn to_storage(kind: &Kind, storage: &Kind, version: &str, value: &mut Value) -> Result<()> {
+    if kind.converter.is_some() {
+        return convert(kind, &storage.storage().name, value);
+    }
     if !kind.is_storage(version) {
         kind.rules.to_storage(version, value);
         type_meta(value, &storage.kind, &storage.api_version(&storage.storage().name));
     }
+    Ok(())
 }
 
 /// From what is stored to `version` of `kind`, in place.
-pub fn from_storage(kind: &Kind, version: &str, value: &mut Value) {
+pub fn from_storage(kind: &Kind, version: &str, value: &mut Value) -> Result<()> {
+    if kind.converter.is_some() {
+        return convert(kind, version, value);
+    }
     if !kind.is_storage(version) {
         kind.rules.from_storage(version, value);
         type_meta(value, &kind.kind, &kind.api_version(version));
         if let Some(of) = kind.version(version).and_then(|version| schema::lookup(version.type_name)) {
             // Conversion leaves fields where it put them; their order is the version's.
             let _ = decode::normalize(of, value);
+        }
+    }
+    Ok(())
+}
+
+/// Asks the kind's converter, unless the object is in this version.
+fn convert(kind: &Kind, version: &str, value: &mut Value) -> Result<()> {
+    let mut all = vec![std::mem::take(value)];
+    let result = convert_all(kind, version, &mut all);
+    *value = all.pop().unwrap_or_default();
+    result
+}
+
+/// [`from_storage`] of many objects of a kind with a converter, in one call for each version that they are in.
+pub fn convert_all(kind: &Kind, version: &str, values: &mut [Value]) -> Result<()> {
+    let Some(converter) = &kind.converter else { return Ok(()) };
+    let to = kind.api_version(version);
+    loop {
+        let Some(from) = values.iter().map(|value| value.str_at(&["apiVersion"])).find(|own| *own != to)
+        else {
+            return Ok(());
+        };
+        let from = from.to_string();
+        let places: Vec<usize> =
+            (0..values.len()).filter(|at| values[*at].str_at(&["apiVersion"]) == from).collect();
+        let asked = places.iter().map(|at| values[*at].clone()).collect();
+        let made = converter.convert(asked, &to).map_err(|why| Status::new(500, "", why))?;
+        for (at, mut new) in places.into_iter().zip(made) {
+            kind.rules.default(version, &mut new);
+            type_meta(&mut new, &kind.kind, &to);
+            values[at] = new;
         }
     }
 }

@@ -32,8 +32,30 @@ pub struct Config {
     pub anonymous: bool,
     /// `--runtime-config`: `group/version` (`v1` for core), `api/all`, `api/ga`, `api/beta`, `api/alpha`.
     pub runtime_config: Vec<(String, bool)>,
+    /// What this server shows to the servers behind APIServices; `None`: nothing, and they are told nothing of a user.
+    pub front_proxy: Option<FrontProxy>,
+    /// Admission plugins that are on beside the default ones, and those of them that are off
+    /// (`--enable-admission-plugins`, `--disable-admission-plugins`).
+    pub enable_admission: Vec<String>,
+    pub disable_admission: Vec<String>,
+    /// PodSecurity's defaults and exemptions.
+    pub pod_security: crate::PodSecurity,
+    /// Where an address of the Service network is dialed, for servers that are on no node of the cluster. `None`: there.
+    pub route: Option<Route>,
     pub limits: Limits,
 }
+
+/// The certificate that vouches for users in headers (`--proxy-client-cert-file`), and the CA that it is of.
+#[derive(Clone, Debug)]
+pub struct FrontProxy {
+    /// PEM.
+    pub ca: String,
+    pub certificate: String,
+    pub key: String,
+}
+
+/// See [`Config::route`].
+pub type Route = Arc<dyn Fn(SocketAddr) -> SocketAddr + Send + Sync>;
 
 /// See [`Config::static_tokens`].
 #[derive(Clone)]
@@ -96,6 +118,11 @@ impl Config {
             static_tokens: Vec::new(),
             anonymous: true,
             runtime_config: Vec::new(),
+            front_proxy: None,
+            enable_admission: Vec::new(),
+            disable_admission: Vec::new(),
+            pod_security: crate::PodSecurity::default(),
+            route: None,
             limits: Limits::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! Custom resources: rows of the table made of CustomResourceDefinitions at run time, served by the same code as all others.
 //!
 //! One task follows the definitions: it writes their status, swaps the table, makes and closes caches, and empties what a
-//! deleted definition leaves. Not here: conversion webhooks.
+//! deleted definition leaves. Conversion between versions is `conversion`'s.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -140,7 +140,8 @@ impl Served {
                 definition.at(&["status", "acceptedNames"]).cloned().unwrap_or_default(),
             );
             match custom::kind_from_crd(definition) {
-                Ok(kind) => {
+                Ok(mut kind) => {
+                    kind.converter = crate::conversion::Webhook::of(inner, definition);
                     let kind = Arc::new(kind);
                     wanted.insert(kind.resource.clone(), Row { made_of, kind });
                 }
@@ -247,6 +248,7 @@ fn needs_new_cache(old: &Kind, new: &Kind) -> bool {
         || old.kind != new.kind
         || old.namespaced != new.namespaced
         || fields(old) != fields(new)
+        || old.converter.is_some() != new.converter.is_some()
 }
 
 async fn write_status(inner: &Arc<Inner>, name: &str, status: Value) {
@@ -264,6 +266,7 @@ async fn write_status(inner: &Arc<Inner>, name: &str, status: Value) {
 /// Deletes every object of a kind and returns once there is none.
 async fn delete_all(inner: &Arc<Inner>, kind: &Kind) -> Result<()> {
     let Some(cache) = inner.caches.get(&kind.resource) else { return Ok(()) };
+    let options = Options { admitted: true, ..Options::default() };
     loop {
         let (snapshot, mut subscription) = cache.watch();
         if snapshot.is_empty() {
@@ -279,7 +282,7 @@ async fn delete_all(inner: &Arc<Inner>, kind: &Kind) -> Result<()> {
                 object.name(),
             );
             let call = inner.own_call(place, "delete")?;
-            match call.delete_one(object.name(), object.namespace(), &Options::default()).await {
+            match call.delete_one(object.name(), object.namespace(), &options).await {
                 Err(status) if status.reason() != "NotFound" => return Err(status),
                 _ => {}
             }

@@ -23,6 +23,7 @@ pub(crate) fn options() -> WriteOptions {
         strictness: Strictness::Ignore,
         force: true,
         applied: false,
+        admitted: false,
     }
 }
 
@@ -61,6 +62,7 @@ impl Inner {
             accept: Accept::default(),
             target,
             warnings: Mutex::new(Vec::new()),
+            annotations: Mutex::new(Vec::new()),
         })
     }
 
@@ -91,6 +93,7 @@ impl Inner {
         make: Make<'_>,
     ) -> Result<Arc<Object>> {
         let call = self.own_call(place, "update")?;
-        Ok(call.change(part, &options(), How::Patch, make, None).await?.object)
+        let options = WriteOptions { admitted: true, ..options() };
+        Ok(call.change(part, &options, How::Patch, make, None).await?.object)
     }
 }

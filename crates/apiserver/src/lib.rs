@@ -5,11 +5,13 @@
 //! bytes (D3, D4), which `fill` keeps; writes pass `admit`, go to `store`, and are answered once the server's own cache holds them.
 
 mod admit;
+mod aggregate;
 mod authn;
 mod authz;
 mod bootstrap;
 mod codec;
 pub mod config;
+mod conversion;
 mod custom;
 mod engine;
 mod fill;
@@ -21,11 +23,14 @@ mod manage;
 mod metrics;
 pub mod node;
 mod nonresource;
+mod remote;
 mod review;
 pub mod server;
 mod status;
 mod subresource;
+mod tls;
 
+pub use admit::pod_security::{Policy as PodSecurityPolicy, Settings as PodSecurity};
 pub use config::Config;
 pub use identity::Identity;
 pub use node::NodeDialer;

@@ -33,8 +33,8 @@ fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subj
         let name = api_version.rsplit('/').next().unwrap_or_default();
         let row = kind.version(name).filter(|_| kind.api_version(name) == api_version)?;
         let mut value = value.clone();
-        codec::to_storage(kind, &target.storage, &version.name, &mut value);
-        codec::from_storage(kind, name, &mut value);
+        codec::to_storage(kind, &target.storage, &version.name, &mut value).ok()?;
+        codec::from_storage(kind, name, &mut value).ok()?;
         Some((value, crate::custom::schema_of(row)))
     };
     let api_version = kind.api_version(&version.name);
@@ -55,7 +55,10 @@ fn in_version(target: &Target, value: &mut Value, act: impl FnOnce(&mut Value)) 
         return act(value);
     }
     let mut shown = value.clone();
-    codec::from_storage(&target.kind, &target.version().name, &mut shown);
+    if codec::from_storage(&target.kind, &target.version().name, &mut shown).is_err() {
+        // What cannot be shown cannot be told apart: its owners stay.
+        return;
+    }
     act(&mut shown);
     match shown.remove(&["metadata", "managedFields"]) {
         Some(entries) => value.set(&["metadata", "managedFields"], entries),
@@ -90,9 +93,10 @@ pub(crate) fn updated(
     if !options.applied {
         let shown = (!target.is_storage()).then(|| {
             let mut shown = old.clone();
-            codec::from_storage(&target.kind, &target.version().name, &mut shown);
-            shown
+            let shown_as = codec::from_storage(&target.kind, &target.version().name, &mut shown);
+            shown_as.is_ok().then_some(shown)
         });
+        let shown = shown.flatten();
         let old = shown.as_ref().unwrap_or(old);
         with(target, subresource, now, |subject| {
             in_version(target, new, |new| apply::track_update(subject, Some(old), new, &options.manager));

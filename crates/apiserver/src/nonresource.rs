@@ -6,6 +6,7 @@ use api::{Kinds, Value, discovery, openapi};
 use http::request::Parts;
 use http::{Response, StatusCode};
 
+use crate::aggregate;
 use crate::http::answer::Asked;
 use crate::http::{Accept, Body, respond};
 use crate::server::Inner;
@@ -65,16 +66,25 @@ pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> 
             let core = places[0] == "api";
             let text = parts.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
             if text.is_some_and(wants_aggregated) {
-                let document = discovery::aggregated(&kinds, core);
+                let mut document = discovery::aggregated(&kinds, core);
+                if !core {
+                    aggregate::merge(&inner.aggregated, &mut document, true);
+                }
                 return Ok(respond::bytes(StatusCode::OK, discovery::AGGREGATED, document.to_json()));
             }
             match core {
                 true => value(Some(discovery::versions(&inner.config.advertise.to_string()))),
-                false => value(Some(discovery::groups(&kinds))),
+                false => {
+                    let mut groups = discovery::groups(&kinds);
+                    aggregate::merge(&inner.aggregated, &mut groups, false);
+                    value(Some(groups))
+                }
             }
         }
         ["api", version] => value(discovery::resources(&kinds, "", version)),
-        ["apis", group] => value(discovery::group(&kinds, group)),
+        ["apis", group] => {
+            value(discovery::group(&kinds, group).or_else(|| aggregate::group(&inner.aggregated, group)))
+        }
         ["apis", group, version] => value(discovery::resources(&kinds, group, version)),
         ["openapi", rest @ ..] => openapi(&kinds, rest, &accept, parts).await,
         _ => Err(Status::no_such_path()),

@@ -88,7 +88,7 @@ fn strings(value: &Value, path: &[&str]) -> Vec<String> {
     list.iter().filter_map(Value::as_str).map(String::from).collect()
 }
 
-fn user_info(identity: &Identity) -> Value {
+pub(crate) fn user_info(identity: &Identity) -> Value {
     let mut value = Value::object();
     value.set(&["username"], identity.name.as_str());
     if !identity.uid.is_empty() {

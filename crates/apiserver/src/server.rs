@@ -10,7 +10,8 @@ use client::{Cache, Caches};
 use store::Store;
 use tokio::net::TcpListener;
 
-use crate::admit::Services;
+use crate::admit::{Admission, Services};
+use crate::aggregate::Aggregated;
 use crate::authn::Tokens;
 use crate::authz::Rbac;
 use crate::engine::Target;
@@ -18,6 +19,7 @@ use crate::fill::{self, Filler};
 use crate::flow::Flow;
 use crate::http::{Service, listen};
 use crate::metrics::Metrics;
+use crate::remote::Remotes;
 use crate::status::{Result as Answer, Status};
 use crate::{Config, Identity, NodeDialer};
 
@@ -50,6 +52,9 @@ pub(crate) struct Inner {
     pub filler: Filler,
     pub rbac: Arc<Rbac>,
     pub services: Arc<Services>,
+    pub admission: Arc<Admission>,
+    pub remotes: Remotes,
+    pub aggregated: Arc<Aggregated>,
     pub verifier: pki::Verifier,
     pub tokens: Tokens,
     pub anonymous: Arc<Identity>,
@@ -81,11 +86,16 @@ impl Server {
         let limits = &config.limits;
         let seats = limits.in_flight + limits.mutating_in_flight;
         let flow = Arc::new(Flow::new(seats, limits.request_timeout / 4));
+        let admission = Arc::new(Admission::new(&config).map_err(Error::Config)?);
+        let aggregated = Arc::new(Aggregated::default());
         let observer: fill::Observer = {
             let (rbac, services, flow) = (rbac.clone(), services.clone(), flow.clone());
+            let (admission, aggregated) = (admission.clone(), aggregated.clone());
             Arc::new(move |resource, update| {
                 rbac.observe(resource, update);
                 flow.observe(resource, update);
+                admission.observe(resource, update);
+                aggregated.observe(resource, update);
                 if resource.group.is_empty() && resource.plural == "services" {
                     services.observe(update);
                 }
@@ -98,6 +108,9 @@ impl Server {
             anonymous: Arc::new(Identity::anonymous()),
             rbac,
             services,
+            admission,
+            remotes: Remotes::default(),
+            aggregated,
             config,
             store,
             dialer,
@@ -111,6 +124,7 @@ impl Server {
         });
         crate::bootstrap::run(&inner).await?;
         crate::custom::start(&inner, kinds).await;
+        crate::aggregate::start(&inner);
         Ok(Server { inner })
     }
 

@@ -1,6 +1,8 @@
 //! How a request fails: upstream's `metav1.Status` with the reasons, codes and texts of apimachinery's
 //! `pkg/api/errors`, because clients match on them. The only place where an error becomes a Status.
 
+use std::borrow::Cow;
+
 use api::{Kind, Resource, Value, field};
 use http::StatusCode;
 
@@ -12,7 +14,7 @@ pub struct Status(Box<Failure>);
 #[derive(Debug, Default)]
 pub struct Failure {
     pub code: u16,
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     pub message: String,
     pub details: Option<Details>,
     /// `metadata.continue`: where a list whose token ran out may go on, though not consistently.
@@ -44,7 +46,8 @@ pub const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
 impl Status {
-    pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Status {
+    pub fn new(code: u16, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Status {
+        let reason = reason.into();
         Status(Box::new(Failure { code, reason, message: message.into(), details: None, resume: None }))
     }
     fn of(resource: &Resource, name: &str, code: u16, reason: &'static str, message: String) -> Status {
@@ -67,6 +70,12 @@ impl Status {
     /// Names the token of [`Failure::resume`].
     pub fn resumed_by(mut self, token: String) -> Status {
         self.0.resume = Some(token);
+        self
+    }
+    /// Under another code and reason.
+    pub fn recoded(mut self, code: u16, reason: impl Into<Cow<'static, str>>) -> Status {
+        self.0.code = code;
+        self.0.reason = reason.into();
         self
     }
     /// Says something before the message.
@@ -205,8 +214,8 @@ impl Status {
     pub fn code(&self) -> StatusCode {
         StatusCode::from_u16(self.0.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
-    pub fn reason(&self) -> &'static str {
-        self.0.reason
+    pub fn reason(&self) -> &str {
+        &self.0.reason
     }
     pub fn message(&self) -> &str {
         &self.0.message
@@ -223,7 +232,7 @@ impl Status {
         }
         value.set(&["message"], self.0.message.as_str());
         if !self.0.reason.is_empty() {
-            value.set(&["reason"], self.0.reason);
+            value.set(&["reason"], &*self.0.reason);
         }
         if let Some(details) = &self.0.details {
             value.set(&["details"], details.value());
@@ -250,6 +259,30 @@ pub fn success(details: &Details) -> Value {
 }
 
 impl Details {
+    /// What somebody else's Status says.
+    pub fn of(details: &Value) -> Details {
+        let text = |value: &Value, name: &str| value.str_at(&[name]).to_string();
+        let causes = details.get("causes").and_then(Value::as_array).unwrap_or_default();
+        Details {
+            name: text(details, "name"),
+            group: text(details, "group"),
+            kind: text(details, "kind"),
+            uid: text(details, "uid"),
+            causes: causes
+                .iter()
+                .map(|cause| Cause {
+                    reason: text(cause, "reason"),
+                    message: text(cause, "message"),
+                    field: text(cause, "field"),
+                })
+                .collect(),
+            retry_after: details
+                .get("retryAfterSeconds")
+                .and_then(Value::as_int)
+                .and_then(|seconds| u32::try_from(seconds).ok())
+                .unwrap_or(0),
+        }
+    }
     fn value(&self) -> Value {
         let mut value = Value::object();
         for (field, text) in

@@ -2,13 +2,30 @@
 
 use api::{Resource, Value};
 
+use super::{Form, Operation, Plugin};
 use crate::engine::Call;
 use crate::status::{Result, Status};
+
+pub(super) const PLUGIN: Plugin = Plugin {
+    name: "NamespaceLifecycle",
+    default: true,
+    handles: |request| matches!(request.operation, Operation::Create | Operation::Delete),
+    mutate: Some(|request, value| {
+        Box::pin(async move {
+            match request.operation {
+                Operation::Create if request.form == Form::Own => create(request.call, value).await,
+                Operation::Delete => delete(request.call, &request.call.info.name),
+                _ => Ok(()),
+            }
+        })
+    }),
+    validate: None,
+};
 
 /// What every cluster has and nobody deletes.
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-pub(super) async fn create(call: &Call, value: &Value) -> Result<()> {
+async fn create(call: &Call, value: &Value) -> Result<()> {
     if !call.target.kind.namespaced {
         return Ok(());
     }
@@ -35,7 +52,7 @@ pub(super) async fn create(call: &Call, value: &Value) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn delete(call: &Call, name: &str) -> Result<()> {
+fn delete(call: &Call, name: &str) -> Result<()> {
     let resource = &call.target.kind.resource;
     if resource.group.is_empty() && resource.plural == "namespaces" && IMMORTAL.contains(&name) {
         return Err(Status::forbidden(resource, name, "this namespace may not be deleted"));

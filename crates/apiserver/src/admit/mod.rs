@@ -1,59 +1,164 @@
 //! Admission: what may be written beside what is valid, and what the cluster adds to it. One plugin a file, upstream's
-//! default set (k8s.io/kubernetes/pkg/kubeapiserver/options/plugins.go), in upstream's order.
+//! set and order (k8s.io/kubernetes/pkg/kubeapiserver/options/plugins.go) in [`ALL`].
 //!
-//! Not here yet: LimitRanger, ResourceQuota, NodeRestriction, PodSecurity, storage defaults, webhooks and policies.
+//! All plugins that mutate run before validation, all that judge after it, in the same order. When a webhook or policy
+//! changed the object, the mutating ones run once more over what the others made of it (reinvocation).
 
+mod certificates;
 mod escalation;
+mod expression;
+mod ingress_class;
 mod lifecycle;
+mod limit_ranger;
+mod node_restriction;
+mod owner_references;
+pub(crate) mod pod_security;
+mod pods;
+mod policy;
 mod priority;
+mod quota;
+mod request;
 mod runtime_class;
 mod service;
 mod service_account;
+mod storage;
 mod taints;
 mod tolerations;
+pub(crate) mod webhook;
+
+use std::future::Future;
+use std::pin::Pin;
 
 use api::Value;
 
-use crate::engine::update::Part;
-use crate::engine::{Call, Target, WriteOptions};
+use crate::Config;
+use crate::engine::{Call, WriteOptions};
 use crate::status::Result;
 
+pub(crate) use request::{Form, Operation, Options, Request};
 pub(crate) use service::{Hold, Services};
 
-fn is(target: &Target, group: &str, plural: &str) -> bool {
-    target.storage.resource.group == group && target.storage.resource.plural == plural
+/// What a plugin answers with.
+pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+
+/// One admission plugin.
+pub(crate) struct Plugin {
+    /// Upstream's, for the flags that turn it on and off.
+    pub name: &'static str,
+    /// On unless it is turned off.
+    pub default: bool,
+    /// Asked before anything is allocated for the plugin.
+    pub handles: fn(&Request<'_>) -> bool,
+    pub mutate: Option<for<'a> fn(&'a Request<'a>, &'a mut Value) -> Answer<'a>>,
+    /// The object is missing for deletes.
+    pub validate: Option<for<'a> fn(&'a Request<'a>, Option<&'a Value>) -> Answer<'a>>,
 }
 
-/// Before a new object is validated.
-pub(crate) async fn create(call: &Call, value: &mut Value, _options: &WriteOptions) -> Result<()> {
-    lifecycle::create(call, value).await?;
-    if is(&call.target, "", "nodes") {
-        taints::create(value);
-    }
-    if is(&call.target, "", "pods") {
-        service_account::create(call, value).await?;
-        priority::create(call, value).await?;
-        tolerations::add(value);
-        runtime_class::create(call, value).await?;
-    }
-    Ok(())
+/// In the order that they run.
+static ALL: &[Plugin] = &[
+    lifecycle::PLUGIN,
+    limit_ranger::PLUGIN,
+    service_account::PLUGIN,
+    node_restriction::PLUGIN,
+    taints::PLUGIN,
+    pods::PULL,
+    pod_security::PLUGIN,
+    pods::SELECTOR,
+    priority::PLUGIN,
+    tolerations::PLUGIN,
+    pods::TOLERATIONS,
+    pods::EXTENDED,
+    storage::CLASS,
+    storage::PROTECTION,
+    owner_references::PLUGIN,
+    storage::RESIZE,
+    runtime_class::PLUGIN,
+    certificates::APPROVAL,
+    certificates::SIGNING,
+    certificates::SUBJECT,
+    ingress_class::PLUGIN,
+    pods::EXTERNAL,
+    policy::MUTATING,
+    webhook::MUTATING,
+    policy::VALIDATING,
+    webhook::VALIDATING,
+    quota::PLUGIN,
+];
+
+/// The plugins that are on, and what those of them keep that others fill.
+pub(crate) struct Admission {
+    on: Vec<&'static Plugin>,
+    pub hooks: webhook::Hooks,
+    pub policies: policy::Policies,
+    pub in_flight: quota::InFlight,
 }
 
-/// Before a changed object is validated.
-pub(crate) async fn update(call: &Call, part: Part, _old: &Value, new: &mut Value) -> Result<()> {
-    if part == Part::Main && is(&call.target, "", "pods") {
-        tolerations::add(new);
+impl Admission {
+    /// Fails on a plugin that is not known, as upstream does at start.
+    pub fn new(config: &Config) -> std::result::Result<Admission, String> {
+        let known: Vec<&str> = ALL.iter().map(|plugin| plugin.name).collect();
+        for name in config.enable_admission.iter().chain(&config.disable_admission) {
+            if !known.contains(&name.as_str()) {
+                return Err(format!("admission plugin {name:?} is unknown; known are {}", known.join(", ")));
+            }
+        }
+        let named = |list: &[String], plugin: &Plugin| list.iter().any(|name| name == plugin.name);
+        let is_on = |plugin: &&Plugin| {
+            !named(&config.disable_admission, plugin)
+                && (plugin.default || named(&config.enable_admission, plugin))
+        };
+        Ok(Admission {
+            on: ALL.iter().filter(is_on).collect(),
+            hooks: webhook::Hooks::default(),
+            policies: policy::Policies::default(),
+            in_flight: quota::InFlight::default(),
+        })
     }
-    Ok(())
+
+    /// Told of every change of the kinds that plugins keep.
+    pub fn observe(&self, resource: &api::Resource, update: &client::Update) {
+        if resource.group == "admissionregistration.k8s.io" {
+            self.hooks.observe(&resource.plural, update);
+            self.policies.observe(&resource.plural, update);
+        }
+    }
 }
 
-pub(crate) async fn delete(call: &Call, name: &str, _old: &Value) -> Result<()> {
-    lifecycle::delete(call, name)
+/// Before the object is validated.
+pub(crate) async fn mutate(request: &Request<'_>, value: &mut Value) -> Result<()> {
+    loop {
+        for plugin in &request.call.inner.admission.on {
+            if let Some(run) = plugin.mutate
+                && (plugin.handles)(request)
+            {
+                run(request, value).await?;
+            }
+        }
+        if !request.again() {
+            return Ok(());
+        }
+    }
 }
 
 /// After validation; changes nothing.
-pub(crate) fn validate(call: &Call, new: &Value, old: Option<&Value>) -> Result<()> {
-    escalation::check(call, new, old)
+pub(crate) async fn validate(request: &Request<'_>, value: Option<&Value>) -> Result<()> {
+    if let (Form::Own, Some(value)) = (&request.form, value) {
+        escalation::check(request.call, value, request.old)?;
+    }
+    for plugin in &request.call.inner.admission.on {
+        if let Some(run) = plugin.validate
+            && (plugin.handles)(request)
+        {
+            run(request, value).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Both, for what is nothing that is stored: options of a connection, an eviction, a binding.
+pub(crate) async fn pass(request: &Request<'_>, value: &mut Value) -> Result<()> {
+    mutate(request, value).await?;
+    validate(request, Some(value)).await
 }
 
 /// Addresses and ports of a Service, held until the write is over.
@@ -63,7 +168,8 @@ pub(crate) fn allocate(
     new: &mut Value,
     _options: &WriteOptions,
 ) -> Result<Option<Hold>> {
-    match is(&call.target, "", "services") {
+    let resource = &call.target.storage.resource;
+    match resource.group.is_empty() && resource.plural == "services" {
         true => service::assign(call, old, new).map(Some),
         false => Ok(None),
     }

@@ -2,10 +2,19 @@
 
 use api::Value;
 
+use super::Plugin;
 use crate::engine::Call;
 use crate::status::{Result, Status};
 
-pub(super) async fn create(call: &Call, pod: &mut Value) -> Result<()> {
+pub(super) const PLUGIN: Plugin = Plugin {
+    name: "RuntimeClass",
+    default: true,
+    handles: |request| request.creates("", "pods"),
+    mutate: Some(|request, value| Box::pin(create(request.call, value))),
+    validate: None,
+};
+
+async fn create(call: &Call, pod: &mut Value) -> Result<()> {
     let name = pod.str_at(&["spec", "runtimeClassName"]).to_string();
     if name.is_empty() {
         return Ok(());

@@ -4,9 +4,18 @@
 use api::Value;
 use rand::Rng;
 
+use super::Plugin;
 use crate::engine::Call;
 use crate::status::{Result, Status};
 use crate::subresource::value_of;
+
+pub(super) const PLUGIN: Plugin = Plugin {
+    name: "ServiceAccount",
+    default: true,
+    handles: |request| request.creates("", "pods"),
+    mutate: Some(|request, value| Box::pin(create(request.call, value))),
+    validate: None,
+};
 
 const MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME: &str = "kube-api-access-";
@@ -14,7 +23,7 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Upstream's: an hour, and seven seconds to tell it from tokens that were asked for by hand.
 const SECONDS: i64 = 3607;
 
-pub(super) async fn create(call: &Call, pod: &mut Value) -> Result<()> {
+async fn create(call: &Call, pod: &mut Value) -> Result<()> {
     if pod.at(&["metadata", "annotations", MIRROR]).is_some() {
         return mirror(call, pod);
     }

@@ -1,10 +1,22 @@
 //! TaintNodesByCondition: a new node takes no pods until it was seen to be ready.
 
+use super::Plugin;
 use api::Value;
+
+pub(super) const PLUGIN: Plugin = Plugin {
+    name: "TaintNodesByCondition",
+    default: true,
+    handles: |request| request.creates("", "nodes"),
+    mutate: Some(|_, value| {
+        create(value);
+        Box::pin(std::future::ready(Ok(())))
+    }),
+    validate: None,
+};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
-pub(super) fn create(node: &mut Value) {
+fn create(node: &mut Value) {
     let taints = node.make(&["spec", "taints"]);
     if taints.as_array().is_none() {
         *taints = Vec::new().into();

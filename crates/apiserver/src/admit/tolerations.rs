@@ -1,10 +1,22 @@
 //! DefaultTolerationSeconds: a pod outlives its node's silence by five minutes, unless it says otherwise.
 
+use super::Plugin;
 use api::Value;
+
+pub(super) const PLUGIN: Plugin = Plugin {
+    name: "DefaultTolerationSeconds",
+    default: true,
+    handles: |request| request.creates("", "pods") || request.updates("", "pods"),
+    mutate: Some(|_, value| {
+        add(value);
+        Box::pin(std::future::ready(Ok(())))
+    }),
+    validate: None,
+};
 
 const SECONDS: i64 = 300;
 
-pub(super) fn add(pod: &mut Value) {
+fn add(pod: &mut Value) {
     let there = pod.at(&["spec", "tolerations"]).and_then(Value::as_array).unwrap_or_default();
     let covers = |key: &str| {
         there.iter().any(|toleration| {

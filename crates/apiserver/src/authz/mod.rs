@@ -1,5 +1,6 @@
 //! May they: `system:masters`, the node's own rules, RBAC, in that order; the first to allow decides.
 
+pub(crate) mod node;
 pub(crate) mod rbac;
 
 use std::sync::Arc;
@@ -51,11 +52,16 @@ pub(crate) fn decide(
     if identity.is_in(MASTERS) {
         return Ok(String::new());
     }
-    if identity.is_in("system:nodes")
-        && identity.name.starts_with("system:node:")
-        && inner.rbac.cluster_role_allows("system:node", attributes)
-    {
-        return Ok(String::new());
+    if let Some(name) = node::name_of(identity) {
+        match node::decide(inner, name, attributes) {
+            node::Verdict::Allow => return Ok(String::new()),
+            // Roles that somebody bound to the node still count.
+            node::Verdict::Deny(why) => return inner.rbac.decide(identity, attributes).map_err(|_| why),
+            node::Verdict::Rules if inner.rbac.cluster_role_allows("system:node", attributes) => {
+                return Ok(String::new());
+            }
+            node::Verdict::Rules => {}
+        }
     }
     inner.rbac.decide(identity, attributes)
 }

@@ -117,8 +117,18 @@ async fn service_cidr(inner: &Arc<Inner>) -> Result<(), Status> {
 async fn authentication(inner: &Arc<Inner>) -> Result<(), Status> {
     let Some(ca) = inner.config.client_ca.clone() else { return Ok(()) };
     let place = ("", "v1", "configmaps", "kube-system", "extension-apiserver-authentication");
-    let data = json(serde_json::json!({"client-ca-file": ca}));
-    let map = json(serde_json::json!({"data": {"client-ca-file": ca}}));
+    let mut data = serde_json::json!({"client-ca-file": ca});
+    if let Some(proxy) = &inner.config.front_proxy {
+        data["requestheader-client-ca-file"] = proxy.ca.clone().into();
+        data["requestheader-allowed-names"] = r#"["front-proxy-client"]"#.into();
+        data["requestheader-extra-headers-prefix"] = r#"["X-Remote-Extra-"]"#.into();
+        data["requestheader-group-headers"] = r#"["X-Remote-Group"]"#.into();
+        data["requestheader-uid-headers"] = r#"["X-Remote-Uid"]"#.into();
+        data["requestheader-username-headers"] = r#"["X-Remote-User"]"#.into();
+    }
+    let data = json(data);
+    let mut map = Value::object();
+    map.set(&["data"], data.clone());
     let there = inner.ensure(place, map).await?;
     if there.value().get("data") != Some(&data) {
         let make = |old: &Value| {

@@ -11,10 +11,11 @@ use rand::Rng;
 use store::{Durability, Expect, Write};
 
 use super::{Call, Target, WriteOptions};
+use crate::admit::{self, Operation, Options};
 use crate::codec::{self, Expected};
 use crate::http::Body;
+use crate::manage;
 use crate::status::{Result, Status};
-use crate::{admit, manage};
 
 /// Letters of a generated suffix: no vowels and nothing that looks like another (apimachinery's `rand`).
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -84,7 +85,10 @@ impl Call {
         let now = self.inner.now();
         begin(&mut value, &now);
         manage::created(target, &mut value, options, &self.info.subresource, &now);
-        admit::create(self, &mut value, options).await?;
+        let request = admit::Request::new(self, Operation::Create, "", Options::Write(options));
+        if !options.admitted {
+            admit::mutate(&request, &mut value).await?;
+        }
         // Copied only where another name may have to be tried.
         let mut template = Some(value);
         for attempt in 0.. {
@@ -108,7 +112,9 @@ impl Call {
             if !errors.is_empty() {
                 return Err(Status::invalid(&target.kind, &name, &errors));
             }
-            admit::validate(self, &value, None)?;
+            if !options.admitted {
+                admit::validate(&request, Some(&value)).await?;
+            }
             self.warn(target.storage.rules.warnings(&value, None));
             let exists = || Status::already_exists(&target.kind.resource, &name);
             if options.dry_run {
@@ -129,6 +135,7 @@ impl Call {
                 Ok(revision) => {
                     let object = self.written(&key, stored, revision).await?;
                     hold.into_iter().for_each(admit::Hold::keep);
+                    request.keep();
                     return Ok(object);
                 }
                 Err(store::Error::Conflict { .. }) if generated && attempt < ATTEMPTS => continue,
@@ -179,7 +186,7 @@ impl Target {
     ) -> Result<()> {
         crate::custom::prune(self, value, options.strictness, warnings)?;
         codec::default(&self.kind, self.version(), value);
-        codec::to_storage(&self.kind, &self.storage, &self.version().name, value);
+        codec::to_storage(&self.kind, &self.storage, &self.version().name, value)?;
         if let Some(text) = &self.version().deprecated {
             warnings.push(text.clone());
         }

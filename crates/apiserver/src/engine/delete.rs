@@ -10,10 +10,11 @@ use store::{Durability, Expect, Write};
 
 use super::list::Selection;
 use super::{Call, Target};
+use crate::admit::{self, Operation};
 use crate::codec::{self, Expected};
+use crate::custom;
 use crate::http::Body;
 use crate::status::{self, Details, MODIFIED, Result, Status};
-use crate::{admit, custom};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -28,6 +29,8 @@ pub(crate) struct Options {
     pub orphan: Option<bool>,
     pub policy: Option<String>,
     pub dry_run: bool,
+    /// Admission has judged what leads to this, or the server deletes for itself.
+    pub admitted: bool,
 }
 
 /// What became of an object.
@@ -177,9 +180,14 @@ impl Call {
         for _ in 0..ATTEMPTS {
             self.inner.catch_up(cache).await?;
             let old = cache.get_key(&key).ok_or_else(|| Status::not_found(resource, name))?;
-            let old_value = old.value();
+            let old_value = target.stored_value(&old)?;
             preconditions(target, &old, options)?;
-            admit::delete(self, name, &old_value).await?;
+            if !options.admitted {
+                let asked = admit::Options::Delete(options);
+                let request = admit::Request::new(self, Operation::Delete, "", asked).over(&old_value);
+                admit::mutate(&request, &mut Value::Null).await?;
+                admit::validate(&request, None).await?;
+            }
             let mut new = old_value.clone();
             let gone = match self.mark(&mut new, options) {
                 Mark::Already => return Ok(Deleted { object: old, gone: false }),
@@ -303,7 +311,7 @@ impl Call {
         let mut items = Vec::new();
         for object in objects {
             match self.delete_one(object.name(), object.namespace(), &options).await {
-                Ok(deleted) => items.push(self.target.in_version(&deleted.object)),
+                Ok(deleted) => items.push(self.target.in_version(&deleted.object)?),
                 Err(status) if status.reason() == "NotFound" => {}
                 Err(status) => return Err(status),
             }

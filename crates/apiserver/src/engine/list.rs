@@ -271,7 +271,8 @@ impl Call {
     fn list_answer(&self, page: Page) -> Result<Response<Body>> {
         match (self.accept.form, self.accept.media) {
             (As::Table, _) => {
-                let rows = self.table_rows(&page.objects);
+                self.target.converted(&page.objects)?;
+                let rows = self.table_rows(&page.objects)?;
                 let mut table = self.target.table(rows, page.revision.0, true);
                 page.metadata(&mut table);
                 Ok(respond::value(&self.accept, StatusCode::OK, &table))
@@ -282,18 +283,21 @@ impl Call {
             (form, media) => {
                 // Items of a list of one type say no kind; a custom resource's items do, as upstream's do.
                 let typed = !self.target.kind.custom;
+                if form == As::Object {
+                    self.target.converted(&page.objects)?;
+                }
                 let items = page.objects.iter().map(|object| match form {
-                    As::Metadata => render::metadata_only(object, media != Media::Protobuf),
+                    As::Metadata => Ok(render::metadata_only(object, media != Media::Protobuf)),
                     _ => {
-                        let mut value = self.target.in_version(object);
+                        let mut value = self.target.in_version(object)?;
                         if typed && let Value::Object(map) = &mut value {
                             map.remove("kind");
                             map.remove("apiVersion");
                         }
-                        value
+                        Ok(value)
                     }
                 });
-                let items: Vec<Value> = items.collect();
+                let items: Vec<Value> = items.collect::<Result<_>>()?;
                 let mut list = Value::object();
                 match form {
                     As::Metadata => {

@@ -43,7 +43,15 @@ impl Target {
     }
     /// Objects are served as they are stored.
     pub fn is_storage(&self) -> bool {
-        self.kind.is_storage(&self.version().name)
+        self.kind.is_storage(&self.version().name) && self.kind.converter.is_none()
+    }
+    /// A stored object in the storage version.
+    pub fn stored_value(&self, object: &Object) -> Result<api::Value> {
+        let mut value = object.value();
+        if let Some(kind) = Some(&self.storage).filter(|kind| kind.converter.is_some()) {
+            crate::codec::from_storage(kind, &kind.storage().name, &mut value)?;
+        }
+        Ok(value)
     }
     pub fn key(&self, namespace: &str, name: &str) -> Key {
         Key::new(&self.storage.resource, namespace, name)
@@ -62,6 +70,8 @@ pub(crate) struct Call {
     pub target: Target,
     /// For the answer's `Warning` headers.
     pub warnings: Mutex<Vec<String>>,
+    /// For the audit log.
+    pub annotations: Mutex<Vec<(String, String)>>,
 }
 
 /// The options that every write takes.
@@ -73,6 +83,8 @@ pub(crate) struct WriteOptions {
     pub force: bool,
     /// `managedFields` are accounted for already.
     pub applied: bool,
+    /// Admission has judged what leads to this write, or the server writes for itself.
+    pub admitted: bool,
 }
 
 impl Call {
@@ -102,6 +114,7 @@ impl Call {
             strictness: Strictness::of(self.query.get("fieldValidation"))?,
             force: self.query.flag("force"),
             applied: false,
+            admitted: false,
         })
     }
 
@@ -129,6 +142,14 @@ impl Call {
             if !all.contains(&warning) && all.len() < 64 {
                 all.push(warning);
             }
+        }
+    }
+
+    /// Notes something for the audit log; the first note under a key stays.
+    pub fn annotate(&self, key: String, text: String) {
+        let mut all = self.annotations.lock();
+        if !all.iter().any(|(known, _)| *known == key) {
+            all.push((key, text));
         }
     }
 

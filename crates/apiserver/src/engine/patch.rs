@@ -66,7 +66,7 @@ impl Call {
     fn patched(&self, way: Way, patch: &Value, old: &Value, options: &WriteOptions) -> Result<Value> {
         let target = &self.target;
         let mut document = old.clone();
-        codec::from_storage(&target.kind, &target.version().name, &mut document);
+        codec::from_storage(&target.kind, &target.version().name, &mut document)?;
         let schema = crate::custom::schema_of(target.version());
         let value = patch_document(way, patch, document, schema)?;
         let mut warnings = Vec::new();
@@ -142,11 +142,10 @@ impl Call {
         }
         let now = self.inner.now();
         let make = |old: Option<&Value>| {
-            let old = old.map(|old| {
-                let mut shown = old.clone();
-                codec::from_storage(&target.kind, &target.version().name, &mut shown);
-                shown
-            });
+            let mut old = old.cloned();
+            if let Some(shown) = &mut old {
+                codec::from_storage(&target.kind, &target.version().name, shown)?;
+            }
             let merged =
                 manage::applied(target, old.as_ref(), &config, options, &self.info.subresource, &now)?;
             self.completed(merged, options)

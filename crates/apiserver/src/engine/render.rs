@@ -18,10 +18,10 @@ impl Call {
             return Ok(respond::bytes(code, "application/json", object.json.clone()));
         }
         let value = match self.accept.form {
-            As::Object => self.target.in_version(object),
+            As::Object => self.target.in_version(object)?,
             As::Metadata => metadata_only(object, true),
             As::Table => {
-                let rows = self.table_rows(std::slice::from_ref(object));
+                let rows = self.table_rows(std::slice::from_ref(object))?;
                 self.target.table(rows, object.revision.0, self.table_headers())
             }
         };
@@ -38,7 +38,7 @@ impl Call {
         true
     }
 
-    pub fn table_rows(&self, objects: &[Arc<Object>]) -> Vec<Value> {
+    pub fn table_rows(&self, objects: &[Arc<Object>]) -> Result<Vec<Value>> {
         let now = self.inner.clock.now().as_second();
         let include = self.query.get("includeObject");
         objects.iter().map(|object| self.target.table_row(object, now, include)).collect()
@@ -47,30 +47,39 @@ impl Call {
 
 impl Target {
     /// The object as a tree in the version that was asked for.
-    pub fn in_version(&self, object: &Object) -> Value {
+    pub fn in_version(&self, object: &Object) -> Result<Value> {
         let mut value = object.value();
-        codec::from_storage(&self.kind, &self.version().name, &mut value);
-        value
+        codec::from_storage(&self.kind, &self.version().name, &mut value)?;
+        Ok(value)
+    }
+
+    /// Converts many objects in one call, so that each finds its answer known.
+    pub fn converted(&self, objects: &[Arc<Object>]) -> Result<()> {
+        if self.kind.converter.is_none() {
+            return Ok(());
+        }
+        let mut values: Vec<Value> = objects.iter().map(|object| object.value()).collect();
+        codec::convert_all(&self.kind, &self.version().name, &mut values)
     }
 
     /// One row: cells, and what `includeObject` asks for of the object.
-    pub fn table_row(&self, object: &Object, now: i64, include: &str) -> Value {
+    pub fn table_row(&self, object: &Object, now: i64, include: &str) -> Result<Value> {
         let value = object.value();
         let cells = match self.storage.custom {
-            true => table::row(&self.kind, &self.version().name, &self.in_version(object), now),
+            true => table::row(&self.kind, &self.version().name, &self.in_version(object)?, now),
             false => table::row(&self.storage, &self.storage.storage().name, &value, now),
         };
         let mut row = Value::object();
         row.set(&["cells"], cells);
         let shown = match include {
             "None" => None,
-            "Object" => Some(self.in_version(object)),
+            "Object" => Some(self.in_version(object)?),
             _ => Some(metadata_only(object, true)),
         };
         if let Some(shown) = shown {
             row.set(&["object"], shown);
         }
-        row
+        Ok(row)
     }
 
     pub fn table(&self, rows: Vec<Value>, revision: u64, headers: bool) -> Value {

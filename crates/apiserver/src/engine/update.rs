@@ -12,10 +12,11 @@ use store::{Expect, Write};
 
 use super::create::durability;
 use super::{Call, WriteOptions};
+use crate::admit::{self, Form, Operation, Options};
 use crate::codec;
 use crate::http::Body;
 use crate::status::{MODIFIED, Result, Status};
-use crate::{admit, manage};
+use crate::{manage, subresource};
 
 /// What of an object a request may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Call {
                     Err(status) => return Err(status),
                 }
             };
-            let old_value = old.value();
+            let old_value = target.stored_value(&old)?;
             let new = make(&old_value)?;
             let fixed =
                 !new.str_at(&["metadata", "resourceVersion"]).is_empty() && how == manage::How::Update;
@@ -151,8 +152,18 @@ impl Call {
             rules.prepare_subresource(sub, &context, &mut new, old_value);
         }
         manage::updated(target, old_value, &mut new, options, &self.info.subresource, &now);
-        if part != Part::Status {
-            admit::update(self, part, old_value, &mut new).await?;
+        let asked = if part == Part::Status { "status" } else { sub };
+        let request = admit::Request::new(self, Operation::Update, asked, Options::Write(options));
+        let scaled = sub == "scale";
+        let shown_old = if scaled { subresource::show_scale(self, old_value) } else { old_value.clone() };
+        let form = if scaled { subresource::SCALE_FORM } else { Form::Own };
+        let request = request.of(form).over(&shown_old);
+        if !options.admitted && scaled {
+            let mut shown = subresource::show_scale(self, &new);
+            admit::mutate(&request, &mut shown).await?;
+            new = subresource::take_scale(self, &new, &shown)?;
+        } else if !options.admitted {
+            admit::mutate(&request, &mut new).await?;
         }
         match part {
             Part::Main => rules.prepare_update(&context, &mut new, old_value),
@@ -179,7 +190,11 @@ impl Call {
         if !errors.is_empty() {
             return Err(Status::invalid(&target.kind, name, &errors));
         }
-        admit::validate(self, &new, Some(old_value))?;
+        if !options.admitted && scaled {
+            admit::validate(&request, Some(&subresource::show_scale(self, &new))).await?;
+        } else if !options.admitted {
+            admit::validate(&request, Some(&new)).await?;
+        }
         self.warn(rules.warnings(&new, Some(old_value)));
         manage::settle(&mut new, old_value);
         let stored = Bytes::from(api::object::stored(&new));
@@ -201,6 +216,7 @@ impl Call {
             Ok(revision) => {
                 let object = self.written(key, stored, revision).await?;
                 hold.into_iter().for_each(admit::Hold::keep);
+                request.keep();
                 Ok(Tried::Done(object))
             }
             Err(store::Error::Conflict { .. }) => Ok(Tried::Beaten),

@@ -275,7 +275,10 @@ impl Encoder {
         }
         let headers = std::mem::take(&mut self.headers);
         let form = self.form_number(headers);
-        let encoded = event.form(form, || self.encode(object, headers));
+        let encoded = event.form(form, || self.encode(object, headers).unwrap_or_default());
+        if encoded.is_empty() {
+            return self.unconverted(object);
+        }
         self.wrap(kind, &encoded)
     }
 
@@ -284,8 +287,19 @@ impl Encoder {
             return json_frame(kind, &object.json);
         }
         let headers = std::mem::take(&mut self.headers);
-        let encoded = self.encode(object, headers);
-        self.wrap(kind, &encoded)
+        match self.encode(object, headers) {
+            Ok(encoded) => self.wrap(kind, &encoded),
+            Err(status) => self.frame("ERROR", &status.value()),
+        }
+    }
+
+    /// The error of an object that cannot be had in the version that is watched.
+    fn unconverted(&self, object: &Object) -> Bytes {
+        let status = match self.target().in_version(object) {
+            Err(status) => status,
+            Ok(_) => Status::internal("unable to encode watch object"),
+        };
+        self.frame("ERROR", &status.value())
     }
 
     /// Different numbers for different bytes of one object.
@@ -298,17 +312,17 @@ impl Encoder {
         hasher.finish()
     }
 
-    fn encode(&self, object: &Arc<Object>, headers: bool) -> Bytes {
+    fn encode(&self, object: &Arc<Object>, headers: bool) -> Result<Bytes> {
         let value = match self.accept.form {
-            As::Object => self.target().in_version(object),
+            As::Object => self.target().in_version(object)?,
             As::Metadata => render::metadata_only(object, true),
             As::Table => {
                 let now = self.call.inner.clock.now().as_second();
-                let row = self.target().table_row(object, now, &self.include);
+                let row = self.target().table_row(object, now, &self.include)?;
                 self.target().table(vec![row], object.revision.0, headers)
             }
         };
-        self.bytes(&value)
+        Ok(self.bytes(&value))
     }
 
     fn bytes(&self, value: &Value) -> Bytes {

@@ -17,7 +17,7 @@ use crate::engine::Call;
 use crate::flow::Sorted;
 use crate::server::Inner;
 use crate::status::{Result, Status};
-use crate::{Identity, authn, authz, flow, nonresource, subresource};
+use crate::{Identity, aggregate, authn, authz, flow, nonresource, subresource};
 
 /// What a request was sorted into (k8s.io/api/flowcontrol/v1).
 const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
@@ -113,6 +113,9 @@ impl Inner {
             }
         };
         authz::check(self, &identity, info)?;
+        if let Some(entry) = self.aggregated.of_path(parts.uri.path()) {
+            return Box::pin(aggregate::forward(self, &entry, &identity, parts, body, upgrade)).await;
+        }
         let asked = Asked { identity, info: info.clone(), query };
         if streams || info.verb == "watch" {
             return self.resource(asked, parts, body, upgrade).await;
@@ -172,6 +175,7 @@ impl Inner {
             accept,
             target,
             warnings: Mutex::new(Vec::new()),
+            annotations: Mutex::new(Vec::new()),
         };
         if subresource::is_stream(&call.info.subresource) {
             return Box::pin(subresource::stream(call, parts.uri, body, upgrade)).await;

@@ -4,6 +4,7 @@ use api::{Resource, Value, field};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use crate::admit::{self, Form, Operation};
 use crate::codec::{self, Expected};
 use crate::engine::update::Part;
 use crate::engine::{Call, WriteOptions};
@@ -69,7 +70,10 @@ pub(crate) async fn bind(call: &Call, sent: &Value, options: &WriteOptions) -> R
         Ok(new)
     };
     // As upstream: whoever binds comes to own nothing by it.
-    let options = WriteOptions { applied: true, ..options.clone() };
+    let mut asked = sent.clone();
+    let request = admit::Request::new(call, Operation::Create, "binding", admit::Options::Write(options));
+    admit::pass(&request.of(Form::Other("", "v1", "Binding")), &mut asked).await?;
+    let options = WriteOptions { applied: true, admitted: true, ..options.clone() };
     call.change(Part::Whole, &options, How::Patch, &make, None).await?;
     Ok(success(call, StatusCode::CREATED))
 }

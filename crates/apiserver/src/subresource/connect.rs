@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::admit::{self, Form, Operation};
 use crate::engine::Call;
 use crate::http::{Aborted, Body};
 use crate::node::Stream;
@@ -79,7 +80,51 @@ where
         }
         _ => return Err(Status::no_such_path()),
     };
+    if call.info.subresource != "log" {
+        admitted(&call, query).await?;
+    }
     forward(call, way, &path, body, upgrade).await
+}
+
+/// Admission judges a connection by its options.
+async fn admitted(call: &Call, query: &str) -> Result<()> {
+    let kind = match (call.target.kind.resource.plural.as_str(), call.info.subresource.as_str()) {
+        ("pods", "exec") => "PodExecOptions",
+        ("pods", "attach") => "PodAttachOptions",
+        ("pods", "portforward") => "PodPortForwardOptions",
+        ("pods", _) => "PodProxyOptions",
+        ("nodes", _) => "NodeProxyOptions",
+        _ => "ServiceProxyOptions",
+    };
+    let mut options = Value::object();
+    options.set(&["kind"], kind);
+    options.set(&["apiVersion"], "v1");
+    if call.info.subresource == "proxy" {
+        options.set(&["path"], format!("/{}", call.info.rest));
+    } else {
+        let asked = crate::http::Query::parse(Some(query));
+        for field in ["stdin", "stdout", "stderr", "tty"] {
+            if asked.flag(field) {
+                options.set(&[field], true);
+            }
+        }
+        let container = call.query.get("container");
+        if !container.is_empty() {
+            options.set(&["container"], container);
+        }
+        let command: Vec<Value> = asked.all("command").map(Value::from).collect();
+        if !command.is_empty() {
+            options.set(&["command"], command);
+        }
+        let ports: Vec<Value> =
+            asked.all("ports").filter_map(|port| port.parse::<i64>().ok()).map(Value::from).collect();
+        if !ports.is_empty() {
+            options.set(&["ports"], ports);
+        }
+    }
+    let sub = call.info.subresource.as_str();
+    let request = admit::Request::new(call, Operation::Connect, sub, admit::Options::None);
+    admit::pass(&request.of(Form::Other("", "v1", kind)), &mut options).await
 }
 
 fn with_query(path: &str, query: &str) -> String {
@@ -306,20 +351,34 @@ where
     let host = HeaderValue::from_str(&host).map_err(|_| Status::bad_request("the host has no good name"))?;
     request.headers_mut().insert(HOST, host);
 
+    let what = if matches!(way, Way::Node(_)) { "node" } else { "service" };
+    relay(&call.inner, stream, request, what, upgrade).await
+}
+
+/// Sends a request over a stream and joins the client to the answer, with an upgrade if both agree to one.
+pub(crate) async fn relay(
+    inner: &std::sync::Arc<crate::server::Inner>,
+    stream: Box<dyn Stream>,
+    request: Request<Outgoing>,
+    what: &str,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+) -> Result<Response<Body>> {
+    let unreachable =
+        |error: &dyn std::fmt::Display| Status::unavailable(format!("error trying to reach {what}: {error}"));
     let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Outgoing>(TokioIo::new(stream))
         .await
-        .map_err(|error| unreachable("node", &error))?;
-    call.inner.tasks.spawn("node-connection", async move {
+        .map_err(|error| unreachable(&error))?;
+    inner.tasks.spawn("node-connection", async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to a node or pod ended");
         }
     });
-    let mut response = sender.send_request(request).await.map_err(|error| unreachable("node", &error))?;
+    let mut response = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(client) = upgrade
     {
         let node = hyper::upgrade::on(&mut response);
-        call.inner.tasks.spawn("upgraded-stream", async move {
+        inner.tasks.spawn("upgraded-stream", async move {
             let (Ok(client), Ok(node)) = tokio::join!(client, node) else { return };
             let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
             // An end of one side is the other's end too; who fails tells his own peer.
@@ -336,9 +395,9 @@ where
     Ok(Response::from_parts(parts, incoming_body(incoming, sender)))
 }
 
-type Outgoing = UnsyncBoxBody<Bytes, String>;
+pub(crate) type Outgoing = UnsyncBoxBody<Bytes, String>;
 
-fn outgoing<B>(body: B) -> Outgoing
+pub(crate) fn outgoing<B>(body: B) -> Outgoing
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display + Send,
@@ -347,7 +406,7 @@ where
 }
 
 /// What of the client's headers goes on: not its credentials, not what was about its own connection.
-fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
+pub(crate) fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
     let mut kept = headers.clone();
     kept.remove(AUTHORIZATION);
     kept.remove(HOST);

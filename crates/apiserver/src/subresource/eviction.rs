@@ -8,6 +8,7 @@ use api::{Object, Value, pod};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use crate::admit::{self, Form, Operation};
 use crate::codec::{self, Expected};
 use crate::engine::Call;
 use crate::engine::delete::Options;
@@ -31,7 +32,12 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
         orphan: None,
         policy: text(&["deleteOptions", "propagationPolicy"]),
         dry_run: write.dry_run,
+        admitted: true,
     };
+    let mut asked = sent.clone();
+    let request = admit::Request::new(call, Operation::Create, "eviction", admit::Options::Write(&write));
+    let request = request.of(Form::Other("policy", "v1", "Eviction"));
+    admit::pass(&request, &mut asked).await?;
     let object = call.current().await?;
     let value = object.value();
     let phase = value.str_at(&["status", "phase"]);

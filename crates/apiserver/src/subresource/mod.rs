@@ -2,7 +2,7 @@
 //! others have a file each.
 
 mod binding;
-mod connect;
+pub(crate) mod connect;
 mod eviction;
 mod scale;
 mod token;
@@ -19,6 +19,7 @@ use crate::manage::How;
 use crate::status::{Result, Status};
 
 pub(crate) use binding::{bind, success};
+pub(crate) use scale::{SCALE_FORM, show_scale, take_scale};
 
 /// The subresource is a stream to a node or pod: no body is read, no time limit holds.
 pub(crate) fn is_stream(subresource: &str) -> bool {

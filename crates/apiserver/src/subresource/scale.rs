@@ -48,6 +48,23 @@ pub(super) async fn run(call: &Call, row: &Subresource, bytes: Bytes) -> Result<
     Ok(call.answer_value(outcome.code(), &of_object(&outcome.object, &paths)))
 }
 
+/// What admission sees of a change through `scale`.
+pub(crate) const SCALE_FORM: crate::admit::Form = crate::admit::Form::Other("autoscaling", "v1", "Scale");
+
+/// The Scale of an object of the call's target.
+pub(crate) fn show_scale(call: &Call, value: &Value) -> Value {
+    match call.target.version().subresource("scale") {
+        Some(row) => scale(value, &paths(row)),
+        None => Value::Null,
+    }
+}
+
+/// The object with the replicas of a Scale that admission may have changed.
+pub(crate) fn take_scale(call: &Call, value: &Value, shown: &Value) -> Result<Value> {
+    let row = call.target.version().subresource("scale").ok_or_else(Status::no_such_path)?;
+    scaled(value, shown, &paths(row))
+}
+
 fn of_object(object: &Object, paths: &ScalePaths) -> Value {
     scale(&object.value(), paths)
 }

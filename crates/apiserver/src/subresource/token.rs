@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use pki::{Bound, Claims, Ref};
 
+use crate::admit::{self, Form, Operation};
 use crate::codec::{self, Expected};
 use crate::engine::Call;
 use crate::http::Body;
@@ -40,6 +41,9 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
     if audiences.is_empty() {
         audiences.clone_from(&inner.config.audiences);
     }
+    let request = admit::Request::new(call, Operation::Create, "token", admit::Options::Write(&options));
+    let form = Form::Other("authentication.k8s.io", "v1", "TokenRequest");
+    admit::pass(&request.of(form), &mut value).await?;
     let namespace = call.info.namespace.as_str();
     let mut bound = Bound {
         namespace: namespace.into(),
