@@ -110,6 +110,15 @@ pub struct Context<'a> {
     /// RFC 3339 in seconds, UTC.
     pub now: &'a str,
     pub user: &'a str,
+    pub who: Who<'a>,
+}
+
+/// What else is known of [`Context::user`].
+#[derive(Clone, Copy, Default)]
+pub struct Who<'a> {
+    pub uid: &'a str,
+    pub groups: &'a [String],
+    pub extra: &'a [(String, Vec<String>)],
 }
 
 /// The hand-written part of a kind. Every method has upstream's generic behaviour as its default, so that a file says
@@ -212,6 +221,10 @@ pub trait Rules: Send + Sync {
     fn unconditional_update(&self) -> bool {
         true
     }
+    /// What a delete that names no policy does with dependents: they are orphaned, as batch/v1 and v1 promised once.
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
     /// Seconds of grace for a delete that asks for `asked`; `None`: the kind deletes at once.
     fn graceful(&self, value: &Value, asked: Option<i64>) -> Option<i64> {
         None
@@ -295,19 +308,15 @@ impl Rules for FactsOnly {
     }
 }
 
-/// Something outside metadata and status differs.
+/// Something outside metadata and status differs, as Go's semantic comparison sees it.
 pub fn spec_differs(new: &Value, old: &Value) -> bool {
-    let fields = |value: &Value| -> Vec<(SmolStr, Value)> {
+    let skip = ["metadata", "status", "kind", "apiVersion"];
+    let fields = |value: &'_ Value| -> Vec<SmolStr> {
         let map = value.as_map().into_iter().flat_map(|map| map.iter());
-        let skip = ["metadata", "status", "kind", "apiVersion"];
-        let mut fields: Vec<_> = map
-            .filter(|(key, value)| !skip.contains(&key.as_str()) && !value.is_null())
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        fields.sort_by(|a, b| a.0.cmp(&b.0));
-        fields
+        map.map(|(key, _)| key.clone()).filter(|key| !skip.contains(&key.as_str())).collect()
     };
-    fields(new) != fields(old)
+    let differs = |field: &SmolStr| !crate::kinds::edit::same(new.get(field), old.get(field));
+    fields(new).iter().any(differs) || fields(old).iter().any(differs)
 }
 
 /// Takes every top-level field from `old`, save those named.

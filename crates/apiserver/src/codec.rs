@@ -163,7 +163,8 @@ pub fn finish(
     }
     let cannot = |error: &dyn std::fmt::Display| {
         Status::bad_request(format!(
-            "{kind} in version {api_version:?} cannot be handled as a {kind}: {error}",
+            "{kind} in version {:?} cannot be handled as a {kind}: {error}",
+            expected.version,
             kind = expected.kind
         ))
     };
@@ -330,7 +331,7 @@ fn from_protobuf(expected: &Expected<'_>, bytes: &[u8]) -> Result<Value> {
     let cannot = |error: protobuf::Error| {
         Status::bad_request(format!(
             "{kind} in version {:?} cannot be handled as a {kind}: {error}",
-            expected.api_version(),
+            expected.version,
             kind = expected.kind
         ))
     };

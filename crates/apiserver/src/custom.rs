@@ -56,9 +56,14 @@ pub(crate) fn prune(
     Ok(())
 }
 
+/// CustomResourceDefinitions themselves.
+pub(crate) fn is_definition(target: &Target) -> bool {
+    target.storage.resource.group == GROUP && target.storage.resource.plural == PLURAL
+}
+
 /// What a definition gets when it is deleted: its instances go first.
 pub(crate) fn deleting(target: &Target, value: &mut Value, now: &str) {
-    if target.storage.resource.group != GROUP || target.storage.resource.plural != PLURAL {
+    if !is_definition(target) {
         return;
     }
     let list =

@@ -42,6 +42,10 @@ impl Identity {
             &["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")],
         )
     }
+    /// For the strategies of kinds that write down who made them.
+    pub fn who(&self) -> api::kind::Who<'_> {
+        api::kind::Who { uid: &self.uid, groups: &self.groups, extra: &self.extra }
+    }
     pub fn is_in(&self, group: &str) -> bool {
         self.groups.iter().any(|own| own == group)
     }

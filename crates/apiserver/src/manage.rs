@@ -23,6 +23,10 @@ fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subj
     let kind = &target.kind;
     let version = target.version();
     let reset = match (subresource, kind.resource.group.as_str()) {
+        // Written by the server, and never changed.
+        ("", "certificates.k8s.io") if kind.kind == "CertificateSigningRequest" => {
+            Set::of_fields(&[&["spec"], &["status"]])
+        }
         ("", _) if target.storage.rules.has_status() => Set::of_fields(&[&["status"]]),
         ("status", _) if kind.custom => Set::of_fields(&[&["spec"], &["metadata"]]),
         ("status", "") => Set::of_fields(&[&["spec"]]),

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 
 use super::element::Element;
 use super::set::{Node, Set};
-use crate::schema::{ListType, Schema, Shape};
+use crate::schema::{Field, Kind, ListType, Omit, Presence, Schema, Shape};
 use crate::{Map, Value};
 
 /// The set of all fields that a value states.
@@ -108,7 +108,7 @@ fn element(item: &Value, keys: &[&str], schema: Schema<'_>) -> Result<Element, S
     };
     let mut found: Vec<(SmolStr, Value)> = Vec::with_capacity(keys.len());
     for key in keys {
-        let value = map.get(key).cloned().or_else(|| schema.item().child(key).and_then(Schema::default));
+        let value = map.get(key).cloned().or_else(|| schema.item().child(key).and_then(key_default));
         if let Some(value) = value {
             found.push(((*key).into(), value));
         }
@@ -123,6 +123,17 @@ fn element(item: &Value, keys: &[&str], schema: Schema<'_>) -> Result<Element, S
     }
     found.sort_by(|(left, _), (right, _)| left.cmp(right));
     Ok(Element::Key(found.into()))
+}
+
+/// The value of a key that is left out. Upstream's OpenAPI gives a field that Go always writes its zero value as default.
+fn key_default(schema: Schema<'_>) -> Option<Value> {
+    let always = |field: &&Field| field.presence() == Presence::Value && field.omit() == Omit::Never;
+    schema.default().or_else(|| match schema.field().filter(always)?.kind() {
+        Kind::String => Some("".into()),
+        Kind::Int32 | Kind::Int64 => Some(Value::Int(0)),
+        Kind::Bool => Some(Value::Bool(false)),
+        _ => None,
+    })
 }
 
 /// What in a configuration does not fit the schema: `.spec.foo: field not declared in schema`.

@@ -76,6 +76,15 @@ impl At<'_> {
         text
     }
 
+    /// A field of Go's type for uids, the one named text whose fields all have one name.
+    fn is_uid(&self) -> bool {
+        let of_a_user = |of: &Type| {
+            ["UserInfo", "SubjectAccessReviewSpec", "CertificateSigningRequestSpec"]
+                .contains(&of.short_name())
+        };
+        matches!(self, At::Field { of, name: "uid", .. } if !of_a_user(of))
+    }
+
     /// `struct field PodSpec.spec.hostNetwork`: how Go's type errors name a place, lists and map keys left out.
     fn go_place(&self) -> String {
         let mut names = Vec::new();

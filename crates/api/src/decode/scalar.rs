@@ -73,6 +73,7 @@ pub(super) fn normalize(kind: Kind, value: &mut Value, at: &At<'_>) -> Result<()
                 Kind::Int64 => "int64",
                 Kind::Double => "float64",
                 Kind::Bytes => "[]uint8",
+                Kind::String if at.is_uid() => "types.UID",
                 _ => "string",
             }
             .into()

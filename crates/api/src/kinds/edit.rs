@@ -39,6 +39,13 @@ pub fn inside(value: &mut Value, path: &[&str], with: impl FnOnce(&mut Value)) {
     }
 }
 
+/// A list that upstream writes even when it is empty: what has been stored has lost that it was a list.
+pub fn null_if_empty(value: &mut Value, field: &str) {
+    if list(value, &[field]).is_empty() {
+        value.set(&[field], Value::Null);
+    }
+}
+
 /// The elements of the list at `path`.
 pub fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     value.at(path).and_then(Value::as_array).unwrap_or_default()

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use crate::kind::Rules;
+pub use strategy::Strategy;
+
 use crate::{Kind, Kinds};
 
 mod admissionregistration;
@@ -28,12 +30,14 @@ mod facts;
 mod flowcontrol;
 mod networking;
 mod node;
+mod node_labels;
 mod policy;
 mod rbac;
 mod resource;
 mod scheduling;
 mod storage;
 mod storagemigration;
+mod strategy;
 
 /// What a kind's file says of it.
 pub struct Builtin {

@@ -186,9 +186,22 @@ pub fn validate_finalizers(finalizers: Option<&Value>, path: &Path, errors: &mut
 fn finalizers(kind: &Kind, metadata: &Value, path: &Path, errors: &mut Vec<Error>) {
     let path = path.child("finalizers");
     validate_finalizers(metadata.get("finalizers"), &path, errors);
-    if !kind.custom && kind.resource.group != "apiextensions.k8s.io" {
+    if !kind.custom && !generic(&kind.resource.group) {
         standard_finalizers(metadata.get("finalizers"), &path, errors);
     }
+}
+
+/// Groups whose kinds upstream validates by the machinery's rules alone.
+fn generic(group: &str) -> bool {
+    matches!(
+        group,
+        "apiextensions.k8s.io"
+            | "admissionregistration.k8s.io"
+            | "apiregistration.k8s.io"
+            | "node.k8s.io"
+            | "coordination.k8s.io"
+            | "policy"
+    )
 }
 
 /// A name without a domain is one that Kubernetes knows; asked of built-in kinds only.

@@ -2,6 +2,8 @@
 //!
 //! Each function gives the reasons why a text is bad, in upstream's words; none means good.
 
+use std::net::IpAddr;
+
 const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const QUALIFIED: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const QUALIFIED_TEXT: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with \
@@ -266,6 +268,25 @@ pub fn env_name(text: &str) -> Vec<String> {
     wrong
 }
 
+/// `reason` of a condition.
+pub fn condition_reason(text: &str) -> Vec<String> {
+    let bytes = text.as_bytes();
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b',' | b':');
+    let good = bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.iter().all(|byte| inner(*byte))
+        && bytes.last().is_some_and(|last| last.is_ascii_alphanumeric() || *last == b'_');
+    if good {
+        return Vec::new();
+    }
+    let words = "a condition reason must start with alphabetic character, optionally followed by a string of \
+                 alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'";
+    vec![regex_error(
+        words,
+        "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?",
+        &["my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"],
+    )]
+}
+
 pub fn c_identifier(text: &str) -> Vec<String> {
     let good = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
@@ -300,32 +321,103 @@ pub fn config_key(text: &str) -> Vec<String> {
     wrong
 }
 
-/// An IP address, in any form that Go parses.
+/// An IP address that every reader takes for the same one.
 pub fn ip(text: &str) -> Vec<String> {
-    if text.parse::<std::net::IpAddr>().is_ok() {
-        return Vec::new();
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
+            vec!["must not be an IPv4-mapped IPv6 address".into()]
+        }
+        Ok(_) => Vec::new(),
+        Err(_) if has_leading_zeros(text) => vec!["must not have leading 0s".into()],
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
     }
-    vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()]
+}
+
+/// Four numbers of which one begins with 0: octal for some readers.
+fn has_leading_zeros(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    let small = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u8>().is_ok()
+    };
+    parts.len() == 4 && parts.iter().all(small)
+}
+
+/// As [`ip`], and written as Go writes it.
+pub fn canonical_ip(text: &str) -> Vec<String> {
+    let wrong = ip(text);
+    match text.parse::<IpAddr>() {
+        Ok(address) if wrong.is_empty() && address.to_string() != text => {
+            vec![format!("must be in canonical form ({:?})", address.to_string())]
+        }
+        _ => wrong,
+    }
+}
+
+/// An address block, `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    address: IpAddr,
+    bits: u32,
+}
+
+/// What Go's netip.ParsePrefix takes.
+pub fn parse_cidr(text: &str) -> Option<Cidr> {
+    let (address, bits) = text.split_once('/')?;
+    let plain = !bits.is_empty()
+        && bits.bytes().all(|byte| byte.is_ascii_digit())
+        && !(bits.len() > 1 && bits.starts_with('0'));
+    let cidr = Cidr { address: address.parse().ok()?, bits: bits.parse().ok()? };
+    (plain && cidr.bits <= cidr.width()).then_some(cidr)
+}
+
+impl Cidr {
+    pub fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+    fn width(&self) -> u32 {
+        if self.is_ipv4() { 32 } else { 128 }
+    }
+    /// The bits of the address, the first at the top.
+    fn value(&self) -> u128 {
+        match self.address {
+            IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
+            IpAddr::V6(address) => u128::from(address),
+        }
+    }
+    fn network(&self) -> u128 {
+        if self.bits == 0 { 0 } else { self.value() & (u128::MAX << (128 - self.bits)) }
+    }
+    /// Smaller than `outer`, and inside it.
+    pub fn lies_strictly_in(&self, outer: &Cidr) -> bool {
+        let cut = Cidr { address: self.address, bits: outer.bits };
+        self.is_ipv4() == outer.is_ipv4() && self.bits > outer.bits && cut.network() == outer.network()
+    }
 }
 
 /// `10.0.0.0/8`.
 pub fn cidr(text: &str) -> Vec<String> {
-    let bad = || vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_string()];
-    let Some((address, bits)) = text.split_once('/') else { return bad() };
-    let (Ok(address), Ok(bits)) = (address.parse::<std::net::IpAddr>(), bits.parse::<u32>()) else {
-        return bad();
+    let Some(cidr) = parse_cidr(text) else {
+        return vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into()];
     };
-    let (width, value) = match address {
-        std::net::IpAddr::V4(address) => (32, u128::from(u32::from(address)) << 96),
-        std::net::IpAddr::V6(address) => (128, u128::from(address)),
-    };
-    if bits > width {
-        return bad();
+    let mapped = matches!(cidr.address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+    if mapped {
+        return vec!["must not have an IPv4-mapped IPv6 address".into()];
     }
-    if bits < 128 && value << bits != 0 {
+    if cidr.network() != cidr.value() {
         return vec!["must not have bits set beyond the prefix length".into()];
     }
     Vec::new()
+}
+
+/// As [`cidr`], and written as Go writes it.
+pub fn canonical_cidr(text: &str) -> Vec<String> {
+    let wrong = cidr(text);
+    match parse_cidr(text).map(|cidr| format!("{}/{}", cidr.address, cidr.bits)) {
+        Some(canonical) if wrong.is_empty() && canonical != text => {
+            vec![format!("must be in canonical form ({canonical:?})")]
+        }
+        _ => wrong,
+    }
 }
 
 #[cfg(test)]

@@ -48,30 +48,40 @@ impl Call {
     /// The body's name and namespace are the path's, or empty.
     fn check_names(&self, value: &mut Value) -> Result<()> {
         if self.target.kind.namespaced {
-            let given = value.str_at(&["metadata", "namespace"]);
-            if given.is_empty() {
-                value.set(&["metadata", "namespace"], self.info.namespace.as_str());
-            } else if given != self.info.namespace {
-                return Err(Status::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request",
-                ));
-            }
+            self.placed_as_asked(value.str_at(&["metadata", "namespace"]))?;
+            value.set(&["metadata", "namespace"], self.info.namespace.as_str());
         } else if !value.str_at(&["metadata", "namespace"]).is_empty() {
             value.remove(&["metadata", "namespace"]);
         }
         let given = value.str_at(&["metadata", "name"]);
         if !self.info.name.is_empty() && self.info.subresource.is_empty() && self.info.verb != "create" {
-            if given.is_empty() {
-                return Err(Status::bad_request("name must be provided"));
-            }
-            if given != self.info.name {
-                return Err(Status::bad_request(format!(
-                    "the name of the object ({given}) does not match the name on the URL ({})",
-                    self.info.name
-                )));
-            }
+            self.named_as_asked(given)?;
         }
         Ok(())
+    }
+
+    /// The body's namespace is the path's, or empty.
+    pub(super) fn placed_as_asked(&self, given: &str) -> Result<()> {
+        if given.is_empty() || given == self.info.namespace {
+            return Ok(());
+        }
+        Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ))
+    }
+
+    /// The body's name is the path's.
+    pub(super) fn named_as_asked(&self, given: &str) -> Result<()> {
+        let name = &self.info.name;
+        match given {
+            _ if given == name => Ok(()),
+            "" => Err(Status::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            ))),
+            _ => Err(Status::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({name})"
+            ))),
+        }
     }
 
     /// Creates a defaulted value of the storage version.
@@ -99,7 +109,8 @@ impl Call {
             }
             let name = value.str_at(&["metadata", "name"]).to_string();
             let key = target.key(if target.kind.namespaced { &self.info.namespace } else { "" }, &name);
-            let context = Context { key: &key, now: &now, user: &self.identity.name };
+            let context =
+                Context { key: &key, now: &now, user: &self.identity.name, who: self.identity.who() };
             target.storage.rules.prepare_create(&context, &mut value);
             if target.storage.rules.has_generation() {
                 value.set(&["metadata", "generation"], 1i64);
@@ -108,9 +119,9 @@ impl Call {
             codec::canonical(&target.storage, &mut value)?;
             let mut errors = Vec::new();
             validation::validate_object_meta(&target.kind, &value, &mut errors);
-            target.storage.rules.validate_create(&context, &value, &mut errors);
+            target.kind.rules.validate_create(&context, &value, &mut errors);
             if !errors.is_empty() {
-                return Err(Status::invalid(&target.kind, &name, &errors));
+                return Err(Status::invalid(&target.storage, &name, &errors));
             }
             if !options.admitted {
                 admit::validate(&request, Some(&value)).await?;
@@ -187,9 +198,6 @@ impl Target {
         crate::custom::prune(self, value, options.strictness, warnings)?;
         codec::default(&self.kind, self.version(), value);
         codec::to_storage(&self.kind, &self.storage, &self.version().name, value)?;
-        if let Some(text) = &self.version().deprecated {
-            warnings.push(text.clone());
-        }
         Ok(())
     }
 

@@ -23,6 +23,8 @@ const ATTEMPTS: usize = 64;
 /// `metav1.DeleteOptions`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
+    /// No policy was named, and the kind orphans.
+    pub orphans: bool,
     pub grace: Option<i64>,
     pub uid: Option<String>,
     pub version: Option<String>,
@@ -64,6 +66,13 @@ impl Options {
             options.dry_run = !dry.is_empty() || call.query.all("dryRun").any(|value| value == "All");
         }
         options.validate()?;
+        let rules = &call.target.storage.rules;
+        if options.policy.is_none() && options.orphan.is_none() && rules.orphans_by_default() {
+            if call.target.kind.kind == "Job" {
+                call.warn([JOBS.to_string()]);
+            }
+            options.orphans = true;
+        }
         Ok(options)
     }
 
@@ -96,7 +105,8 @@ impl Options {
         let asked = |policy: &str, finalizer: &str| match (self.orphan, self.policy.as_deref()) {
             (Some(orphan), _) => orphan && policy == "Orphan",
             (None, Some(named)) => named == policy,
-            (None, None) => has(finalizer),
+            (None, None) if has(finalizer) => true,
+            (None, None) => policy == "Orphan" && self.orphans && !has(FOREGROUND),
         };
         let mut all: Vec<String> =
             have.iter().filter(|name| *name != ORPHAN && *name != FOREGROUND).cloned().collect();
@@ -109,6 +119,9 @@ impl Options {
         all
     }
 }
+
+const JOBS: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
+                    them or set propagationPolicy=Orphan to suppress this warning";
 
 /// An update took the last thing away that a deletion waited for.
 pub(crate) fn is_finished(target: &Target, new: &Value, old: &Value) -> bool {
@@ -223,6 +236,15 @@ impl Call {
 
     /// Marks the object as deleted as far as it has to be.
     fn mark(&self, value: &mut Value, options: &Options) -> Mark {
+        let mark = self.marked(value, options);
+        // What was set last goes where upstream writes it.
+        if let Err(error) = codec::canonical(&self.target.storage, value) {
+            tracing::error!(?error, "a stored object has not the form of its kind");
+        }
+        mark
+    }
+
+    fn marked(&self, value: &mut Value, options: &Options) -> Mark {
         let target = &self.target;
         let now = self.inner.clock.now().as_second();
         let metadata = |field: &str, value: &Value| value.at(&["metadata", field]).cloned();
@@ -252,7 +274,9 @@ impl Call {
             custom::deleting(target, value, &self.inner.now());
         }
         let had = finalizers(value);
-        let wanted = options.finalizers(&had);
+        // Upstream marks a definition by code of its own, which looks at no options.
+        let definition = deleting.is_none() && custom::is_definition(target);
+        let wanted = if definition { had.clone() } else { options.finalizers(&had) };
         match wanted.is_empty() {
             true => drop(value.remove(&["metadata", "finalizers"])),
             false => {
@@ -268,11 +292,13 @@ impl Call {
         }
         if deleting.is_none() {
             let generation = metadata("generation", value).and_then(|at| at.as_int()).unwrap_or(0);
-            if generation > 0 && later {
-                value.set(&["metadata", "generation"], generation + 1);
-            }
             value.set(&["metadata", "deletionTimestamp"], api::time::format(now + grace));
-            value.set(&["metadata", "deletionGracePeriodSeconds"], grace);
+            if !definition {
+                if generation > 0 {
+                    value.set(&["metadata", "generation"], generation + 1);
+                }
+                value.set(&["metadata", "deletionGracePeriodSeconds"], grace);
+            }
         } else if grace == 0 {
             value.set(&["metadata", "deletionGracePeriodSeconds"], 0i64);
         }

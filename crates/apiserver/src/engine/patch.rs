@@ -71,15 +71,10 @@ impl Call {
         let value = patch_document(way, patch, document, schema)?;
         let mut warnings = Vec::new();
         let expected = Expected::kind(&target.kind, target.version());
-        let mut value = codec::finish(&expected, value, Vec::new(), options.strictness, &mut warnings)?;
-        if value.str_at(&["metadata", "name"]) != self.info.name {
-            let text = format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                value.str_at(&["metadata", "name"]),
-                self.info.name
-            );
-            return Err(Status::bad_request(text));
-        }
+        let shown = value.to_string();
+        let mut value = codec::finish(&expected, value, Vec::new(), options.strictness, &mut warnings)
+            .map_err(|error| misfit(error, shown, way))?;
+        self.named_as_asked(value.str_at(&["metadata", "name"]))?;
         target.complete(&mut value, options, &mut warnings)?;
         self.warn(warnings);
         Ok(value)
@@ -115,19 +110,8 @@ impl Call {
         // Strict errors are found on a copy: what is applied is what was sent.
         codec::finish(&expected, config.clone(), Vec::new(), options.strictness, &mut warnings)?;
         self.warn(warnings);
-        let given = config.str_at(&["metadata", "name"]);
-        let name = &self.info.name;
-        if given.is_empty() {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )));
-        }
-        if given != *name {
-            let text =
-                format!("the name of the object ({given}) does not match the name on the URL ({name})");
-            return Err(Status::bad_request(text));
-        }
         if target.kind.namespaced {
+            self.placed_as_asked(config.str_at(&["metadata", "namespace"]))?;
             config.set(&["metadata", "namespace"], self.info.namespace.as_str());
         }
         if config.str_at(&["kind"]) != target.kind.kind
@@ -148,6 +132,8 @@ impl Call {
             }
             let merged =
                 manage::applied(target, old.as_ref(), &config, options, &self.info.subresource, &now)?;
+            // A configuration without a name has that of the object that is there.
+            self.named_as_asked(merged.str_at(&["metadata", "name"]))?;
             self.completed(merged, options)
         };
         let new = match part {
@@ -167,6 +153,54 @@ impl Call {
         target.complete(&mut value, &options, &mut Vec::new())?;
         Ok(value)
     }
+}
+
+/// The patched document has not the form of its kind: upstream blames the field `patch`, and shows all of it.
+fn misfit(error: Status, document: String, way: Way) -> Status {
+    let text = error.message().to_string();
+    let reason = text.split_once(" cannot be handled as a ").and_then(|(_, rest)| rest.split_once(": "));
+    match reason {
+        Some((_, why)) if error.code().as_u16() == 400 => {
+            let path = api::field::Path::new("patch");
+            let why = if way == Way::Strategic { restored(why) } else { why.to_string() };
+            Status::invalid_kind("", "", "", &[api::field::Error::invalid(path, document, why)])
+        }
+        _ => error,
+    }
+}
+
+/// A strategic patch is made on trees, which upstream turns into structs by another code with texts of its own.
+fn restored(why: &str) -> String {
+    let parse = || -> Option<String> {
+        let rest = why.strip_prefix("json: cannot unmarshal ")?;
+        let (found, wanted) = (rest.split(' ').next()?, rest.rsplit_once(" of type ")?.1);
+        let number = if rest.starts_with("number ") && rest.split(' ').nth(1)?.contains('.') {
+            "float64"
+        } else {
+            "int64"
+        };
+        let kind = match found {
+            "number" => number,
+            "object" => "map",
+            "array" => "slice",
+            other => other,
+        };
+        Some(if wanted.starts_with("[]") {
+            format!("cannot restore slice from {kind}")
+        } else if wanted.starts_with("map[") {
+            format!("cannot restore map from {kind}")
+        } else if wanted.contains('.') && wanted != "types.UID" {
+            format!("cannot restore struct from: {kind}")
+        } else if matches!(
+            (kind, wanted),
+            ("int64", "string" | "types.UID") | ("int64" | "float64", "int32" | "int64")
+        ) {
+            format!("cannot convert {kind} to {wanted}")
+        } else {
+            format!("unrecognized type: {}", if wanted == "types.UID" { "string" } else { wanted })
+        })
+    };
+    parse().unwrap_or_else(|| why.to_string())
 }
 
 /// JSON, or YAML as people write patches by hand.

@@ -123,10 +123,18 @@ impl Call {
         let resource = &target.kind.resource;
         let name = &self.info.name;
         // Preconditions that the object carries in itself.
+        if target.kind.namespaced {
+            self.placed_as_asked(new.str_at(&["metadata", "namespace"]))?;
+            new.set(&["metadata", "namespace"], self.namespace());
+        }
         let uid = new.str_at(&["metadata", "uid"]);
-        if !uid.is_empty() && uid != old.uid.0 {
-            let why =
-                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.uid);
+        if !uid.is_empty() && uid != old.uid.0 && how == manage::How::Update {
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+                 failed: UID in precondition: {uid}, UID in object meta: {}",
+                storage_key(key),
+                old.uid
+            );
             return Err(Status::conflict(resource, name, why));
         }
         let version = new.str_at(&["metadata", "resourceVersion"]);
@@ -134,17 +142,18 @@ impl Call {
             if !rules.unconditional_update() && how == manage::How::Update {
                 let path = api::field::Path::new("metadata").child("resourceVersion");
                 let error = api::field::Error::invalid(path, "", "must be specified for an update");
-                return Err(Status::invalid(&target.kind, name, &[error]));
+                return Err(Status::invalid(&target.storage, name, &[error]));
             }
         } else if version != old.revision.0.to_string() {
             return Err(Status::conflict(resource, name, MODIFIED));
         }
         let now = self.inner.now();
         keep_system_fields(&mut new, old_value);
-        let context = Context { key, now: &now, user: &self.identity.name };
+        let context = Context { key, now: &now, user: &self.identity.name, who: self.identity.who() };
         // Subresources that show the whole object and have a strategy of their own.
         let sub = self.info.subresource.as_str();
-        let shown = part == Part::Whole && matches!(sub, "finalize" | "ephemeralcontainers" | "resize");
+        let shown =
+            part == Part::Whole && matches!(sub, "finalize" | "ephemeralcontainers" | "resize" | "approval");
         if part == Part::Status {
             // What the subresource may not change is the old object's before anybody comes to own it.
             rules.prepare_status(&context, &mut new, old_value);
@@ -182,13 +191,13 @@ impl Call {
         validation::validate_object_meta_update(&target.kind, &new, old_value, &mut errors);
         match part {
             Part::Status => rules.validate_status(&context, &new, old_value, &mut errors),
-            Part::Main => rules.validate_update(&context, &new, old_value, &mut errors),
+            Part::Main => target.kind.rules.validate_update(&context, &new, old_value, &mut errors),
             Part::Whole if shown => rules.validate_subresource(sub, &context, &new, old_value, &mut errors),
             // Changed only where the subresource may: what it took from the request was checked there.
             Part::Whole => {}
         }
         if !errors.is_empty() {
-            return Err(Status::invalid(&target.kind, name, &errors));
+            return Err(Status::invalid(&target.storage, name, &errors));
         }
         if !options.admitted && scaled {
             admit::validate(&request, Some(&subresource::show_scale(self, &new))).await?;
@@ -231,15 +240,29 @@ enum Tried {
     Beaten,
 }
 
+/// The key that upstream's store has for an object, which its texts show.
+fn storage_key(key: &Key) -> String {
+    let text = key.to_string();
+    format!("/{}", text.strip_prefix("core/").unwrap_or(&text))
+}
+
 /// What no client changes (`rest.BeforeUpdate`).
 fn keep_system_fields(new: &mut Value, old: &Value) {
-    let fields =
-        ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid"];
     let metadata = new.make(&["metadata"]);
-    for field in fields {
+    for field in ["creationTimestamp", "generation"] {
         match old.at(&["metadata", field]) {
             Some(value) => metadata.set(&[field], value.clone()),
             None => drop(metadata.remove(&[field])),
+        }
+    }
+    let has = |value: &Value, field: &str| value.get(field).is_some_and(|value| !value.is_null());
+    for field in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        // A deletion cannot be moved; the others are judged if a client gives them.
+        let keep = field == "deletionTimestamp"
+            || !has(metadata, field)
+            || metadata.str_at(&[field]).is_empty() && field == "uid";
+        if let Some(value) = old.at(&["metadata", field]).filter(|_| keep) {
+            metadata.set(&[field], value.clone());
         }
     }
     metadata.remove(&["selfLink"]);

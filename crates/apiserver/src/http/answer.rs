@@ -177,6 +177,7 @@ impl Inner {
             warnings: Mutex::new(Vec::new()),
             annotations: Mutex::new(Vec::new()),
         };
+        call.warn(call.target.version().deprecated.clone());
         if subresource::is_stream(&call.info.subresource) {
             return Box::pin(subresource::stream(call, parts.uri, body, upgrade)).await;
         }
@@ -188,8 +189,15 @@ impl Inner {
             call.allows("watch")?;
             return Box::pin(Arc::new(call).watch()).await;
         }
-        let mut response = call.run(bytes).await?;
-        respond::warn(&mut response, &call.warnings.into_inner());
+        let outcome = call.run(bytes).await;
+        let Call { accept, warnings, .. } = call;
+        let warnings = warnings.into_inner();
+        // A refusal carries its warnings too.
+        let mut response = match outcome {
+            Err(status) if !warnings.is_empty() => respond::failure(&accept, &status),
+            outcome => outcome?,
+        };
+        respond::warn(&mut response, &warnings);
         Ok(response)
     }
 }

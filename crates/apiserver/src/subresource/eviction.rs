@@ -31,6 +31,7 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
         version: text(&["deleteOptions", "preconditions", "resourceVersion"]),
         orphan: None,
         policy: text(&["deleteOptions", "propagationPolicy"]),
+        orphans: false,
         dry_run: write.dry_run,
         admitted: true,
     };

@@ -5,9 +5,11 @@ use crate::kinds::Builtin;
 mod mutating_admission_policy;
 mod mutating_admission_policy_binding;
 mod mutating_webhook_configuration;
+mod rules;
 mod validating_admission_policy;
 mod validating_admission_policy_binding;
 mod validating_webhook_configuration;
+mod webhooks;
 
 pub const ALL: &[Builtin] = &[
     mutating_admission_policy::KIND,

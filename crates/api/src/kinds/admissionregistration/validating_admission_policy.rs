@@ -1,27 +1,96 @@
-//! ValidatingAdmissionPolicy: defaults and cells, no validation of its own yet.
+//! ValidatingAdmissionPolicy. What its expressions say is judged by admission, which compiles them.
 
+use super::rules;
 use crate::Value;
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
+use crate::field::Error;
 use crate::kinds::edit::{default_pointer, each, inside, list};
+use crate::kinds::{Builtin, Strategy};
 use crate::table::{age, cells};
+use crate::validation::{Node, names};
 
 pub const KIND: Builtin = Builtin {
     group: "admissionregistration.k8s.io",
     plural: "validatingadmissionpolicies",
     storage: "v1",
     rules: || {
-        Box::new(FactsOnly {
+        Box::new(Strategy {
             status: true,
             status_keeps_metadata: true,
             generation: true,
             unconditional_update: false,
             defaults,
+            check,
+            check_status: |policy, _| {
+                let status = policy.get("status");
+                for warning in status.at(&["typeChecking", "expressionWarnings"]).items() {
+                    warning.get("warning").required();
+                    if warning.get("fieldRef").text().trim().is_empty() {
+                        warning.get("fieldRef").missing("");
+                    }
+                }
+                status.get("conditions").conditions();
+            },
             row: Some(row),
-            ..FactsOnly::new()
+            ..Strategy::new()
         })
     },
 };
+
+fn check(policy: &Node<'_>) {
+    let spec = policy.get("spec");
+    rules::policy(&spec, false);
+    let (validations, annotations) = (spec.get("validations"), spec.get("auditAnnotations"));
+    if validations.is_empty() && annotations.is_empty() {
+        let text = "validations or auditAnnotations must contain at least one item";
+        validations.missing(text);
+        return annotations.missing(text);
+    }
+    for validation in validations.items() {
+        let (expression, message) = (validation.get("expression"), validation.get("message"));
+        if expression.text().trim().is_empty() {
+            expression.missing("expression is not specified");
+        }
+        let blank = |node: &Node<'_>| !node.text().is_empty() && node.text().trim().is_empty();
+        let computed = validation.get("messageExpression");
+        if blank(&computed) {
+            computed.invalid("must be non-empty if specified");
+        }
+        if blank(&message) {
+            message.invalid("must be non-empty if specified");
+        } else if message.text().trim().contains(['\n', '\r']) {
+            message.invalid("must not contain line breaks");
+        }
+        validation.get("reason").one_of_set(&["Forbidden", "Invalid", "RequestEntityTooLarge"]);
+    }
+    audit_annotations(policy, &annotations);
+}
+
+fn audit_annotations(policy: &Node<'_>, annotations: &Node<'_>) {
+    let name = policy.at(&["metadata", "name"]).text();
+    if annotations.len() > 20 {
+        annotations.invalid("must not have more than 20 auditAnnotations");
+    }
+    let items = annotations.items();
+    for (at, annotation) in items.iter().enumerate() {
+        let (key, value) = (annotation.get("key"), annotation.get("valueExpression"));
+        if name.is_empty() {
+            key.error(Error::invalid(key.path().clone(), key.text(), "requires metadata.name be non-empty"));
+        } else {
+            let whole = format!("{name}/{}", key.text());
+            for text in names::qualified_name(&whole) {
+                key.error(Error::invalid(key.path().clone(), whole.as_str(), text));
+            }
+        }
+        match value.text().trim().len() {
+            0 => value.missing("valueExpression is not specified"),
+            long if long > 5 * 1024 => value.missing("must not exceed 5120 bytes in length"),
+            _ => {}
+        }
+        if items[..at].iter().any(|other| other.get("key").text() == key.text()) {
+            key.error(Error::duplicate(key.path().clone(), key.text()));
+        }
+    }
+}
 
 fn defaults(_: &str, value: &mut Value) {
     inside(value, &["spec"], |spec| default_pointer(spec, "failurePolicy", "Fail"));

@@ -1,11 +1,43 @@
-//! admissionregistration.k8s.io ValidatingAdmissionPolicyBinding: facts only, no rules of its own yet.
+//! ValidatingAdmissionPolicyBinding: where a policy holds, and with which parameters.
 
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
+use super::rules;
+use super::validating_admission_policy::match_resources;
+use crate::kinds::edit::inside;
+use crate::kinds::{Builtin, Strategy};
+use crate::validation::names;
 
 pub const KIND: Builtin = Builtin {
     group: "admissionregistration.k8s.io",
     plural: "validatingadmissionpolicybindings",
     storage: "v1",
-    rules: || Box::new(FactsOnly { generation: true, unconditional_update: false, ..FactsOnly::new() }),
+    rules: || {
+        Box::new(Strategy {
+            generation: true,
+            unconditional_update: false,
+            defaults: |_, value| inside(value, &["spec", "matchResources"], match_resources),
+            check: |binding| {
+                let spec = binding.get("spec");
+                spec.get("policyName").required().is(names::dns_subdomain);
+                rules::param_ref(&spec.get("paramRef"));
+                rules::match_resources(&spec.get("matchResources"));
+                let actions = spec.get("validationActions");
+                let items = actions.items();
+                for (at, action) in items.iter().enumerate() {
+                    action.one_of_even_empty(&["Audit", "Deny", "Warn"]);
+                    if items[..at].iter().any(|other| other.text() == action.text()) {
+                        action.duplicate();
+                    }
+                }
+                let texts = actions.texts();
+                if texts.contains(&"Deny") && texts.contains(&"Warn") {
+                    actions.invalid(
+                        "must not contain both Deny and Warn (repeating the same validation failure information in \
+                         the API response and headers serves no purpose)",
+                    );
+                }
+                actions.required_for("at least one validation action is required");
+            },
+            ..Strategy::new()
+        })
+    },
 };

@@ -1,9 +1,9 @@
-//! ValidatingWebhookConfiguration: defaults and cells, no validation of its own yet.
+//! ValidatingWebhookConfiguration.
 
+use super::webhooks;
 use crate::Value;
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
 use crate::kinds::edit::{default_pointer, each, inside, list};
+use crate::kinds::{Builtin, Strategy};
 use crate::table::{age, cells};
 
 pub const KIND: Builtin = Builtin {
@@ -11,12 +11,15 @@ pub const KIND: Builtin = Builtin {
     plural: "validatingwebhookconfigurations",
     storage: "v1",
     rules: || {
-        Box::new(FactsOnly {
+        Box::new(Strategy {
             generation: true,
             unconditional_update: false,
             defaults,
+            check: webhooks::check,
+            update_alone: true,
+            update: webhooks::update,
             row: Some(row),
-            ..FactsOnly::new()
+            ..Strategy::new()
         })
     },
 };

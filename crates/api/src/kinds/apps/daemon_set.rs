@@ -2,13 +2,15 @@
 
 use super::workload;
 use crate::Value;
-use crate::field::{Error, Path};
+use crate::field::Error;
 use crate::kind::{Context, Rules, keep};
 use crate::kinds::Builtin;
-use crate::kinds::edit::{default, default_pointer, int, same};
+use crate::kinds::edit::{default, default_pointer, has, int, same};
+use crate::selector::Labels;
 use crate::table::{age, cells};
+use crate::validation::Node;
 use crate::validation::check::{self, Errors};
-use crate::validation::meta;
+use crate::validation::node::{inspect, inspect_both};
 
 pub const KIND: Builtin =
     Builtin { group: "apps", plural: "daemonsets", storage: "v1", rules: || Box::new(DaemonSet) };
@@ -17,6 +19,70 @@ struct DaemonSet;
 
 /// What became of `spec.templateGeneration` in apps/v1: upstream keeps it as an annotation.
 const GENERATION: &str = "deprecated.daemonset.template.generation";
+
+const COUNTS: [&str; 9] = [
+    "currentNumberScheduled",
+    "numberMisscheduled",
+    "desiredNumberScheduled",
+    "numberReady",
+    "observedGeneration",
+    "updatedNumberScheduled",
+    "numberAvailable",
+    "numberUnavailable",
+    "collisionCount",
+];
+
+fn check_spec(spec: &Node<'_>) {
+    let selector = spec.get("selector");
+    selector.label_selector();
+    let labels = spec.at(&["template", "metadata", "labels"]);
+    // No selector selects nothing, an empty one everything.
+    let selects = |found: Labels| selector.has() && found.matches_value(Some(labels.value()));
+    if Labels::from_object(selector.value()).is_ok_and(|found| !selects(found)) {
+        labels.invalid("`selector` does not match template `labels`");
+    }
+    if selector.has() && selector.get("matchLabels").len() + selector.get("matchExpressions").len() == 0 {
+        selector.invalid("empty selector is invalid for daemonset");
+    }
+    workload::pods(&spec.get("template"), "DaemonSet");
+    spec.get("minReadySeconds").nonnegative();
+    let strategy = spec.get("updateStrategy");
+    match strategy.get("type").text() {
+        "OnDelete" => {}
+        "RollingUpdate" => {
+            let rolling = strategy.get("rollingUpdate");
+            if !rolling.has() {
+                rolling.missing("");
+            } else {
+                rolling_update(&rolling.get("maxUnavailable"), &rolling.get("maxSurge"));
+            }
+        }
+        _ => {
+            let value = strategy.value().clone();
+            strategy.error(Error::not_supported(
+                strategy.path().clone(),
+                value,
+                &["RollingUpdate", "OnDelete"],
+            ));
+        }
+    }
+    spec.get("revisionHistoryLimit").nonnegative();
+}
+
+fn rolling_update(unavailable: &Node<'_>, surge: &Node<'_>) {
+    for node in [unavailable, surge] {
+        node.by(check::int_or_percent);
+    }
+    for node in [unavailable, surge] {
+        node.by(check::at_most_all);
+    }
+    let some = |node: &Node<'_>| workload::bound(Some(node.value())) != 0;
+    match (some(unavailable), some(surge)) {
+        (true, true) => surge.invalid("may not be set when maxUnavailable is non-zero"),
+        (false, false) => unavailable.missing("cannot be 0 when maxSurge is 0"),
+        _ => {}
+    }
+}
 
 impl Rules for DaemonSet {
     fn default(&self, _: &str, value: &mut Value) {
@@ -33,6 +99,9 @@ impl Rules for DaemonSet {
             default_pointer(rolling, "maxSurge", 0i64);
         }
         default_pointer(spec, "revisionHistoryLimit", 10i64);
+        if !has(value, &["metadata", "annotations", GENERATION]) {
+            value.set(&["metadata", "annotations", GENERATION], "0");
+        }
     }
     fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
         new.remove(&["status"]);
@@ -47,33 +116,21 @@ impl Rules for DaemonSet {
         new.set(&["metadata", "annotations", GENERATION], now.to_string());
     }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
-        let (path, empty) = (Path::new("spec"), Value::object());
-        let spec = new.get("spec").unwrap_or(&empty);
-        workload::selector_and_template(new, errors);
-        for field in ["minReadySeconds", "revisionHistoryLimit"] {
-            check::nonnegative(spec, &path, field, errors);
-        }
-        let kind = spec.str_at(&["updateStrategy", "type"]);
-        let path = path.child("updateStrategy");
-        if !matches!(kind, "OnDelete" | "RollingUpdate") {
-            let strategy = spec.get("updateStrategy").cloned().unwrap_or_default();
-            errors.push(Error::not_supported(path.clone(), strategy, &["OnDelete", "RollingUpdate"]));
-        }
-        let rolling = spec.at(&["updateStrategy", "rollingUpdate"]);
-        for field in ["maxUnavailable", "maxSurge"] {
-            if let Some(value) = rolling.and_then(|rolling| rolling.get(field)) {
-                let path = path.child("rollingUpdate").child(field);
-                check::int_or_percent(value, &path, errors);
-                check::at_most_all(value, &path, errors);
-            }
-        }
+        inspect(new, errors, |object| check_spec(&object.get("spec")));
     }
-    fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
-        self.validate_create(context, new, errors);
-        let (now, before) = (new.at(&["spec", "selector"]), old.at(&["spec", "selector"]));
-        if !same(now, before) {
-            meta::immutable(now, before, Path::new("spec").child("selector"), errors);
-        }
+    fn validate_update(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        inspect_both(new, old, errors, |object, old| {
+            object.at(&["spec", "selector"]).immutable(&old.at(&["spec", "selector"]));
+            check_spec(&object.get("spec"));
+        });
+    }
+    fn validate_status(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        inspect_both(new, old, errors, |object, old| {
+            for field in COUNTS {
+                object.get("status").get(field).nonnegative();
+            }
+            workload::collisions(object, old);
+        });
     }
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
         workload::template_warnings(new, old)

@@ -2,20 +2,23 @@
 
 use super::workload;
 use crate::Value;
-use crate::field::{Error, Path};
-use crate::kind::{Context, Rules, keep};
+use crate::kind::{Context, Rules, keep, name_by};
 use crate::kinds::Builtin;
 use crate::kinds::core::persistent_volume_claim;
-use crate::kinds::edit::{default, default_pointer, each, has, inside, int, same};
+use crate::kinds::core::pod::validate;
+use crate::kinds::edit::{default, default_pointer, each, inside, int, list, same};
+use crate::selector::Labels;
 use crate::table::{age, cells};
-use crate::validation::check::{self, Errors};
+use crate::validation::check::Errors;
+use crate::validation::node::{inspect, inspect_both};
+use crate::validation::{Node, names};
 
 pub const KIND: Builtin =
     Builtin { group: "apps", plural: "statefulsets", storage: "v1", rules: || Box::new(StatefulSet) };
 
 struct StatefulSet;
 
-const MAY_CHANGE: [&str; 8] = [
+const MAY_CHANGE: [&str; 7] = [
     "replicas",
     "ordinals",
     "template",
@@ -23,8 +26,127 @@ const MAY_CHANGE: [&str; 8] = [
     "revisionHistoryLimit",
     "persistentVolumeClaimRetentionPolicy",
     "minReadySeconds",
-    "serviceName",
 ];
+const FORBIDDEN: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
+                         'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and \
+                         'minReadySeconds' are forbidden";
+
+/// `strict`: also what cannot change any more.
+fn check_spec(spec: &Node<'_>, template: bool, strict: bool) {
+    let policy = spec.get("podManagementPolicy");
+    match policy.text() {
+        "" => policy.missing(""),
+        "OrderedReady" | "Parallel" => {}
+        _ => policy.invalid("must be 'OrderedReady' or 'Parallel'"),
+    }
+    let strategy = spec.get("updateStrategy");
+    let rolling = strategy.get("rollingUpdate");
+    match strategy.get("type").text() {
+        "" => strategy.missing(""),
+        "OnDelete" if rolling.has() => rolling.invalid("only allowed for updateStrategy 'RollingUpdate'"),
+        "OnDelete" => {}
+        "RollingUpdate" => {
+            rolling.get("partition").nonnegative();
+        }
+        _ => strategy.invalid("must be 'RollingUpdate' or 'OnDelete'"),
+    }
+    let retention = spec.get("persistentVolumeClaimRetentionPolicy");
+    if retention.has() {
+        for field in ["whenDeleted", "whenScaled"] {
+            retention.get(field).one_of_even_empty(&["Retain", "Delete"]);
+        }
+    }
+    if strict {
+        for claim in spec.get("volumeClaimTemplates").items() {
+            persistent_volume_claim::spec(&claim.get("spec"));
+        }
+    }
+    spec.get("replicas").nonnegative();
+    spec.get("minReadySeconds").nonnegative();
+    let start = spec.at(&["ordinals", "start"]);
+    start.nonnegative();
+    if strict {
+        spec.get("serviceName").is(names::dns_label);
+    }
+    check_template(spec, template);
+}
+
+/// Off by default upstream (MaxUnavailableStatefulSet).
+fn drop_disabled(new: &mut Value) {
+    new.remove(&["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"]);
+}
+
+fn check_template(spec: &Node<'_>, whole: bool) {
+    let (selector, template) = (spec.get("selector"), spec.get("template"));
+    if !selector.has() {
+        selector.missing("");
+    } else {
+        selector.label_selector();
+        if selector.get("matchLabels").len() + selector.get("matchExpressions").len() == 0 {
+            selector.invalid("empty selector is invalid for statefulset");
+        }
+    }
+    let labels = template.at(&["metadata", "labels"]);
+    match Labels::from_object(selector.value()) {
+        Err(_) => selector.invalid(""),
+        Ok(found) => {
+            if selector.has() && !found.is_empty() && !found.matches_value(Some(labels.value())) {
+                labels.invalid("`selector` does not match template `labels`");
+            }
+            if whole {
+                // The controller sets these; the claims' volumes take the place of others of their name.
+                let mut body = template.value().clone();
+                body.remove(&["spec", "hostname"]);
+                body.remove(&["spec", "subdomain"]);
+                volumes_of_claims(spec, &mut body);
+                template.by(|_, path, errors| validate::template(&body, path, errors));
+            }
+            labels.named(template.path().child("labels")).labels();
+            template
+                .at(&["metadata", "annotations"])
+                .named(template.path().child("annotations"))
+                .annotations();
+        }
+    }
+    workload::always(&template, "StatefulSet");
+}
+
+fn volumes_of_claims(spec: &Node<'_>, template: &mut Value) {
+    let claims = spec.get("volumeClaimTemplates").items();
+    if claims.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = claims.iter().map(|claim| claim.at(&["metadata", "name"]).text()).collect();
+    let mut volumes: Vec<Value> = Vec::new();
+    for name in &names {
+        let mut volume = Value::object();
+        volume.set(&["name"], *name);
+        volume.set(&["persistentVolumeClaim", "claimName"], *name);
+        if !volumes.contains(&volume) {
+            volumes.push(volume);
+        }
+    }
+    let own = list(template, &["spec", "volumes"]).iter();
+    volumes.extend(own.filter(|volume| !names.contains(&volume.str_at(&["name"]))).cloned());
+    template.set(&["spec", "volumes"], volumes);
+}
+
+fn check_status(object: &Node<'_>, old: &Node<'_>) {
+    let status = object.get("status");
+    let below = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
+    for field in ["replicas"].iter().chain(&below).chain(&["observedGeneration", "collisionCount"]) {
+        status.get(field).nonnegative();
+    }
+    for field in below {
+        if status.get(field).int() > status.get("replicas").int() {
+            status.get(field).invalid("cannot be greater than status.replicas");
+        }
+    }
+    if status.get("availableReplicas").int() > status.get("readyReplicas").int() {
+        status.get("availableReplicas").invalid("cannot be greater than status.readyReplicas");
+    }
+    workload::collisions(object, old);
+}
 
 impl Rules for StatefulSet {
     fn default(&self, version: &str, value: &mut Value) {
@@ -53,58 +175,38 @@ impl Rules for StatefulSet {
             persistent_volume_claim::defaults(version, claim);
         });
     }
+    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
+        new.remove(&["status"]);
+        drop_disabled(new);
+    }
     fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
         keep(new, old, "status");
+        drop_disabled(new);
         workload::mirror_service_account(new);
     }
+    fn bad_name(&self, name: &str, prefix: bool) -> Option<String> {
+        name_by(names::dns_label, name, prefix)
+    }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
-        let (path, empty) = (Path::new("spec"), Value::object());
-        let spec = new.get("spec").unwrap_or(&empty);
-        let policy = spec.str_at(&["podManagementPolicy"]);
-        check::required_one_of(
-            policy,
-            path.child("podManagementPolicy"),
-            &["OrderedReady", "Parallel"],
-            errors,
-        );
-        let strategy = path.child("updateStrategy");
-        match spec.str_at(&["updateStrategy", "type"]) {
-            "" => errors.push(Error::required(strategy, "")),
-            "OnDelete" if has(spec, &["updateStrategy", "rollingUpdate"]) => {
-                let rolling = spec.at(&["updateStrategy", "rollingUpdate"]).cloned().unwrap_or_default();
-                let text = "only allowed for updateStrategy 'RollingUpdate'";
-                errors.push(Error::invalid(strategy.child("rollingUpdate"), rolling, text));
-            }
-            "OnDelete" | "RollingUpdate" => {}
-            _ => {
-                let value = spec.get("updateStrategy").cloned().unwrap_or_default();
-                let text = "must be 'RollingUpdate' or 'OnDelete'";
-                errors.push(Error::invalid(strategy, value, text));
-            }
-        }
-        for field in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
-            check::nonnegative(spec, &path, field, errors);
-        }
-        workload::selector_and_template(new, errors);
+        inspect(new, errors, |object| check_spec(&object.get("spec"), true, true));
     }
-    fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
-        self.validate_create(context, new, errors);
-        let mut kept = new.get("spec").cloned().unwrap_or_default();
-        let empty = Value::object();
-        let old = old.get("spec").unwrap_or(&empty);
-        for field in MAY_CHANGE {
-            keep(&mut kept, old, field);
-        }
-        if !same(Some(&kept), Some(old)) {
-            let text = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
-                        'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and \
-                        'minReadySeconds' are forbidden";
-            errors.push(Error::forbidden(Path::new("spec"), text));
-        }
+    fn validate_update(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        let mut had = Errors::new();
+        inspect(old, &mut had, |old| check_spec(&old.get("spec"), true, false));
+        inspect_both(new, old, errors, |object, old| {
+            check_spec(&object.get("spec"), had.is_empty(), false);
+            let mut kept = object.get("spec").value().clone();
+            let was = old.get("spec");
+            for field in MAY_CHANGE {
+                keep(&mut kept, was.value(), field);
+            }
+            if !same(Some(&kept), Some(was.value())) {
+                object.get("spec").forbidden(FORBIDDEN);
+            }
+        });
     }
-    fn validate_status(&self, _: &Context<'_>, new: &Value, _: &Value, errors: &mut Errors) {
-        let below = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
-        workload::status_counts(new, &below, &["collisionCount"], errors);
+    fn validate_status(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        inspect_both(new, old, errors, check_status);
     }
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
         workload::template_warnings(new, old)

@@ -5,6 +5,7 @@ use crate::field::{Error, Path};
 use crate::kinds::core::pod::{defaults, validate, warnings};
 use crate::kinds::edit::{entries, has, inside, int, list};
 use crate::selector::Labels;
+use crate::validation::Node;
 use crate::validation::check::{self, Errors};
 
 /// Defaults of `spec.template`.
@@ -70,6 +71,30 @@ pub fn template(template: &Value, path: &Path, errors: &mut Errors) {
     if has(template, &["spec", "activeDeadlineSeconds"]) {
         let path = path.child("spec").child("activeDeadlineSeconds");
         errors.push(Error::forbidden(path, "activeDeadlineSeconds in ReplicaSet is not Supported"));
+    }
+}
+
+/// A template whose pods run for ever, of `kind`.
+pub fn pods(template: &Node<'_>, kind: &str) {
+    template.by(validate::template);
+    always(template, kind);
+}
+
+/// What [`pods`] asks beyond the template's own rules.
+pub fn always(template: &Node<'_>, kind: &str) {
+    template.at(&["spec", "restartPolicy"]).one_of_even_empty(&["Always"]);
+    let deadline = template.at(&["spec", "activeDeadlineSeconds"]);
+    if deadline.has() {
+        deadline.forbidden(format!("activeDeadlineSeconds in {kind} is not Supported"));
+    }
+}
+
+/// `status.collisionCount` only grows.
+pub fn collisions(object: &Node<'_>, old: &Node<'_>) {
+    let path = ["status", "collisionCount"];
+    let (count, was) = (object.at(&path), old.at(&path));
+    if was.has() && count.int() < was.int() || was.has() && !count.has() {
+        count.error(Error::invalid(count.path().clone(), count.int(), "cannot be decremented"));
     }
 }
 

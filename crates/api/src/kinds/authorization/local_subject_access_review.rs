@@ -1,11 +1,11 @@
-//! authorization.k8s.io LocalSubjectAccessReview: never stored: the server answers its create.
+//! LocalSubjectAccessReview: may somebody do something.
 
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
+use super::reviews;
+use crate::kinds::{Builtin, Strategy};
 
 pub const KIND: Builtin = Builtin {
     group: "authorization.k8s.io",
     plural: "localsubjectaccessreviews",
     storage: "v1",
-    rules: || Box::new(FactsOnly::new()),
+    rules: || Box::new(Strategy { check: reviews::local, ..Strategy::new() }),
 };

@@ -1,11 +1,11 @@
-//! authorization.k8s.io SelfSubjectAccessReview: never stored: the server answers its create.
+//! SelfSubjectAccessReview: may somebody do something.
 
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
+use super::reviews;
+use crate::kinds::{Builtin, Strategy};
 
 pub const KIND: Builtin = Builtin {
     group: "authorization.k8s.io",
     plural: "selfsubjectaccessreviews",
     storage: "v1",
-    rules: || Box::new(FactsOnly::new()),
+    rules: || Box::new(Strategy { check: reviews::own, ..Strategy::new() }),
 };

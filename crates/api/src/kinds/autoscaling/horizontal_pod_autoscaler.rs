@@ -1,10 +1,17 @@
-//! HorizontalPodAutoscaler: stored as v2; v1 shows the one metric that it knows. No validation of its own yet.
+//! HorizontalPodAutoscaler: stored as v2; v1 shows the one metric that it knows.
 
 use crate::Value;
-use crate::kind::Rules;
+use crate::kind::{Context, Rules};
 use crate::kinds::Builtin;
 use crate::kinds::edit::{default_pointer, has, int, list};
 use crate::table::{age, cells};
+use crate::validation::check::Errors;
+use crate::validation::node::{inspect, inspect_both};
+
+mod v1;
+mod validate;
+
+use v1::cpu;
 
 pub const KIND: Builtin = Builtin {
     group: "autoscaling",
@@ -19,21 +26,25 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("because this text is JSON")
 }
 
-/// A metric on the CPU of all containers, as `Utilization` of `percent`.
-fn cpu(percent: i64) -> Value {
-    let mut metric = json(r#"{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization"}}}"#);
-    metric.set(&["resource", "target", "averageUtilization"], percent);
-    metric
-}
-
-fn is_cpu(metric: &Value) -> bool {
-    metric.str_at(&["type"]) == "Resource" && metric.str_at(&["resource", "name"]) == "cpu"
-}
-
 const SCALE_UP: &str = r#"{"stabilizationWindowSeconds":0,"selectPolicy":"Max","policies":[
     {"type":"Pods","value":4,"periodSeconds":15},{"type":"Percent","value":100,"periodSeconds":15}]}"#;
 const SCALE_DOWN: &str =
     r#"{"selectPolicy":"Max","policies":[{"type":"Percent","value":100,"periodSeconds":15}]}"#;
+
+/// Rules that `behavior` leaves open, if it is there at all.
+fn default_behavior(spec: &mut Value) {
+    if !has(spec, &["behavior"]) {
+        return;
+    }
+    for (way, defaults) in [("scaleUp", SCALE_UP), ("scaleDown", SCALE_DOWN)] {
+        let mut rules = json(defaults);
+        let own = spec.at(&["behavior", way]).and_then(Value::as_map).cloned().unwrap_or_default();
+        for (field, value) in own.into_iter().filter(|(_, value)| !value.is_null()) {
+            rules.set(&[&field], value);
+        }
+        spec.set(&["behavior", way], rules);
+    }
+}
 
 impl Rules for HorizontalPodAutoscaler {
     fn default(&self, version: &str, value: &mut Value) {
@@ -45,58 +56,36 @@ impl Rules for HorizontalPodAutoscaler {
         if list(spec, &["metrics"]).is_empty() {
             spec.set(&["metrics"], vec![cpu(80)]);
         }
-        if has(spec, &["behavior"]) {
-            for (way, defaults) in [("scaleUp", SCALE_UP), ("scaleDown", SCALE_DOWN)] {
-                let mut rules = json(defaults);
-                let own = spec.at(&["behavior", way]).and_then(Value::as_map).cloned().unwrap_or_default();
-                for (field, value) in own.into_iter().filter(|(_, value)| !value.is_null()) {
-                    rules.set(&[&field], value);
-                }
-                spec.set(&["behavior", way], rules);
-            }
-        }
+        default_behavior(spec);
     }
     fn to_storage(&self, version: &str, value: &mut Value) {
-        if version != "v1" {
-            return;
-        }
-        if let Some(percent) =
-            value.remove(&["spec", "targetCPUUtilizationPercentage"]).and_then(|of| of.as_int())
-        {
-            value.set(&["spec", "metrics"], vec![cpu(percent)]);
-        }
-        if let Some(percent) =
-            value.remove(&["status", "currentCPUUtilizationPercentage"]).and_then(|of| of.as_int())
-        {
-            let mut metric = json(r#"{"type":"Resource","resource":{"name":"cpu","current":{}}}"#);
-            metric.set(&["resource", "current", "averageUtilization"], percent);
-            value.set(&["status", "currentMetrics"], vec![metric]);
+        if version == "v1" {
+            v1::to_storage(value);
+            default_behavior(value.make(&["spec"]));
         }
     }
     fn from_storage(&self, version: &str, value: &mut Value) {
-        if version != "v1" {
-            return;
+        if version == "v1" {
+            v1::from_storage(value);
         }
-        let metrics = value.remove(&["spec", "metrics"]).unwrap_or_default();
-        let found = metrics.as_array().unwrap_or_default().iter().find(|metric| is_cpu(metric));
-        let target = found.and_then(|metric| metric.at(&["resource", "target", "averageUtilization"]));
-        if let Some(percent) = target.cloned() {
-            value.set(&["spec", "targetCPUUtilizationPercentage"], percent);
-        }
-        let current = value.remove(&["status", "currentMetrics"]).unwrap_or_default();
-        let found = current.as_array().unwrap_or_default().iter().find(|metric| is_cpu(metric));
-        let current = found.and_then(|metric| metric.at(&["resource", "current", "averageUtilization"]));
-        if let Some(percent) = current.cloned() {
-            value.set(&["status", "currentCPUUtilizationPercentage"], percent);
-        }
-        value.remove(&["spec", "behavior"]);
-        value.remove(&["status", "conditions"]);
+    }
+    fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
+        inspect(new, errors, |object| validate::spec(&object.get("spec"), None));
+    }
+    fn validate_update(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        inspect_both(new, old, errors, |object, old| {
+            validate::spec(&object.get("spec"), Some(&old.get("spec")))
+        });
+    }
+    fn validate_status(&self, _: &Context<'_>, new: &Value, _: &Value, errors: &mut Errors) {
+        inspect(new, errors, |object| {
+            for field in ["currentReplicas", "desiredReplicas"] {
+                object.get("status").get(field).nonnegative();
+            }
+        });
     }
     fn has_status(&self) -> bool {
         true
-    }
-    fn complete(&self) -> bool {
-        false
     }
     fn cells(&self, value: &Value, now: i64) -> Option<Vec<Value>> {
         let reference = value.at(&["spec", "scaleTargetRef"]).unwrap_or(&Value::Null);

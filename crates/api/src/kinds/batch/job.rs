@@ -1,16 +1,20 @@
 //! Job: its selector is made of its uid; what may change after its creation is little.
 
 use crate::Value;
-use crate::field::{Error, Path};
+use crate::field::Error;
 use crate::kind::{Context, Rules, keep};
 use crate::kinds::Builtin;
-use crate::kinds::core::pod::{defaults, validate};
-use crate::kinds::edit::{default, default_pointer, each, entries, flag, has, inside, int, list, same};
+use crate::kinds::core::pod::defaults;
+use crate::kinds::edit::{default, default_pointer, each, flag, has, inside, int, same};
 use crate::pod::condition;
 use crate::selector::Labels;
 use crate::table::{age, cells, duration};
-use crate::validation::check::{self, Errors};
-use crate::validation::meta;
+use crate::validation::check::Errors;
+use crate::validation::node::{inspect, inspect_both};
+use crate::validation::{Node, names};
+
+mod status;
+pub mod validate;
 
 pub const KIND: Builtin = Builtin { group: "batch", plural: "jobs", storage: "v1", rules: || Box::new(Job) };
 
@@ -35,11 +39,54 @@ fn generate_selector(job: &mut Value) {
     }
 }
 
-/// The selector is what [`generate_selector`] makes, in its new or its old form.
-fn is_generated(spec: &Value, uid: &str) -> bool {
-    let labels: Vec<(&str, &Value)> = entries(spec, &["selector", "matchLabels"]).collect();
-    let bare = list(spec, &["selector", "matchExpressions"]).is_empty();
-    bare && matches!(labels[..], [(UID | "controller-uid", value)] if value.as_str() == Some(uid))
+/// The template's labels and the selector are what [`generate_selector`] makes.
+fn generated(job: &Node<'_>) {
+    let spec = job.get("spec");
+    if spec.get("manualSelector").flag() || !spec.get("selector").has() {
+        return;
+    }
+    let (name, uid) = (job.at(&["metadata", "name"]).text(), job.at(&["metadata", "uid"]).text());
+    let labels = spec.at(&["template", "metadata", "labels"]);
+    let expected =
+        [("controller-uid", uid), ("job-name", name), (UID, uid), ("batch.kubernetes.io/job-name", name)];
+    for (key, value) in expected {
+        let path = spec.path().child("template").child("metadata").child("labels");
+        let found = labels.get(key);
+        if !found.has() {
+            job.error(Error::required(path.key(key), format!("must be '{value}'")));
+        } else if found.text() != value {
+            job.error(Error::invalid(path.key(key), found.text(), format!("must be '{value}'")));
+        }
+    }
+    let expected = Value::Object(expected.iter().map(|(key, value)| (*key, *value)).collect());
+    let selector = spec.get("selector");
+    if Labels::from_object(selector.value()).is_ok_and(|found| !found.matches_value(Some(&expected))) {
+        selector.invalid("`selector` not auto-generated");
+    }
+}
+
+/// Also of CronJobs: names that make poor host names.
+pub fn name_warnings(value: &Value) -> Vec<String> {
+    let wrong = names::dns_label(value.str_at(&["metadata", "name"]));
+    match wrong.is_empty() {
+        true => Vec::new(),
+        false => vec![format!(
+            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS \
+             label is recommended: [{}]",
+            wrong.join(" ")
+        )],
+    }
+}
+
+/// Also of CronJobs' templates.
+pub fn spec_warnings(spec: &Value, path: &str, texts: &mut Vec<String>) {
+    let many = int(spec, &["completions"]) > 100_000 && int(spec, &["parallelism"]) > 10_000;
+    if spec.str_at(&["completionMode"]) == "Indexed" && many {
+        texts.push(format!(
+            "{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than \
+             10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        ));
+    }
 }
 
 /// A job without labels has its template's.
@@ -76,6 +123,11 @@ impl Rules for Job {
     fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
         new.remove(&["status"]);
         if !flag(new, &["spec", "manualSelector"]) {
+            // Upstream's defaults make both one map in memory, so what the template gets then the job has as well.
+            let labels = ["spec", "template", "metadata", "labels"];
+            if same(new.at(&["metadata", "labels"]), new.at(&labels)) {
+                new.remove(&["metadata", "labels"]);
+            }
             generate_selector(new);
         }
         label_from_template(new);
@@ -86,80 +138,37 @@ impl Rules for Job {
         inside(new, &["spec", "template", "spec"], defaults::mirror_service_account);
     }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
-        let (path, empty) = (Path::new("spec"), Value::object());
-        let spec = new.get("spec").unwrap_or(&empty);
-        match spec.get("selector").filter(|selector| !selector.is_null()) {
-            None => errors.push(Error::required(path.child("selector"), "")),
-            Some(selector) => {
-                check::label_selector(Some(selector), &path.child("selector"), errors);
-                let labels = spec.at(&["template", "metadata", "labels"]);
-                if Labels::from_object(selector).is_ok_and(|selector| !selector.matches_value(labels)) {
-                    let path = path.child("template").child("metadata").child("labels");
-                    let text = "`selector` does not match template `labels`";
-                    errors.push(Error::invalid(path, labels.cloned().unwrap_or_default(), text));
+        inspect(new, errors, |job| {
+            generated(job);
+            validate::job_spec(&job.get("spec"));
+            let (name, last) = (job.at(&["metadata", "name"]), job.at(&["spec", "completions"]).int() - 1);
+            if job.at(&["spec", "completionMode"]).text() == "Indexed" && last >= 0 {
+                let host = format!("{}-{last}", name.text());
+                if !names::dns_label(&host).is_empty() {
+                    name.invalid(format!("will not able to create pod with invalid DNS label: {host}"));
                 }
             }
-        }
-        let uid = new.str_at(&["metadata", "uid"]);
-        if !flag(spec, &["manualSelector"]) && !uid.is_empty() && !is_generated(spec, uid) {
-            let selector = spec.get("selector").cloned().unwrap_or_default();
-            errors.push(Error::invalid(path.child("selector"), selector, "`selector` not auto-generated"));
-        }
-        for field in [
-            "parallelism",
-            "completions",
-            "activeDeadlineSeconds",
-            "backoffLimit",
-            "ttlSecondsAfterFinished",
-            "backoffLimitPerIndex",
-            "maxFailedIndexes",
-        ] {
-            check::nonnegative(spec, &path, field, errors);
-        }
-        check::optional_one_of(spec, &path, "completionMode", &["Indexed", "NonIndexed"], errors);
-        if spec.str_at(&["completionMode"]) == "Indexed" && !has(spec, &["completions"]) {
-            let text = "when completion mode is Indexed";
-            errors.push(Error::required(path.child("completions"), text));
-        }
-        let inner = path.child("template");
-        let template = spec.get("template").unwrap_or(&empty);
-        validate::template(template, &inner, errors);
-        let policy = template.str_at(&["spec", "restartPolicy"]);
-        if policy == "Always" {
-            let path = inner.child("spec").child("restartPolicy");
-            errors.push(Error::required(path, "valid values: \"OnFailure\", \"Never\""));
-        }
+        });
     }
     fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
         self.validate_create(context, new, errors);
-        let path = Path::new("spec");
-        // A suspended job that never started may have its template's placement changed (KEP-2926).
-        let frozen = !flag(old, &["spec", "suspend"]) || has(old, &["status", "startTime"]);
-        let fields: &[&str] = if frozen {
-            &["selector", "completionMode", "template"]
-        } else {
-            &["selector", "completionMode"]
-        };
-        for field in fields {
-            let (now, was) = (new.at(&["spec", field]), old.at(&["spec", field]));
-            if !same(now, was) {
-                meta::immutable(now, was, path.child(field), errors);
-            }
-        }
-        let count = |job: &Value| job.at(&["spec", "completions"]).and_then(Value::as_int);
-        let elastic = new.str_at(&["spec", "completionMode"]) == "Indexed"
-            && count(new) == new.at(&["spec", "parallelism"]).and_then(Value::as_int);
-        if count(new) != count(old) && !elastic {
-            meta::immutable(
-                new.at(&["spec", "completions"]),
-                old.at(&["spec", "completions"]),
-                path.child("completions"),
-                errors,
-            );
-        }
+        // Upstream judges the spec twice.
+        inspect_both(new, old, errors, |job, old| {
+            validate::job_spec(&job.get("spec"));
+            validate::update(job, old);
+        });
+    }
+    fn validate_status(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        inspect_both(new, old, errors, status::check);
     }
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        crate::kinds::apps::workload::template_warnings(new, old)
+        let mut texts = if old.is_none() { name_warnings(new) } else { Vec::new() };
+        spec_warnings(new.get("spec").unwrap_or(&Value::Null), "spec", &mut texts);
+        texts.extend(crate::kinds::apps::workload::template_warnings(new, old));
+        texts
+    }
+    fn orphans_by_default(&self) -> bool {
+        true
     }
     fn has_status(&self) -> bool {
         true

@@ -4,7 +4,7 @@ use crate::Value;
 use crate::field::{Error, Path};
 use crate::kind::{Context, Rules};
 use crate::kinds::Builtin;
-use crate::kinds::edit::int;
+use crate::kinds::edit::{has, int};
 use crate::table::{age, cells};
 use crate::validation::check::{self, Errors};
 
@@ -13,7 +13,22 @@ pub const KIND: Builtin =
 
 struct Lease;
 
+/// Off by default upstream (CoordinatedLeaderElection); what an old lease has stays.
+fn drop_disabled(new: &mut Value, old: &Value) {
+    for field in ["strategy", "preferredHolder"] {
+        if !has(old, &["spec", field]) {
+            new.remove(&["spec", field]);
+        }
+    }
+}
+
 impl Rules for Lease {
+    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
+        drop_disabled(new, &Value::Null);
+    }
+    fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
+        drop_disabled(new, old);
+    }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         let (path, empty) = (Path::new("spec"), Value::object());
         let spec = new.get("spec").unwrap_or(&empty);

@@ -10,7 +10,7 @@ pub mod event;
 mod limit_range;
 mod namespace;
 mod node;
-mod persistent_volume;
+pub mod persistent_volume;
 pub mod persistent_volume_claim;
 pub mod pod;
 mod pod_template;
@@ -19,6 +19,7 @@ mod resource_quota;
 mod secret;
 mod service;
 mod service_account;
+pub mod volume_source;
 
 pub const ALL: &[Builtin] = &[
     binding::KIND,

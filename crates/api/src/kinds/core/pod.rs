@@ -9,10 +9,15 @@ use crate::{Value, pod};
 
 mod cells;
 pub mod defaults;
+mod disabled;
 mod label_keys;
 mod update;
 pub mod validate;
 pub mod warnings;
+
+pub(in crate::kinds) use update::difference;
+pub(in crate::kinds) use validate::resources::container_resource_name;
+pub(in crate::kinds) use validate::{HOST_PATH_TYPES, node_selector};
 
 pub const KIND: Builtin = Builtin { group: "", plural: "pods", storage: "v1", rules: || Box::new(Pod) };
 

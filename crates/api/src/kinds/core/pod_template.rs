@@ -1,17 +1,37 @@
-//! PodTemplate: defaults and cells, no validation of its own yet.
+//! PodTemplate.
 
 use crate::Value;
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
 use crate::kinds::core::pod::defaults::template;
+use crate::kinds::core::pod::{validate, warnings};
 use crate::kinds::edit::inside;
+use crate::kinds::{Builtin, Strategy};
 use crate::table::cells;
 
 pub const KIND: Builtin = Builtin {
     group: "",
     plural: "podtemplates",
     storage: "v1",
-    rules: || Box::new(FactsOnly { generation: true, defaults, row: Some(row), ..FactsOnly::new() }),
+    rules: || {
+        Box::new(Strategy {
+            generation: true,
+            defaults,
+            check: |object| {
+                object.get("template").by(validate::template);
+            },
+            warnings: |object, old| {
+                let mut texts = Vec::new();
+                let of = |object: &Value| object.get("template").cloned();
+                if let Some(template) =
+                    of(object).filter(|template| old.and_then(of).as_ref() != Some(template))
+                {
+                    warnings::spec(&template, "template", &mut texts);
+                }
+                texts
+            },
+            row: Some(row),
+            ..Strategy::new()
+        })
+    },
 };
 
 fn defaults(_: &str, value: &mut Value) {

@@ -1,20 +1,49 @@
-//! ReplicationController: defaults and cells, no validation of its own yet.
+//! ReplicationController.
 
 use crate::Value;
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
 use crate::kinds::apps::workload;
 use crate::kinds::edit::{default_pointer, int};
+use crate::kinds::{Builtin, Strategy};
 use crate::table::{age, cells};
+use crate::validation::Node;
 
 pub const KIND: Builtin = Builtin {
     group: "",
     plural: "replicationcontrollers",
     storage: "v1",
     rules: || {
-        Box::new(FactsOnly { status: true, generation: true, defaults, row: Some(row), ..FactsOnly::new() })
+        Box::new(Strategy {
+            status: true,
+            generation: true,
+            orphans: true,
+            defaults,
+            updated: |value, _| workload::mirror_service_account(value),
+            check: |controller| spec(&controller.get("spec")),
+            check_status: |controller, _| {
+                let below = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+                controller.by(|value, _, errors| workload::status_counts(value, &below, &[], errors));
+            },
+            warnings: workload::template_warnings,
+            row: Some(row),
+            ..Strategy::new()
+        })
     },
 };
+
+fn spec(spec: &Node<'_>) {
+    spec.get("minReadySeconds").nonnegative();
+    let (selector, template) = (spec.get("selector"), spec.get("template"));
+    selector.required();
+    spec.get("replicas").set("").nonnegative();
+    if !template.has() {
+        return template.missing("");
+    }
+    let labels = template.at(&["metadata", "labels"]);
+    if selector.entries().iter().any(|(key, value)| labels.get(key).value() != value.value()) {
+        labels.invalid("`selector` does not match template `labels`");
+    }
+    workload::pods(&template, "ReplicationController");
+}
 
 fn defaults(_: &str, value: &mut Value) {
     workload::default_template(value);

@@ -59,6 +59,14 @@ impl Rules for Secret {
             new.set(&["type"], old.str_at(&["type"]));
         }
     }
+    fn warnings(&self, new: &Value, _: Option<&Value>) -> Vec<String> {
+        // Upstream parses the pair; a certificate that is no PEM at all is what people get wrong.
+        let certificate = new.str_at(&["data", "tls.crt"]);
+        let pem = base64::engine::general_purpose::STANDARD.decode(certificate).unwrap_or_default();
+        let is_pem = String::from_utf8_lossy(&pem).contains("-----BEGIN ");
+        let odd = new.str_at(&["type"]) == "kubernetes.io/tls" && !is_pem;
+        odd.then(|| "tls: failed to find any PEM data in certificate input".into()).into_iter().collect()
+    }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         let path = Path::new("data");
         let mut size = 0;

@@ -7,7 +7,7 @@ use crate::Value;
 use crate::field::{Error, Path};
 use crate::kind::{Context, Rules, spec_differs};
 use crate::kinds::Builtin;
-use crate::kinds::edit::{default_pointer, each, int, list, same};
+use crate::kinds::edit::{default_pointer, each, int, list, null_if_empty, same};
 use crate::table::{age, cells};
 use crate::validation::check::{self, Errors};
 use crate::validation::{meta, names};
@@ -111,10 +111,19 @@ pub fn not_special(ip: IpAddr, text: &str, path: &Path, errors: &mut Errors) {
 
 impl Rules for EndpointSlice {
     fn default(&self, _: &str, value: &mut Value) {
+        if value.get("ports").is_none() {
+            value.set(&["ports"], Value::Null);
+        }
         each(value, &["ports"], |port| {
             default_pointer(port, "name", "");
             default_pointer(port, "protocol", "TCP");
         });
+    }
+    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
+        null_if_empty(new, "ports");
+    }
+    fn prepare_update(&self, _: &Context<'_>, new: &mut Value, _: &Value) {
+        null_if_empty(new, "ports");
     }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         let family = new.str_at(&["addressType"]);

@@ -1,17 +1,54 @@
-//! IngressClass: defaults and cells, no validation of its own yet.
+//! IngressClass.
 
 use crate::Value;
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
 use crate::kinds::edit::{default_pointer, inside};
+use crate::kinds::{Builtin, Strategy};
 use crate::table::age;
+use crate::validation::{Node, names};
 
 pub const KIND: Builtin = Builtin {
     group: "networking.k8s.io",
     plural: "ingressclasses",
     storage: "v1",
-    rules: || Box::new(FactsOnly { generation: true, defaults, row: Some(row), ..FactsOnly::new() }),
+    rules: || {
+        Box::new(Strategy {
+            generation: true,
+            defaults,
+            check,
+            update_alone: true,
+            update: |class, old| {
+                class.at(&["spec", "controller"]).immutable(&old.at(&["spec", "controller"]));
+                check(class);
+            },
+            row: Some(row),
+            ..Strategy::new()
+        })
+    },
 };
+
+fn check(class: &Node<'_>) {
+    let spec = class.get("spec");
+    spec.get("controller").at_most_bytes(250).domain_path();
+    let parameters = spec.get("parameters");
+    if !parameters.has() {
+        return;
+    }
+    let group = parameters.get("apiGroup");
+    if group.has() {
+        group.is_even_empty(names::dns_subdomain);
+    }
+    parameters.get("kind").path_segment();
+    parameters.get("name").path_segment();
+    let (scope, namespace) = (parameters.get("scope"), parameters.get("namespace"));
+    match scope.text() {
+        _ if !scope.has() => scope.missing(""),
+        "Namespace" if !namespace.has() => namespace.missing("`parameters.scope` is set to 'Namespace'"),
+        "Namespace" => drop(namespace.is_even_empty(names::dns_label)),
+        "Cluster" if namespace.has() => namespace.forbidden("`parameters.scope` is set to 'Cluster'"),
+        "Cluster" => {}
+        _ => drop(scope.one_of_even_empty(&["Cluster", "Namespace"])),
+    }
+}
 
 fn defaults(_: &str, value: &mut Value) {
     inside(value, &["spec", "parameters"], |parameters| default_pointer(parameters, "scope", "Cluster"));

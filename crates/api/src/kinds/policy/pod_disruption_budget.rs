@@ -1,22 +1,41 @@
-//! PodDisruptionBudget: cells, no validation of its own yet.
+//! PodDisruptionBudget.
 
 use crate::Value;
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
 use crate::kinds::edit::int;
+use crate::kinds::{Builtin, Strategy};
 use crate::table::{age, cells};
+use crate::validation::check;
 
 pub const KIND: Builtin = Builtin {
     group: "policy",
     plural: "poddisruptionbudgets",
     storage: "v1",
     rules: || {
-        Box::new(FactsOnly {
+        Box::new(Strategy {
             status: true,
             generation: true,
             unconditional_update: false,
+            check: |budget| {
+                let spec = budget.get("spec");
+                let (least, most) = (spec.get("minAvailable"), spec.get("maxUnavailable"));
+                if least.has() && most.has() {
+                    spec.invalid("minAvailable and maxUnavailable cannot be both set");
+                }
+                for bound in [least, most].iter().filter(|bound| bound.has()) {
+                    bound.by(check::int_or_percent).by(check::at_most_all);
+                }
+                spec.get("selector").label_selector();
+                spec.get("unhealthyPodEvictionPolicy").one_of_set(&["AlwaysAllow", "IfHealthyBudget"]);
+            },
+            check_status: |budget, _| {
+                let status = budget.get("status");
+                status.get("conditions").conditions();
+                for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
+                    status.get(field).nonnegative();
+                }
+            },
             row: Some(row),
-            ..FactsOnly::new()
+            ..Strategy::new()
         })
     },
 };

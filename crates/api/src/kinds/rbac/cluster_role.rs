@@ -5,7 +5,8 @@ use crate::Value;
 use crate::field::{Error, Path};
 use crate::kind::{Context, Rules};
 use crate::kinds::Builtin;
-use crate::kinds::edit::{has, list};
+use crate::kinds::edit::{has, list, null_if_empty};
+use crate::selector::Labels;
 use crate::validation::check;
 use crate::validation::check::Errors;
 
@@ -15,6 +16,12 @@ pub const KIND: Builtin =
 struct ClusterRole;
 
 impl Rules for ClusterRole {
+    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
+        null_if_empty(new, "rules");
+    }
+    fn prepare_update(&self, _: &Context<'_>, new: &mut Value, _: &Value) {
+        null_if_empty(new, "rules");
+    }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         rules::rules(new, false, errors);
         let path = Path::new("aggregationRule").child("clusterRoleSelectors");
@@ -24,7 +31,11 @@ impl Rules for ClusterRole {
             errors.push(Error::required(path.clone(), text));
         }
         for (at, selector) in selectors.iter().enumerate() {
-            check::label_selector(Some(selector), &path.index(at), errors);
+            let path = path.index(at);
+            check::label_selector(Some(selector), &path, errors);
+            if Labels::from_object(selector).is_err() {
+                errors.push(Error::invalid(path, Value::Null, "invalid label selector."));
+            }
         }
     }
     fn create_on_update(&self) -> bool {

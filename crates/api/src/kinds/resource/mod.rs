@@ -4,6 +4,7 @@ use crate::kinds::Builtin;
 
 mod device_class;
 mod device_taint_rule;
+mod devices;
 mod resource_claim;
 mod resource_claim_template;
 mod resource_pool_status_request;

@@ -1,11 +1,26 @@
-//! resource.k8s.io ResourceClaimTemplate: facts only, no rules of its own yet.
+//! ResourceClaimTemplate: claims to be, one a pod.
 
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
+use super::devices;
+use crate::kinds::edit::inside;
+use crate::kinds::{Builtin, Strategy};
 
 pub const KIND: Builtin = Builtin {
     group: "resource.k8s.io",
     plural: "resourceclaimtemplates",
     storage: "v1",
-    rules: || Box::new(FactsOnly::new()),
+    rules: || {
+        Box::new(Strategy {
+            defaults: |_, value| inside(value, &["spec", "spec"], devices::defaults),
+            check: |template| {
+                let spec = template.get("spec");
+                spec.get("metadata").template_metadata();
+                devices::claim(&spec.get("spec"));
+            },
+            update_alone: true,
+            update: |template, old| {
+                template.get("spec").immutable(&old.get("spec"));
+            },
+            ..Strategy::new()
+        })
+    },
 };

@@ -1,11 +1,32 @@
-//! storage.k8s.io VolumeAttributesClass: facts only, no rules of its own yet.
+//! VolumeAttributesClass.
 
-use crate::kind::FactsOnly;
-use crate::kinds::Builtin;
+use super::storage_class::{parameters, provisioner};
+use crate::kinds::{Builtin, Strategy};
 
 pub const KIND: Builtin = Builtin {
     group: "storage.k8s.io",
     plural: "volumeattributesclasses",
     storage: "v1",
-    rules: || Box::new(FactsOnly::new()),
+    rules: || {
+        Box::new(Strategy {
+            check: |class| {
+                provisioner(&class.get("driverName"));
+                parameters(&class.get("parameters"));
+                class.get("parameters").required_for("must contain at least one key/value pair");
+            },
+            // Upstream compares first.
+            update_alone: true,
+            update: |class, old| {
+                for field in ["driverName", "parameters"] {
+                    if !class.get(field).is_same(&old.get(field)) {
+                        class.get(field).forbidden(format!("updates to {field} are forbidden."));
+                    }
+                }
+                provisioner(&class.get("driverName"));
+                parameters(&class.get("parameters"));
+                class.get("parameters").required_for("must contain at least one key/value pair");
+            },
+            ..Strategy::new()
+        })
+    },
 };

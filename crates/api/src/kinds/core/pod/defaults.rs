@@ -12,6 +12,7 @@ pub fn template(template: &mut Value) {
 
 /// Of a PodSpec, in a Pod or a template.
 pub fn spec(spec: &mut Value) {
+    super::disabled::drop_fields(spec);
     default(spec, "restartPolicy", "Always");
     default_pointer(spec, "terminationGracePeriodSeconds", 30i64);
     default(spec, "dnsPolicy", "ClusterFirst");

@@ -151,7 +151,7 @@ fn mirror_annotation(new: &Value, old: &Value, errors: &mut Errors) {
 }
 
 /// What changed, a line each; upstream shows a structural difference whose form it does not promise.
-fn difference(old: &Value, new: &Value) -> String {
+pub(in crate::kinds) fn difference(old: &Value, new: &Value) -> String {
     fn walk(path: &str, old: &Value, new: &Value, out: &mut String) {
         if same(Some(old), Some(new)) {
             return;

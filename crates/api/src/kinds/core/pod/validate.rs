@@ -12,6 +12,9 @@ pub mod scheduling;
 pub mod security;
 pub mod volume;
 
+pub use scheduling::node_selector;
+pub use volume::HOST_PATH_TYPES;
+
 /// What a pod's containers are checked against.
 pub struct Scope<'a> {
     pub spec: &'a Value,
@@ -159,10 +162,11 @@ pub fn spec(spec: &Value, path: &Path, pod: Option<&str>, is_pod: bool, errors: 
         }
     }
     check::optional_one_of(spec, path, "preemptionPolicy", &["PreemptLowerPriority", "Never"], errors);
-    resources::list(spec.get("overhead"), &path.child("overhead"), errors);
+    resources::list(spec.get("overhead"), &path.child("overhead").child("limits"), errors);
     if has(spec, &["os"]) {
-        let name = spec.str_at(&["os", "name"]);
-        check::required_one_of(name, path.child("os").child("name"), &["linux", "windows"], errors);
+        let (name, path) = (spec.str_at(&["os", "name"]), path.child("os"));
+        let path = if name.is_empty() { path.child("name") } else { path };
+        check::required_one_of(name, path, &["linux", "windows"], errors);
     }
     container::file_key_volumes(spec, path, errors);
 }

@@ -13,16 +13,16 @@ fn is_standard_for_containers(name: &str) -> bool {
     matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
 }
 
-fn is_native(name: &str) -> bool {
+pub fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
 /// May requests differ from limits.
-fn is_overcommit_allowed(name: &str) -> bool {
+pub fn is_overcommit_allowed(name: &str) -> bool {
     is_native(name) && !name.starts_with("hugepages-")
 }
 
-fn is_integer(name: &str) -> bool {
+pub fn is_integer(name: &str) -> bool {
     matches!(
         name,
         "pods"
@@ -47,26 +47,63 @@ pub fn list(list: Option<&Value>, path: &Path, errors: &mut Errors) {
 }
 
 fn resource_name(name: &str, path: &Path, errors: &mut Errors) {
-    let wrong = names::qualified_name(name);
-    if !wrong.is_empty() {
-        errors.extend(wrong.into_iter().map(|text| Error::invalid(path.clone(), name, text)));
-    } else if !name.contains('/') {
-        let standard = is_standard_for_containers(name)
-            || is_integer(name)
-            || matches!(name, "storage" | "requests.cpu" | "requests.memory" | "requests.storage")
-            || name.starts_with("limits.")
-            || name.starts_with("requests.hugepages-");
-        if !standard {
-            let text = "must be a standard resource type or fully qualified";
-            errors.push(Error::invalid(path.clone(), name, text));
-        }
+    known_name(name, path, errors);
+    if !name.contains('/') {
         if !is_standard_for_containers(name) {
             let text = "must be a standard resource for containers";
             errors.push(Error::invalid(path.clone(), name, text));
         }
-    } else if !is_native(name) && name.starts_with("requests.") {
+    } else if !is_native(name) && !is_extended(name) {
         errors.push(Error::invalid(path.clone(), name, "doesn't follow extended resource name standard"));
     }
+}
+
+/// A name with a domain that a quota can count.
+fn is_extended(name: &str) -> bool {
+    !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
+}
+
+/// A resource of a container, as the text at `path`.
+pub fn container_resource_name(name: &Value, path: &Path, errors: &mut Errors) {
+    resource_name(name.as_str().unwrap_or_default(), path, errors);
+}
+
+/// A name that is qualified, or that Kubernetes knows.
+pub fn known_name(name: &str, path: &Path, errors: &mut Errors) {
+    let wrong = names::qualified_name(name);
+    let good = wrong.is_empty();
+    errors.extend(wrong.into_iter().map(|text| Error::invalid(path.clone(), name, text)));
+    if good && !name.contains('/') && !is_standard(name) {
+        let text = "must be a standard resource type or fully qualified";
+        errors.push(Error::invalid(path.clone(), name, text));
+    }
+}
+
+fn is_standard(name: &str) -> bool {
+    matches!(name, "cpu" | "memory" | "ephemeral-storage" | "storage")
+        || is_counted(name)
+        || is_total(name)
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-")
+}
+
+/// Objects that a quota counts.
+fn is_counted(name: &str) -> bool {
+    !name.contains('/') && is_integer(name)
+}
+
+/// `requests.cpu` and its like.
+fn is_total(name: &str) -> bool {
+    name.strip_prefix("requests.")
+        .is_some_and(|rest| matches!(rest, "cpu" | "memory" | "storage" | "ephemeral-storage"))
+        || name
+            .strip_prefix("limits.")
+            .is_some_and(|rest| matches!(rest, "cpu" | "memory" | "ephemeral-storage"))
+}
+
+/// A name without a domain that a ResourceQuota knows.
+pub fn is_quota_name(name: &str) -> bool {
+    name != "storage" && is_standard(name)
 }
 
 fn amount(name: &str, value: &Value, path: &Path, errors: &mut Errors) {

@@ -66,12 +66,18 @@ fn profiles(context: &Value, path: &Path, errors: &mut Errors) {
         let Some(profile) = context.get(field).filter(|profile| !profile.is_null()) else { continue };
         let path = path.child(field);
         let kind = profile.str_at(&["type"]);
-        check::required_one_of(
-            kind,
-            path.child("type"),
-            &["Localhost", "RuntimeDefault", "Unconfined"],
-            errors,
-        );
+        match kind {
+            "" => {
+                let text = format!("type is required when {field} is set");
+                errors.push(Error::required(path.child("type"), text));
+            }
+            _ => check::one_of(
+                kind,
+                path.child("type"),
+                &["Localhost", "RuntimeDefault", "Unconfined"],
+                errors,
+            ),
+        }
         let local = profile.str_at(&["localhostProfile"]);
         let set = has(profile, &["localhostProfile"]);
         let (seccomp, inner) = (field == "seccompProfile", path.child("localhostProfile"));

@@ -1,4 +1,4 @@
-//! Volumes and their mounts. Sources of clouds that CSI has replaced are checked by the facts alone.
+//! Volumes and their mounts.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,12 @@ use super::Scope;
 use super::container::{field_ref, is_privileged, resource_ref};
 use crate::Value;
 use crate::field::{Error, Path};
+use crate::kinds::core::{persistent_volume, persistent_volume_claim, volume_source};
 use crate::kinds::edit::{flag, has, int, list};
 use crate::pod::quantity;
 use crate::validation::check::{self, Errors};
 use crate::validation::names;
+use crate::validation::node::inspect_at;
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
 
@@ -62,7 +64,8 @@ fn source(volume: &Value, path: &Path, errors: &mut Errors) {
         errors.push(Error::required(path.clone(), "must specify a volume type"));
     }
     for (at, (kind, source)) in sources.into_iter().enumerate() {
-        let path = path.child(kind);
+        // Upstream names this one otherwise where it looks into it.
+        let path = path.child(if kind == "gcePersistentDisk" && at == 0 { "persistentDisk" } else { kind });
         if at > 0 {
             errors.push(Error::forbidden(path, "may not specify more than 1 volume type"));
             continue;
@@ -80,13 +83,6 @@ fn source(volume: &Value, path: &Path, errors: &mut Errors) {
                 items(source, &path, errors);
             }
             "persistentVolumeClaim" => drop(check::required(source, &path, "claimName", errors)),
-            "nfs" => {
-                check::required(source, &path, "server", errors);
-                let mount = check::required(source, &path, "path", errors);
-                if !mount.is_empty() && !mount.starts_with('/') {
-                    errors.push(Error::invalid(path.child("path"), mount, "must be an absolute path"));
-                }
-            }
             "downwardAPI" => {
                 mode(source, "defaultMode", &path, errors);
                 for file in list(source, &["items"]) {
@@ -94,17 +90,32 @@ fn source(volume: &Value, path: &Path, errors: &mut Errors) {
                 }
             }
             "projected" => projected(source, &path, errors),
-            "csi" => drop(check::required(source, &path, "driver", errors)),
-            "ephemeral" if !has(source, &["volumeClaimTemplate"]) => {
-                errors.push(Error::required(path.child("volumeClaimTemplate"), ""));
-            }
+            "csi" => inspect_at(source, &path, errors, |source| {
+                persistent_volume::driver_name(&source.get("driver"));
+                let secret = source.get("nodePublishSecretRef");
+                if secret.has() {
+                    secret.get("name").required();
+                    // Upstream's path lacks the reference.
+                    secret.get("name").named(source.path().child("name")).is(names::dns_subdomain);
+                }
+            }),
+            "ephemeral" => inspect_at(source, &path, errors, |source| {
+                let template = source.get("volumeClaimTemplate");
+                if !template.has() {
+                    return template.missing("");
+                }
+                template.get("metadata").template_metadata();
+                persistent_volume_claim::spec(&template.get("spec"));
+            }),
             "image" => {
                 let policy = source.str_at(&["pullPolicy"]);
                 let policies = ["Always", "IfNotPresent", "Never"];
                 check::required(source, &path, "reference", errors);
                 check::required_one_of(policy, path.child("pullPolicy"), &policies, errors);
             }
-            _ => {}
+            kind => inspect_at(source, &path, errors, |source| {
+                volume_source::check(kind, source, None);
+            }),
         }
     }
 }
@@ -115,7 +126,7 @@ fn mode(value: &Value, field: &str, path: &Path, errors: &mut Errors) {
     }
 }
 
-const HOST_PATH_TYPES: [&str; 8] =
+pub const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
 fn host_path(source: &Value, path: &Path, errors: &mut Errors) {

@@ -1,0 +1,240 @@
+//! Rules, conditions and parameters: what webhooks and admission policies match by.
+
+use crate::field::Error;
+use crate::validation::{Node, names};
+
+const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+pub const FAILURE: [&str; 2] = ["Fail", "Ignore"];
+pub const MATCH: [&str; 2] = ["Equivalent", "Exact"];
+pub const REINVOCATION: [&str; 2] = ["IfNeeded", "Never"];
+
+/// A wildcard stands alone.
+fn alone(list: &Node<'_>, what: &str) {
+    if list.len() > 1 && list.texts().contains(&"*") {
+        list.invalid(format!("if '*' is present, must not specify other {what}"));
+    }
+}
+
+/// A RuleWithOperations.
+pub fn rule(rule: &Node<'_>) {
+    let operations = rule.get("operations");
+    operations.required();
+    alone(&operations, "operations");
+    for operation in operations.items() {
+        operation.one_of_even_empty(&OPERATIONS);
+    }
+    rule.get("apiGroups").required();
+    alone(&rule.get("apiGroups"), "API groups");
+    let versions = rule.get("apiVersions");
+    versions.required();
+    alone(&versions, "API versions");
+    for version in versions.items() {
+        version.required();
+    }
+    resources(&rule.get("resources"));
+    rule.get("scope").one_of_set(&["*", "Cluster", "Namespaced"]);
+}
+
+fn resources(resources: &Node<'_>) {
+    resources.required();
+    let (mut whole, mut parts): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let (mut all, mut single, mut plain) = (false, false, false);
+    for resource in resources.items() {
+        let text = resource.text();
+        if text.is_empty() {
+            resource.missing("");
+            continue;
+        }
+        all |= text == "*/*";
+        single |= text == "*";
+        let Some((name, part)) = text.split_once('/') else {
+            plain = text != "*";
+            continue;
+        };
+        if whole.contains(&name) {
+            resource.invalid(format!("if '{name}/*' is present, must not specify {text}"));
+        }
+        if parts.contains(&part) {
+            resource.invalid(format!("if '*/{part}' is present, must not specify {text}"));
+        }
+        if part == "*" {
+            whole.push(name);
+        }
+        if name == "*" {
+            parts.push(part);
+        }
+    }
+    if resources.len() > 1 && all {
+        resources.invalid("if '*/*' is present, must not specify other resources");
+    }
+    if single && plain {
+        resources.invalid("if '*' is present, must not specify other resources without subresources");
+    }
+}
+
+/// The MatchResources of a policy or a binding.
+pub fn match_resources(resources: &Node<'_>) {
+    if !resources.has() {
+        return;
+    }
+    resources.get("matchPolicy").set("").one_of_set(&MATCH);
+    for field in ["namespaceSelector", "objectSelector"] {
+        resources.get(field).set("").label_selector();
+    }
+    for field in ["resourceRules", "excludeResourceRules"] {
+        for named in resources.get(field).items() {
+            let names = named.get("resourceNames").items();
+            for (at, name) in names.iter().enumerate() {
+                name.is_even_empty(names::path_segment);
+                if names[..at].iter().any(|other| other.text() == name.text()) {
+                    name.duplicate();
+                }
+            }
+            rule(&named);
+        }
+    }
+}
+
+/// matchConditions, but for what their expressions say.
+pub fn match_conditions(conditions: &Node<'_>) {
+    conditions.at_most_items(64);
+    let items = conditions.items();
+    for (at, condition) in items.iter().enumerate() {
+        let (expression, name) = (condition.get("expression"), condition.get("name"));
+        if expression.text().trim().is_empty() {
+            expression.missing("");
+        }
+        name.required().is(names::qualified_name);
+        if !name.text().is_empty() && items[..at].iter().any(|other| other.get("name").text() == name.text())
+        {
+            name.duplicate();
+        }
+    }
+}
+
+/// A policy's paramKind.
+pub fn param_kind(kind: &Node<'_>) {
+    if !kind.has() {
+        return;
+    }
+    let api_version = kind.get("apiVersion");
+    let text = api_version.text();
+    let invalid = |shown: &str, why: String| {
+        api_version.error(Error::invalid(api_version.path().clone(), shown, why));
+    };
+    if text.is_empty() {
+        api_version.missing("");
+    } else if text != "/" && text.matches('/').count() > 1 {
+        invalid(text, format!("unexpected GroupVersion string: {text}"));
+    } else {
+        let (group, version) = text.split_once('/').unwrap_or(("", text));
+        let wrong = names::dns_subdomain(group);
+        if !group.is_empty() && !wrong.is_empty() {
+            invalid(group, wrong.join(","));
+        }
+        let wrong = names::dns_1035_label(version);
+        match version.is_empty() {
+            true => invalid(text, "version must be specified".into()),
+            false if !wrong.is_empty() => invalid(version, wrong.join(",")),
+            false => {}
+        }
+    }
+    mixed_case_kind(&kind.get("kind"));
+}
+
+fn mixed_case_kind(kind: &Node<'_>) {
+    let wrong = names::dns_1035_label(&kind.text().to_lowercase());
+    match kind.text().is_empty() {
+        true => kind.missing(""),
+        false if !wrong.is_empty() => {
+            kind.invalid(format!("may have mixed case, but should otherwise match: {}", wrong.join(",")));
+        }
+        false => {}
+    }
+}
+
+/// A binding's paramRef.
+pub fn param_ref(reference: &Node<'_>) {
+    if !reference.has() {
+        return;
+    }
+    let (name, selector) = (reference.get("name"), reference.get("selector"));
+    let both = "name and selector are mutually exclusive";
+    name.is(names::path_segment);
+    if !name.text().is_empty() && selector.has() {
+        name.forbidden(both);
+    }
+    if selector.has() {
+        selector.label_selector();
+        if !name.text().is_empty() {
+            selector.forbidden(both);
+        }
+    } else if name.text().is_empty() {
+        reference.missing("one of name or selector must be specified");
+    }
+    reference.get("parameterNotFoundAction").required_one_of(&["Deny", "Allow"]);
+}
+
+/// A policy's variables, but for what their expressions say.
+pub fn variables(variables: &Node<'_>) {
+    for variable in variables.items() {
+        let (name, expression) = (variable.get("name"), variable.get("expression"));
+        if name.text().trim().is_empty() {
+            name.missing("name is not specified");
+        } else if !is_identifier(name.text()) {
+            name.invalid("must be a valid CEL identifier");
+        }
+        if expression.text().trim().is_empty() {
+            expression.missing("expression is not specified");
+        }
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    const RESERVED: [&str; 21] = [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ];
+    names::c_identifier(text).is_empty() && !RESERVED.contains(&text)
+}
+
+/// The parts that both kinds of policies have, up to their variables.
+pub fn policy(spec: &Node<'_>, mutating: bool) {
+    spec.get("failurePolicy").set("").one_of_set(&FAILURE);
+    param_kind(&spec.get("paramKind"));
+    let constraints = spec.get("matchConstraints");
+    constraints.set("");
+    match_resources(&constraints);
+    if constraints.has() {
+        constraints.get("resourceRules").required();
+    }
+    if mutating {
+        for rule in constraints.get("resourceRules").items() {
+            let path = constraints.path().child("resourceRules").child("operations");
+            for operation in rule.get("operations").items() {
+                operation.named(path.clone()).one_of_even_empty(&["*", "CONNECT", "CREATE", "UPDATE"]);
+            }
+        }
+    }
+    match_conditions(&spec.get("matchConditions"));
+    variables(&spec.get("variables"));
+}

@@ -1,0 +1,255 @@
+//! What claims, their templates and device classes have in common (dynamic resource allocation, KEP-4381). What the selectors'
+//! expressions say is judged by who compiles them.
+
+use crate::Value;
+use crate::field::Error;
+use crate::kinds::core::persistent_volume::driver_name;
+use crate::kinds::edit::{default, default_pointer, each, inside, list};
+use crate::validation::{Node, names};
+
+const MOST_REQUESTS: usize = 32;
+const MODES: [&str; 2] = ["All", "ExactCount"];
+
+/// Of a claim's spec.
+pub fn defaults(spec: &mut Value) {
+    each(spec, &["devices", "requests"], |request| {
+        inside(request, &["exactly"], one);
+        each(request, &["firstAvailable"], one);
+    });
+}
+
+fn one(request: &mut Value) {
+    default(request, "allocationMode", "ExactCount");
+    if request.str_at(&["allocationMode"]) == "ExactCount" {
+        default(request, "count", 1i64);
+    }
+    each(request, &["tolerations"], |toleration| default_pointer(toleration, "operator", "Equal"));
+}
+
+/// At most so many elements; true: they may be looked at.
+pub fn few(list: &Node<'_>, most: usize) -> bool {
+    let before = list.count();
+    list.at_most_items(most);
+    list.count() == before
+}
+
+/// Each element once, by what `key` makes of it.
+fn once(items: &[Node<'_>], key: fn(&Node<'_>) -> String) {
+    for (at, item) in items.iter().enumerate() {
+        if items[..at].iter().any(|other| key(other) == key(item)) {
+            item.error(Error::duplicate(item.path().clone(), key(item)));
+        }
+    }
+}
+
+/// [`once`], by name.
+pub fn once_by_name(items: &[Node<'_>]) {
+    once(items, name_of);
+}
+
+fn name_of(node: &Node<'_>) -> String {
+    node.get("name").text().into()
+}
+
+fn text_of(node: &Node<'_>) -> String {
+    node.text().into()
+}
+
+/// A claim's spec.
+pub fn claim(spec: &Node<'_>) {
+    let devices = spec.get("devices");
+    let requests = devices.get("requests");
+    if few(&requests, MOST_REQUESTS) {
+        let items = requests.items();
+        items.iter().for_each(request);
+        once(&items, name_of);
+    }
+    let (constraints, config) = (devices.get("constraints"), devices.get("config"));
+    if few(&constraints, 32) {
+        for constraint in constraints.items() {
+            references(&constraint.get("requests"), devices.value());
+            let (same, distinct) = (constraint.get("matchAttribute"), constraint.get("distinctAttribute"));
+            match (same.has(), distinct.has()) {
+                (true, _) => qualified(&same),
+                (false, true) => qualified(&distinct),
+                (false, false) => constraint.missing(
+                    "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set",
+                ),
+            }
+        }
+    }
+    if few(&config, 32) {
+        for config in config.items() {
+            references(&config.get("requests"), devices.value());
+            configuration(&config);
+        }
+    }
+}
+
+fn request(request: &Node<'_>) {
+    request.get("name").is_even_empty(names::dns_label);
+    let (exactly, first) = (request.get("exactly"), request.get("firstAvailable"));
+    match (exactly.has(), !first.is_empty()) {
+        (false, false) => request.missing("exactly one of `exactly` or `firstAvailable` is required"),
+        (true, true) => {
+            let text =
+                "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set";
+            request.error(Error::invalid(request.path().clone(), Value::Null, text));
+        }
+        (true, false) => device(&exactly),
+        (false, true) if few(&first, 8) => {
+            let items = first.items();
+            for item in &items {
+                item.get("name").is_even_empty(names::dns_label);
+                device(item);
+            }
+            once(&items, name_of);
+        }
+        (false, true) => {}
+    }
+}
+
+fn device(request: &Node<'_>) {
+    request.get("deviceClassName").required().is(names::dns_subdomain);
+    selectors(&request.get("selectors"));
+    let (mode, count) = (request.get("allocationMode"), request.get("count"));
+    match mode.text() {
+        "All" if count.int() != 0 => count.invalid("must not be specified when allocationMode is 'All'"),
+        "All" => {}
+        "ExactCount" => drop(count.positive()),
+        _ => drop(mode.one_of_even_empty(&MODES)),
+    }
+    for toleration in request.get("tolerations").items() {
+        self::toleration(&toleration);
+    }
+}
+
+fn toleration(toleration: &Node<'_>) {
+    let (key, value) = (toleration.get("key"), toleration.get("value"));
+    if !key.text().is_empty() {
+        key.label_key();
+    }
+    match toleration.get("operator").text() {
+        "Exists" if !value.text().is_empty() => value.invalid("must be empty for operator `Exists`"),
+        "Exists" => {}
+        "Equal" => drop(value.is_even_empty(names::label_value)),
+        _ => drop(toleration.get("operator").required_one_of(&["Equal", "Exists"])),
+    }
+    toleration.get("effect").one_of(&["NoExecute", "NoSchedule", "None"]);
+}
+
+pub fn selectors(selectors: &Node<'_>) {
+    if !few(selectors, 32) {
+        return;
+    }
+    for selector in selectors.items() {
+        let cel = selector.get("cel");
+        match cel.has() {
+            true => drop(cel.get("expression").at_most_bytes(10 * 1024)),
+            false => cel.missing(""),
+        }
+    }
+}
+
+/// A DeviceConfiguration.
+pub fn configuration(config: &Node<'_>) {
+    let opaque = config.get("opaque");
+    if !opaque.has() {
+        return opaque.missing("");
+    }
+    driver_name(&opaque.get("driver"));
+    let parameters = opaque.get("parameters");
+    let omitted = |text: &str| {
+        parameters.error(Error::invalid(parameters.path().clone(), "<value omitted>", text));
+    };
+    match parameters.value() {
+        Value::Null => parameters.missing(""),
+        value if value.to_string().len() > 10 * 1024 => {
+            parameters.error(Error::too_long(parameters.path().clone(), 10 * 1024));
+        }
+        Value::Object(_) => {}
+        _ => omitted("must be a valid JSON object"),
+    }
+}
+
+/// Names of requests of the claim, `request` or `request/subrequest`.
+pub fn references(references: &Node<'_>, devices: &Value) {
+    if !few(references, MOST_REQUESTS) {
+        return;
+    }
+    let items = references.items();
+    for item in &items {
+        reference(item, devices);
+    }
+    once(&items, text_of);
+}
+
+fn reference(name: &Node<'_>, devices: &Value) {
+    const UNKNOWN: &str = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
+    let parts: Vec<&str> = name.text().split('/').collect();
+    if parts.len() > 2 {
+        return name.invalid(UNKNOWN);
+    }
+    for part in &parts {
+        for text in names::dns_label(part) {
+            name.error(Error::invalid(name.path().clone(), *part, text));
+        }
+    }
+    let request = list(devices, &["requests"]).iter().find(|request| request.str_at(&["name"]) == parts[0]);
+    let known = request.is_some_and(|request| {
+        parts.get(1).is_none_or(|sub| {
+            list(request, &["firstAvailable"]).iter().any(|request| request.str_at(&["name"]) == *sub)
+        })
+    });
+    if !known {
+        name.invalid(UNKNOWN);
+    }
+}
+
+/// `example.com/name`, the name an identifier of C.
+fn qualified(name: &Node<'_>) {
+    let text = name.text();
+    let invalid = |shown: &str, why: String| name.error(Error::invalid(name.path().clone(), shown, why));
+    match text.split_once('/') {
+        None => {
+            identifier(name, text);
+            invalid(text, "a fully qualified name must be a domain and a name separated by a slash".into());
+        }
+        Some((_, rest)) if rest.contains('/') => {}
+        Some((domain, rest)) => {
+            if domain.is_empty() {
+                invalid("", "the domain must not be empty".into());
+            } else {
+                if domain.len() > 63 {
+                    name.error(Error::too_long(name.path().clone(), 63));
+                }
+                for why in names::dns_subdomain(&domain.to_lowercase()) {
+                    invalid(domain, why);
+                }
+            }
+            match rest.is_empty() {
+                true => invalid("", "the name must not be empty".into()),
+                false => identifier(name, rest),
+            }
+        }
+    }
+}
+
+/// A key of attributes or capacities: an identifier, with or without a domain.
+pub fn qualified_key(at: &Node<'_>, key: &str) {
+    if key.contains('/') {
+        let value = Value::from(key);
+        qualified(&at.beside(&value));
+    } else {
+        identifier(at, key);
+    }
+}
+
+fn identifier(name: &Node<'_>, text: &str) {
+    if text.len() > 32 {
+        name.error(Error::too_long(name.path().clone(), 32));
+    }
+    for why in names::c_identifier(text) {
+        name.error(Error::invalid(name.path().clone(), text, why));
+    }
+}

@@ -1,0 +1,144 @@
+//! A kind's rules as one table of what is special: flags, a defaults function, and checks on [`Node`]s. A kind that needs more
+//! implements [`Rules`] itself.
+
+use crate::Value;
+use crate::field;
+use crate::kind::{Context, Rules, keep, keep_all_but, name_by, only_status, spec_differs};
+use crate::validation::Node;
+use crate::validation::names;
+use crate::validation::node::{inspect, inspect_both};
+
+type Check = fn(&Node<'_>);
+/// Of the new object and the old one.
+type Compare = fn(&Node<'_>, &Node<'_>);
+
+pub struct Strategy {
+    pub status: bool,
+    pub generation: bool,
+    pub create_on_update: bool,
+    /// [`Rules::orphans_by_default`].
+    pub orphans: bool,
+    pub unconditional_update: bool,
+    /// An update of `status` leaves metadata alone (upstream's ResetObjectMetaForStatus).
+    pub status_keeps_metadata: bool,
+    /// The format of the object's name.
+    pub name: fn(&str) -> Vec<String>,
+    /// [`Rules::default`].
+    pub defaults: fn(&str, &mut Value),
+    /// [`Rules::cells`].
+    pub row: Option<fn(&Value, i64) -> Vec<Value>>,
+    /// What a create sets or drops beyond `status`.
+    pub created: fn(&mut Value),
+    /// What an update keeps beyond `status`.
+    pub updated: fn(&mut Value, &Value),
+    /// On a create, and before [`Strategy::update`] on an update.
+    pub check: Check,
+    /// On a create alone, after [`Strategy::check`].
+    pub created_check: Check,
+    /// On an update; with [`Strategy::update_alone`] in place of [`Strategy::check`].
+    pub update: Compare,
+    pub update_alone: bool,
+    /// On an update of `status`.
+    pub check_status: Compare,
+    pub generation_changes: fn(&Value, &Value) -> bool,
+    pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
+}
+
+impl Strategy {
+    /// What most kinds have: no status, no generation, unconditional updates.
+    pub const fn new() -> Strategy {
+        Strategy {
+            status: false,
+            generation: false,
+            create_on_update: false,
+            orphans: false,
+            unconditional_update: true,
+            status_keeps_metadata: false,
+            name: names::dns_subdomain,
+            defaults: |_, _| {},
+            row: None,
+            created: |_| {},
+            updated: |_, _| {},
+            check: |_| {},
+            created_check: |_| {},
+            update: |_, _| {},
+            update_alone: false,
+            check_status: |_, _| {},
+            generation_changes: spec_differs,
+            warnings: |_, _| Vec::new(),
+        }
+    }
+}
+
+impl Default for Strategy {
+    fn default() -> Strategy {
+        Strategy::new()
+    }
+}
+
+impl Rules for Strategy {
+    fn default(&self, version: &str, value: &mut Value) {
+        (self.defaults)(version, value);
+    }
+    fn cells(&self, value: &Value, now: i64) -> Option<Vec<Value>> {
+        self.row.map(|row| row(value, now))
+    }
+    fn has_status(&self) -> bool {
+        self.status
+    }
+    fn has_generation(&self) -> bool {
+        self.generation
+    }
+    fn create_on_update(&self) -> bool {
+        self.create_on_update
+    }
+    fn orphans_by_default(&self) -> bool {
+        self.orphans
+    }
+    fn unconditional_update(&self) -> bool {
+        self.unconditional_update
+    }
+    fn bad_name(&self, name: &str, prefix: bool) -> Option<String> {
+        name_by(self.name, name, prefix)
+    }
+    /// What upstream's defaults put into a status stands in what it answers, though it cleared the client's.
+    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
+        if self.status {
+            new.remove(&["status"]);
+            (self.defaults)("", new);
+        }
+        (self.created)(new);
+    }
+    fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
+        if self.status {
+            keep(new, old, "status");
+        }
+        (self.updated)(new, old);
+    }
+    fn prepare_status(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
+        if self.status_keeps_metadata {
+            only_status(new, old);
+        } else {
+            keep_all_but(new, old, &["metadata", "status"]);
+        }
+    }
+    fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Vec<field::Error>) {
+        inspect(new, errors, self.check);
+        inspect(new, errors, self.created_check);
+    }
+    fn validate_update(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Vec<field::Error>) {
+        if !self.update_alone {
+            inspect(new, errors, self.check);
+        }
+        inspect_both(new, old, errors, self.update);
+    }
+    fn validate_status(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Vec<field::Error>) {
+        inspect_both(new, old, errors, self.check_status);
+    }
+    fn generation_changes(&self, new: &Value, old: &Value) -> bool {
+        (self.generation_changes)(new, old)
+    }
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        (self.warnings)(new, old)
+    }
+}
