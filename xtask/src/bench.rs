@@ -1,6 +1,5 @@
 //! `cargo xtask bench`: measures a release build against the budgets of the design and prints figures; it asserts nothing.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -36,14 +35,17 @@ pub struct Args {
 const UPSTREAM: &[(&str, &str, &str, bool)] = &[
     ("kube-apiserver", "conformance", "k8s.io/kubernetes/cmd/kube-apiserver", false),
     ("kine", "tests/apibench/upstream/kine", "github.com/k3s-io/kine", true),
-    ("etcd", "tests/apibench/upstream/etcd", "go.etcd.io/etcd/server/v3", false),
+    ("etcd", "conformance/etcd", "go.etcd.io/etcd/server/v3", false),
 ];
 
 pub fn run(args: &Args) -> Result<()> {
     if args.filter.as_deref() == Some("render") {
         // Needs no root and no cluster: a program of the crate itself.
         let words = ["run", "--profile", &args.profile, "-p", "render", "--example", "bench"];
-        return run::step("measuring the renderer (KUSTOMIZE names upstream's program)", &mut run::cargo(&words));
+        return run::step(
+            "measuring the renderer (KUSTOMIZE names upstream's program)",
+            &mut run::cargo(&words),
+        );
     }
     if args.filter.as_deref() == Some("api") {
         return api(args);
@@ -62,7 +64,7 @@ fn api(args: &Args) -> Result<()> {
     if servers != "skiff" {
         std::fs::create_dir_all(&upstream)?;
         for (name, module, package, c) in UPSTREAM {
-            go(Path::new(module), &upstream.join(name), package, *c)?;
+            run::go_program(module, &upstream.join(name), package, *c)?;
         }
     }
     let build = ["build", "--profile", &args.profile, "-p", "apibench"];
@@ -83,19 +85,4 @@ fn api(args: &Args) -> Result<()> {
         bail!("apibench failed");
     }
     Ok(())
-}
-
-/// Builds a program of a pinned Go module of this repository unless it is there; the first time takes minutes. `c`: with cgo.
-fn go(module: &Path, to: &Path, package: &str, c: bool) -> Result<()> {
-    if to.exists() {
-        return Ok(());
-    }
-    if run::which("go").is_none() {
-        bail!("{package} is a Go program: install Go 1.26 or newer");
-    }
-    let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
-    let mut go = Command::new("go");
-    go.current_dir(run::root().join(module)).env("CGO_ENABLED", if c { "1" } else { "0" });
-    go.env("GOFLAGS", "-mod=mod").args(["build", "-ldflags", version, "-o"]).arg(to).arg(package);
-    run::step(&format!("building {package}"), &mut go).with_context(|| format!("{package} did not build"))
 }

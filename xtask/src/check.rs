@@ -41,6 +41,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("testkit", 4),
     ("testkit-cluster", 4),
     ("apibench", 5),
+    ("differential", 5),
     ("e2e", 5),
     ("xtask", 5),
 ];

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod conformance;
 mod demo;
+mod differential;
 mod dist;
 mod fuzz;
 mod kubectl;
@@ -33,6 +34,7 @@ enum Command {
     Bench(bench::Args),
     Conformance(conformance::Args),
     Render(render::Args),
+    Differential(differential::Args),
     Dist(dist::Args),
     Fuzz(fuzz::Args),
     Vm(vm::Args),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Render(args) => render::run(&args),
+        Command::Differential(args) => differential::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Vm(args) => vm::run(&args),

@@ -35,6 +35,29 @@ pub fn step(what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// `go` in the folder of a pinned module of this repository; `c`: with cgo. Errors: it is not installed.
+pub fn go(module: &str, c: bool) -> Result<Command> {
+    if which("go").is_none() {
+        bail!("what skiff is compared with is Go: install Go 1.26 or newer");
+    }
+    let mut go = Command::new("go");
+    go.current_dir(root().join(module))
+        .env("CGO_ENABLED", if c { "1" } else { "0" })
+        .env("GOFLAGS", "-mod=mod");
+    Ok(go)
+}
+
+/// Builds a program of a pinned Go module unless it is there; the first time takes minutes.
+pub fn go_program(module: &str, to: &Path, package: &str, c: bool) -> Result<()> {
+    if to.exists() {
+        return Ok(());
+    }
+    let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
+    let mut go = go(module, c)?;
+    go.args(["build", "-ldflags", version, "-o"]).arg(to).arg(package);
+    step(&format!("building {package}"), &mut go).with_context(|| format!("{package} did not build"))
+}
+
 /// Finds a program on the PATH.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

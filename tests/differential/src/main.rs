@@ -1,0 +1,87 @@
+//! `differential`: upstream's API server and skiff's are sent the same requests; what differs is counted, and named.
+//!
+//! Invariant: a request is made of the facts, the fixtures and the seed alone, so that a run can be told by its flags. Nearly
+//! all writes are dry runs; what is kept lies in one namespace a kind. Not here: speed, watches, and anything above the API.
+
+mod compare;
+mod known;
+mod mutate;
+mod objects;
+mod plan;
+mod reference;
+mod report;
+mod side;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+/// Compare the answers of upstream's API server and of skiff's
+#[derive(Parser)]
+pub struct Args {
+    /// Folder with upstream's kube-apiserver and etcd
+    #[arg(long)]
+    reference: PathBuf,
+    /// Folder with upstream's API fixtures (k8s.io/api/testdata/HEAD)
+    #[arg(long)]
+    fixtures: PathBuf,
+    /// Only these kinds, e.g. Pod or apps/Deployment
+    #[arg(long, value_delimiter = ',')]
+    kind: Vec<String>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Requests a kind; what is above is left out by the seed
+    #[arg(long, default_value_t = 1500)]
+    limit: usize,
+    /// Write every difference to this file, one JSON object a line
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Write some creates that both answer alike to this file, for the tests of `crates/api` (`kinds/fixtures`)
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Lines of the most frequent differences to print
+    #[arg(long, default_value_t = 60)]
+    top: usize,
+    /// Send one request, `METHOD PATH [BODY]`, to both and print both answers
+    #[arg(long, num_args = 2..=3)]
+    ask: Option<Vec<String>>,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("differential: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<bool> {
+    let objects = objects::read(&args.fixtures)?;
+    reference::own_network()?;
+    let folder = tempfile::Builder::new().prefix("skiff-differential-").tempdir()?;
+    let mut reference = reference::Reference::start(&args.reference, folder.path())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(16 << 20)
+        .build()
+        .context("cannot start the runtime")?;
+    let done = runtime.block_on(async {
+        let both = side::Both::start(&mut reference).await?;
+        if let Some(words) = &args.ask {
+            return both.ask(words).await.map(|()| true);
+        }
+        let mut report = report::Report::new(known::read()?, args.json.as_deref(), args.record.as_deref())?;
+        for kind in plan::kinds(&args.kind) {
+            plan::run(&both, &kind, &objects, args, &mut report).await?;
+        }
+        report.print(args.top);
+        Ok(report.clean())
+    });
+    reference.stop();
+    done
+}
