@@ -230,13 +230,13 @@ fn normalized(text: &str, schema: &Schema) -> Option<String> {
     let mut out = Path::default();
     let mut rest = text;
     while !rest.is_empty() {
-        let (name, after, bracket) = if let Some(tail) = rest.strip_prefix("['") {
+        let (name, after) = if let Some(tail) = rest.strip_prefix("['") {
             let end = tail.find("']")?;
-            (tail[..end].replace("\\'", "'"), &tail[end + 2..], true)
+            (tail[..end].replace("\\'", "'"), &tail[end + 2..])
         } else {
             let tail = rest.strip_prefix('.')?;
             let end = tail.find(['.', '[']).unwrap_or(tail.len());
-            (tail[..end].to_string(), &tail[end..], false)
+            (tail[..end].to_string(), &tail[end..])
         };
         let at = here?;
         let (next, keyed) = match (at.property(&name), &at.additional) {
@@ -244,7 +244,6 @@ fn normalized(text: &str, schema: &Schema) -> Option<String> {
             (None, Additional::Schema(inner)) => (Some(&**inner), true),
             (None, _) => return None,
         };
-        let _ = bracket;
         out = if keyed { out.key(&name) } else { out.child(&name) };
         here = next;
         rest = after;

@@ -137,9 +137,7 @@ fn tolerations(request: &Request<'_>, pod: &mut Value) -> Result<()> {
     if let Some(allowed) = allowed.filter(|allowed| !allowed.is_empty()) {
         let covered = |own: &Value| allowed.iter().any(|other| covers(other, own));
         if !all.iter().all(covered) {
-            let why = format!(
-                "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist"
-            );
+            let why = "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist";
             return Err(request.forbidden(Some(pod), why));
         }
     }

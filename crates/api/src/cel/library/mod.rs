@@ -34,12 +34,7 @@ pub(super) fn call<'a>(function: &str, args: &[Val<'a>], with: &dyn Resolve<'a>)
     {
         return Ok(result);
     }
-    Err(no_such_overload(function, args))
-}
-
-fn no_such_overload(function: &str, args: &[Val<'_>]) -> String {
-    let _ = (function, args);
-    "no such overload".into()
+    Err("no such overload".into())
 }
 
 /// A value as error texts show it.

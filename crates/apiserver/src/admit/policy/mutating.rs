@@ -89,7 +89,7 @@ fn run(
         let made = mutation.expression.run(&scope, &mut budget)?;
         let patched = match mutation.json {
             true => json_patch(facts.object(), &made)?,
-            false => apply(request, fit, facts.object(), &made)?,
+            false => apply(fit, facts.object(), &made)?,
         };
         current = versions::take(request, fit, patched).map_err(|status| status.message().to_string())?;
     }
@@ -105,12 +105,7 @@ fn json_patch(object: &Value, made: &Val<'_>) -> std::result::Result<Value, Stri
     api::patch::json_patch(object.clone(), &operations.into()).map_err(|error| format!("JSON Patch: {error}"))
 }
 
-fn apply(
-    request: &Request<'_>,
-    fit: &Fit,
-    object: &Value,
-    made: &Val<'_>,
-) -> std::result::Result<Value, String> {
+fn apply(fit: &Fit, object: &Value, made: &Val<'_>) -> std::result::Result<Value, String> {
     let Val::Struct(name, _) = made else {
         return Err(format!(
             "unsupported return type from ApplyConfiguration expression: {}",
@@ -126,7 +121,6 @@ fn apply(
         configuration.set(&[field], object.str_at(&[field]));
     }
     let version = fit.row.version(&fit.version).ok_or("unknown version")?;
-    let _ = request;
     api::apply::merge(object, &configuration, crate::custom::schema_of(version))
         .map_err(|why| format!("error applying patch: {why}"))
 }
