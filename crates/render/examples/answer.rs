@@ -1,5 +1,5 @@
-//! Answers the oracle's questions (`oracle/`) with this library: one JSON question a line in, one JSON answer a line out.
-//! `cargo xtask differential-render` asks both and compares.
+//! Answers the oracle's questions of Helm's kinds (`oracle/`: template, yaml, helm) with this library: one JSON question a line in, one
+//! JSON answer a line out, so that the same questions can be put to both and the answers compared.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
