@@ -294,7 +294,8 @@ fn render_path(part: &Part, source: &Source, limits: render::Limits) -> Result<R
         Render::Nothing => return Ok(None),
         Render::Directory(options) => ("Directory", render::directory::build(tree, &clean, options, limits)?),
         Render::Kustomize(edits) => {
-            ("Kustomize", render::kustomize::build_with(tree, &clean, edits, limits)?)
+            let options = crate::world::kustomize(edits.clone(), limits);
+            ("Kustomize", render::kustomize::build_options(tree, &clean, &options)?)
         }
         Render::KustomizeAny(edits) => {
             let made = !render::kustomize::is_kustomization(tree, &clean);
@@ -302,7 +303,8 @@ fn render_path(part: &Part, source: &Source, limits: render::Limits) -> Result<R
             (if made { "Directory" } else { "Kustomize" }, documents)
         }
         Render::Detect if render::kustomize::is_kustomization(tree, &clean) => {
-            ("Kustomize", render::kustomize::build_with(tree, &clean, &Default::default(), limits)?)
+            let options = crate::world::kustomize(Default::default(), limits);
+            ("Kustomize", render::kustomize::build_options(tree, &clean, &options)?)
         }
         Render::Detect => ("Directory", render::directory::build(tree, &clean, &Default::default(), limits)?),
     };

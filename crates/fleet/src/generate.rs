@@ -67,7 +67,7 @@ pub fn build(
         }
         *extra.borrow_mut() = Some((join(at, "kustomization.yaml"), text.into_bytes()));
     }
-    kustomize::build_with(tree, at, edits, limits)
+    kustomize::build_options(tree, at, &crate::world::kustomize(edits.clone(), limits))
 }
 
 fn scan(tree: &Tree, root: &str, below: &str, depth: usize, found: &mut Vec<String>) -> Result<(), Error> {

@@ -64,7 +64,8 @@ pub fn render_helm(
 pub fn render_kustomize(directory: &std::path::Path) -> Result<String, render::Error> {
     let clean = clean(directory);
     let inside = clean.strip_prefix("/").unwrap_or(&clean).to_string_lossy().into_owned();
-    let documents = render::kustomize::build(&render::Tree::directory("/"), &inside)?;
+    let options = render::kustomize::Options { world: Some(&world::System), ..Default::default() };
+    let documents = render::kustomize::build_options(&render::Tree::directory("/"), &inside, &options)?;
     Ok(render::print(&documents))
 }
 

@@ -8,6 +8,14 @@ pub struct System;
 /// Where zones are kept, the first that has one wins. The empty name is not a zone.
 const ZONES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
 
+/// How a kustomization is built here: its charts may use this machine's clock and chance.
+pub(crate) fn kustomize(
+    edits: render::kustomize::Edits,
+    limits: render::Limits,
+) -> render::kustomize::Options<'static> {
+    render::kustomize::Options { edits, limits, world: Some(&System), ..Default::default() }
+}
+
 impl render::helm::World for System {
     fn now(&self) -> i128 {
         match SystemTime::now().duration_since(UNIX_EPOCH) {

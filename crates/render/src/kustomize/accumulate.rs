@@ -35,7 +35,7 @@ struct Above {
 /// One build.
 pub(super) struct Build<'a> {
     tree: &'a Tree,
-    options: &'a Options,
+    options: &'a Options<'a>,
     output: usize,
     schema: Source,
     schema_is_set: bool,
@@ -45,7 +45,7 @@ pub(super) struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    pub fn new(tree: &'a Tree, options: &'a Options) -> Build<'a> {
+    pub fn new(tree: &'a Tree, options: &'a Options<'a>) -> Build<'a> {
         Build { tree, options, output: 0, schema: Source::BuiltIn, schema_is_set: false, unknown_kind: false }
     }
 
@@ -117,7 +117,7 @@ impl<'a> Build<'a> {
         let mut gathered = inherited;
         self.resources(this, &this.resources, "resources", &mut gathered, &below)?;
         self.configure(this, &mut gathered)?;
-        let layer = Layer { tree: self.tree, this, schema: self.schema.clone() };
+        let layer = Layer { tree: self.tree, this, schema: self.schema.clone(), world: self.options.world };
         self.generators(&layer, &mut gathered, &below)?;
         for (index, path) in this.components.iter().enumerate() {
             let field = format!("components[{index}]");
@@ -132,7 +132,7 @@ impl<'a> Build<'a> {
             let together = std::mem::take(&mut gathered.all);
             append(&mut gathered.all, together, &this.file, &field)?;
         }
-        let layer = Layer { tree: self.tree, this, schema: self.schema.clone() };
+        let layer = Layer { tree: self.tree, this, schema: self.schema.clone(), world: self.options.world };
         let config = gathered.config.config().clone();
         let file = below.origin.as_ref().map(|path| join_clean(path, file_name(&this.file)));
         transform::run(&layer, &config, &mut gathered.all, &mut |kind, all| {

@@ -2,7 +2,7 @@
 //!
 //! A kustomization is accumulated from its resources, generators and components, then changed by its transformers in
 //! upstream's order; hashes, references to changed names and `vars` follow once, at the top, when all layers are through.
-//! Not done, and refused by name: code (exec, functions, Go plugins) and remote bases.
+//! Not done, and refused by name: code (exec, functions, Go plugins), remote bases and charts that do not lie in the source.
 
 mod accumulate;
 mod chart;
@@ -32,6 +32,7 @@ pub use file::{Edits, ImageEdit, PatchTarget};
 
 use api::{Map, Value};
 
+use crate::helm::World;
 use crate::tree::Tree;
 use crate::{Error, Limits, yaml};
 use accumulate::Build;
@@ -55,8 +56,8 @@ pub enum Order {
 }
 
 /// What a command line can say beside the kustomization.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
+#[derive(Clone, Default)]
+pub struct Options<'a> {
     pub edits: Edits,
     pub limits: Limits,
     pub order: Order,
@@ -64,6 +65,8 @@ pub struct Options {
     pub unrestricted: bool,
     /// Adds the label `app.kubernetes.io/managed-by` with this value.
     pub managed_by: Option<String>,
+    /// The clock and the chance that `helmCharts` may use; without one they are refused.
+    pub world: Option<&'a dyn World>,
 }
 
 /// The documents of the kustomization in the directory `at`.
@@ -80,7 +83,7 @@ pub fn build_with(tree: &Tree, at: &str, edits: &Edits, limits: Limits) -> Resul
 const MANAGED_BY: &str = "kustomize-v5.8.1";
 
 /// As [`build`], with everything that a command line can say.
-pub fn build_options(tree: &Tree, at: &str, options: &Options) -> Result<Vec<Value>, Error> {
+pub fn build_options(tree: &Tree, at: &str, options: &Options<'_>) -> Result<Vec<Value>, Error> {
     let root = tree.resolve("", at)?;
     let mut build = Build::new(tree, options);
     let mut top = build.load(&root)?;
@@ -115,6 +118,7 @@ pub(crate) struct Layer<'a> {
     tree: &'a Tree,
     this: &'a Kustomization,
     schema: schema::Source,
+    world: Option<&'a dyn World>,
 }
 
 impl Layer<'_> {

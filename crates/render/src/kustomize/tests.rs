@@ -85,3 +85,27 @@ fn edits_change_the_top() {
     );
     assert_eq!(ImageEdit::parse("nginx"), None);
 }
+
+#[test]
+fn charts_in_the_source_are_rendered() {
+    let files = tree(&[
+        (
+            "top/kustomization.yaml",
+            "namespace: shop\nnamePrefix: x-\nhelmCharts:\n- name: web\n  releaseName: rel\n  valuesInline: {b: over, list: [1]}\n",
+        ),
+        ("top/charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        ("top/charts/web/values.yaml", "a: own\nb: own\n"),
+        (
+            "top/charts/web/templates/cm.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-cm\ndata:\n  a: {{ .Values.a }}\n  b: {{ .Values.b }}\n  ns: {{ .Release.Namespace }}\n",
+        ),
+    ]);
+    let world = crate::go::world::Fixed::at(0);
+    let options = Options { world: Some(&world), ..Options::default() };
+    let documents = build_options(&files, "top", &options).unwrap();
+    // As upstream, the namespace goes to the chart and not over its objects.
+    let expected = "apiVersion: v1\ndata:\n  a: own\n  b: over\n  ns: shop\nkind: ConfigMap\nmetadata:\n  name: x-rel-cm\n";
+    assert_eq!(crate::print(&documents), expected);
+    let error = build(&files, "top").unwrap_err().to_string();
+    assert!(error.contains("helmCharts[0]: charts are not rendered here"), "{error}");
+}
