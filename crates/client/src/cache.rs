@@ -346,10 +346,7 @@ impl Cache {
             let change = match update {
                 Update::Put(object) => {
                     newest = newest.max(object.revision);
-                    if state.tree.get(object.key.as_str()).is_some_and(|is| is.revision >= object.revision) {
-                        continue;
-                    }
-                    let before = state.tree.insert(object.clone());
+                    let Ok(before) = state.tree.insert_newer(object.clone()) else { continue };
                     state.indexes.change(before.as_deref(), Some(&object));
                     Change::Put { object, before }
                 }

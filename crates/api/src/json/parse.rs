@@ -40,7 +40,11 @@ pub fn duplicates(bytes: &[u8]) -> Result<Vec<String>, Error> {
 }
 
 fn utf8(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    // The check of the whole is several times faster than the search for what is wrong.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
 }
 
 /// Where the parser is, kept only when doubled keys are to be named.

@@ -134,6 +134,24 @@ impl Object {
         })
     }
 
+    /// The store holds exactly `stored` of this object: its own JSON without the revision.
+    pub fn is_stored_as(&self, stored: &[u8]) -> bool {
+        let revision = format!("\"resourceVersion\":\"{}\"", self.revision);
+        let json = &self.json[..];
+        // No string holds it: quotes in strings are escaped. Metadata comes first, so that it is found soon.
+        let Some(at) = json.windows(revision.len()).position(|part| part == revision.as_bytes()) else {
+            return json == stored;
+        };
+        let (mut start, mut end) = (at, at + revision.len());
+        match (json.get(end), json.get(start.wrapping_sub(1))) {
+            (Some(b','), _) => end += 1,
+            (_, Some(b',')) => start -= 1,
+            _ => {}
+        }
+        let (head, tail) = (&json[..start], &json[end..]);
+        stored.len() == head.len() + tail.len() && stored.starts_with(head) && stored.ends_with(tail)
+    }
+
     /// The object as a tree, with its revision.
     pub fn value(&self) -> Value {
         json::parse(&self.json).expect("because the buffer was scanned when it was made")
@@ -347,6 +365,11 @@ mod tests {
         let key: Key = "core/pods/d/a".parse().unwrap();
         let object = Object::from_stored(&pods(), stored.as_bytes(), key, Revision(42)).unwrap();
         assert_eq!(std::str::from_utf8(&object.json).unwrap(), json);
+        if !stored.contains("resourceVersion") {
+            assert!(object.is_stored_as(stored.as_bytes()));
+            assert!(!object.is_stored_as(stored.replace("metadata", "metabasis").as_bytes()));
+            assert!(!object.is_stored_as(format!("{stored} ").as_bytes()));
+        }
         object
     }
 

@@ -207,7 +207,7 @@ impl Call {
         self.warn(rules.warnings(&new, Some(old_value)));
         manage::settle(&mut new, old_value);
         let stored = Bytes::from(api::object::stored(&new));
-        if stored == api::object::stored(old_value) {
+        if old.is_stored_as(&stored) {
             return Ok(Tried::Done(old.clone()));
         }
         if options.dry_run {

@@ -1,21 +1,26 @@
 //! An ordered set of objects whose copies cost one reference: sorted chunks, copied when written while shared.
 //!
-//! Invariant: keys are strictly ascending over all chunks, and no chunk is empty. Writing while a copy is held costs
+//! Invariant: keys are strictly ascending over all chunks, no chunk is empty, and each stands beside its first key (a search
+//! then follows one pointer a step, not four). Writing while a copy is held costs
 //! one chunk and one pointer a chunk; writing while none is held copies nothing.
 
 use std::sync::Arc;
 
-use api::Object;
+use api::{Key, Object};
 
 /// Objects a chunk holds before it splits.
 const MOST: usize = 128;
 
 type Chunk = Vec<Arc<Object>>;
 
+/// What is there is not older.
+#[derive(Debug)]
+pub(super) struct Stale;
+
 /// See the module. Ordered by [`api::Key`]'s bytes.
 #[derive(Clone, Default)]
 pub(super) struct Tree {
-    chunks: Arc<Vec<Arc<Chunk>>>,
+    chunks: Arc<Vec<(Key, Arc<Chunk>)>>,
     len: usize,
 }
 
@@ -32,7 +37,8 @@ impl Tree {
         });
         let len = objects.len();
         // Two thirds full, so that the first inserts do not split every chunk.
-        let chunks = objects.chunks(MOST * 2 / 3).map(|part| Arc::new(part.to_vec())).collect();
+        let chunks =
+            objects.chunks(MOST * 2 / 3).map(|part| (part[0].key.clone(), Arc::new(part.to_vec()))).collect();
         Tree { chunks: Arc::new(chunks), len }
     }
 
@@ -42,37 +48,62 @@ impl Tree {
 
     /// The chunk that holds `key` if any does.
     fn chunk(&self, key: &str) -> usize {
-        self.chunks.partition_point(|chunk| chunk[0].key.as_str() <= key).saturating_sub(1)
+        self.chunks.partition_point(|(first, _)| first.as_str() <= key).saturating_sub(1)
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Arc<Object>> {
-        let chunk = self.chunks.get(self.chunk(key))?;
+        let (_, chunk) = self.chunks.get(self.chunk(key))?;
         let at = chunk.binary_search_by(|object| object.key.as_str().cmp(key)).ok()?;
         Some(&chunk[at])
     }
 
+    /// Puts `object` in unless what is there is as new; gives back what it replaces.
+    pub(super) fn insert_newer(&mut self, object: Arc<Object>) -> Result<Option<Arc<Object>>, Stale> {
+        self.put(object, |there, object| there.revision < object.revision)
+    }
+
     /// Puts `object` in; gives back what it replaces.
     pub(super) fn insert(&mut self, object: Arc<Object>) -> Option<Arc<Object>> {
+        self.put(object, |_, _| true).unwrap_or_default()
+    }
+
+    fn put(
+        &mut self,
+        object: Arc<Object>,
+        replaces: impl FnOnce(&Object, &Object) -> bool,
+    ) -> Result<Option<Arc<Object>>, Stale> {
         let at = self.chunk(object.key.as_str());
+        let found = self
+            .chunks
+            .get(at)
+            .map(|(_, chunk)| chunk.binary_search_by(|other| other.key.as_str().cmp(object.key.as_str())));
+        if let (Some(Ok(place)), Some((_, chunk))) = (found, self.chunks.get(at))
+            && !replaces(&chunk[place], &object)
+        {
+            return Err(Stale);
+        }
         let chunks = Arc::make_mut(&mut self.chunks);
-        let Some(chunk) = chunks.get_mut(at) else {
-            chunks.push(Arc::new(vec![object]));
+        let (Some(found), Some((first, chunk))) = (found, chunks.get_mut(at)) else {
+            chunks.push((object.key.clone(), Arc::new(vec![object])));
             self.len = 1;
-            return None;
+            return Ok(None);
         };
         let chunk = Arc::make_mut(chunk);
-        match chunk.binary_search_by(|other| other.key.as_str().cmp(object.key.as_str())) {
-            Ok(place) => Some(std::mem::replace(&mut chunk[place], object)),
+        match found {
+            Ok(place) => Ok(Some(std::mem::replace(&mut chunk[place], object))),
             Err(place) => {
+                if place == 0 {
+                    *first = object.key.clone();
+                }
                 chunk.insert(place, object);
                 self.len += 1;
                 if chunk.len() > MOST {
                     // Keys that only grow leave full chunks behind, others halves.
                     let split = if place + 1 == chunk.len() { MOST } else { MOST / 2 };
                     let rest = chunk.split_off(split);
-                    chunks.insert(at + 1, Arc::new(rest));
+                    chunks.insert(at + 1, (rest[0].key.clone(), Arc::new(rest)));
                 }
-                None
+                Ok(None)
             }
         }
     }
@@ -81,16 +112,20 @@ impl Tree {
         self.get(key)?;
         let at = self.chunk(key);
         let chunks = Arc::make_mut(&mut self.chunks);
-        let chunk = Arc::make_mut(&mut chunks[at]);
+        let (first, chunk) = &mut chunks[at];
+        let chunk = Arc::make_mut(chunk);
         let place = chunk.binary_search_by(|object| object.key.as_str().cmp(key)).ok()?;
         let gone = chunk.remove(place);
         self.len -= 1;
         let left = chunk.len();
         if left == 0 {
             chunks.remove(at);
-        } else if at + 1 < chunks.len() && left + chunks[at + 1].len() <= MOST / 2 {
-            let next = chunks.remove(at + 1);
-            Arc::make_mut(&mut chunks[at]).extend(next.iter().cloned());
+            return Some(gone);
+        }
+        *first = chunk[0].key.clone();
+        if at + 1 < chunks.len() && left + chunks[at + 1].1.len() <= MOST / 2 {
+            let (_, next) = chunks.remove(at + 1);
+            Arc::make_mut(&mut chunks[at].1).extend(next.iter().cloned());
         }
         Some(gone)
     }
@@ -98,8 +133,9 @@ impl Tree {
     /// How many keys are less than `key`; looks at one chunk only.
     pub(super) fn rank(&self, key: &str) -> usize {
         let at = self.chunk(key);
-        let before: usize = self.chunks.iter().take(at).map(|chunk| chunk.len()).sum();
-        let inside = |chunk: &Arc<Chunk>| chunk.partition_point(|object| object.key.as_str() < key);
+        let before: usize = self.chunks.iter().take(at).map(|(_, chunk)| chunk.len()).sum();
+        let inside =
+            |(_, chunk): &(Key, Arc<Chunk>)| chunk.partition_point(|object| object.key.as_str() < key);
         before + self.chunks.get(at).map_or(0, inside)
     }
 
@@ -109,14 +145,14 @@ impl Tree {
         let place = self
             .chunks
             .get(chunk)
-            .map_or(0, |chunk| chunk.partition_point(|object| object.key.as_str() < from));
-        let first = self.chunks.get(chunk).map_or(&[][..], |chunk| &chunk[place..]);
+            .map_or(0, |(_, chunk)| chunk.partition_point(|object| object.key.as_str() < from));
+        let first = self.chunks.get(chunk).map_or(&[][..], |(_, chunk)| &chunk[place..]);
         let rest = self.chunks.get(chunk + 1..).unwrap_or_default();
-        first.iter().chain(rest.iter().flat_map(|chunk| chunk.iter()))
+        first.iter().chain(rest.iter().flat_map(|(_, chunk)| chunk.iter()))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        self.chunks.iter().flat_map(|(_, chunk)| chunk.iter())
     }
 }
 
