@@ -129,12 +129,8 @@ const IMAGES: &[Spec] = &[
     },
 ];
 
-/// Builds the named images into `folder` unless they are there; gives each archive and what pods call it.
-pub fn build(
-    names: &BTreeSet<&str>,
-    folder: &Path,
-    programs: &Programs,
-) -> Result<Vec<(PathBuf, &'static str)>> {
+/// Builds the named images into `folder` unless they are there; gives the archives.
+pub fn build(names: &BTreeSet<&str>, folder: &Path, programs: &Programs) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder)?;
     let mut built = Vec::new();
     for name in names {
@@ -146,7 +142,7 @@ pub fn build(
             eprintln!("==> building the image {name}");
             image(spec, programs)?.save(&archive)?;
         }
-        built.push((archive, spec.reference));
+        built.push(archive);
     }
     Ok(built)
 }

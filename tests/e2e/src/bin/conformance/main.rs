@@ -15,8 +15,6 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use e2e::{Machine, cluster, machine, namespace, until};
-use k8s_openapi::api::core::v1::Node;
-use kube::Api;
 
 use programs::Programs;
 use select::{Test, escape, select};
@@ -95,10 +93,10 @@ fn run(args: &Args) -> Result<bool> {
     report::report(&reports, &tests)
 }
 
-/// Starts the server and waits until its node is Ready and knows every image.
-fn start(machine: &mut Machine, archives: &[(PathBuf, &str)]) -> Result<()> {
+/// Starts the server and waits until its node is Ready and has every image.
+fn start(machine: &mut Machine, archives: &[PathBuf]) -> Result<()> {
     std::fs::create_dir_all(machine.images())?;
-    for (archive, _) in archives {
+    for archive in archives {
         let name = archive.file_name().context("an archive without a name")?;
         std::fs::copy(archive, machine.images().join(name))?;
     }
@@ -106,19 +104,15 @@ fn start(machine: &mut Machine, archives: &[(PathBuf, &str)]) -> Result<()> {
     runtime.block_on(async {
         machine.start().await?;
         let client = machine.client().await?;
-        let node =
-            until("a Ready node", machine::PATIENCE, async || cluster::ready_node(&client).await).await?;
-        let nodes: Api<Node> = Api::all(client);
+        until("a Ready node", machine::PATIENCE, async || cluster::ready_node(&client).await).await?;
+        // The node's status tells its images only every few minutes; the log tells each that was taken in.
         until("the images to be imported", machine::PATIENCE, async || {
-            let status = nodes.get(&node).await?.status.unwrap_or_default();
-            let known: Vec<String> = status
-                .images
-                .unwrap_or_default()
-                .into_iter()
-                .flat_map(|image| image.names.unwrap_or_default())
-                .collect();
-            let all = archives.iter().all(|(_, reference)| known.iter().any(|name| name == reference));
-            Ok(all.then_some(()))
+            let log = std::fs::read_to_string(machine.log())?;
+            let taken = |name: &std::ffi::OsStr| {
+                let told = format!("imported archive={}", machine.images().join(name).display());
+                log.contains(&told)
+            };
+            Ok(archives.iter().filter_map(|archive| archive.file_name()).all(taken).then_some(()))
         })
         .await
     })
