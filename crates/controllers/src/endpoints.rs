@@ -1,10 +1,11 @@
 //! Which pods stand behind a Service: EndpointSlices, and the old Endpoints object that upstream still writes.
 //!
-//! [`pods`] reads once what both need; [`slices`] and [`legacy`] plan. Services without a selector are left to whoever
-//! wrote their endpoints by hand.
+//! [`backend`] reads once what both need; [`slices`] and [`legacy`] plan. Of Services without a selector somebody writes the
+//! Endpoints by hand: [`mirror`] makes slices of them.
 
 mod backend;
 mod legacy;
+mod mirror;
 mod slices;
 #[cfg(test)]
 mod tests;
@@ -13,14 +14,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::object::Change;
-use api::{Key, Object};
-use client::{Cache, Watch, labels};
+use api::{Key, Object, Resource};
+use client::{Cache, Delete, Watch, Writer, labels};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::Deserialize;
 
 pub use legacy::CONTROLLER as LEGACY;
+pub use mirror::CONTROLLER as MIRROR;
 pub use slices::CONTROLLER;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
@@ -74,4 +78,35 @@ fn labelled(made: &Arc<Cache>, services: &Arc<Cache>) -> Watch {
             add(Key::new(services.resource(), object.key.namespace(), name));
         }
     })
+}
+
+/// EndpointSlices to write. Those to create have no name yet.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    pub create: Vec<EndpointSlice>,
+    pub update: Vec<EndpointSlice>,
+    pub delete: Vec<EndpointSlice>,
+}
+
+impl Plan {
+    async fn carry_out(self, writer: &Writer, namespace: &str) -> Result<(), client::writer::Error> {
+        let resource = Resource::new("discovery.k8s.io", "endpointslices");
+        let name = |slice: &EndpointSlice| {
+            Key::new(&resource, namespace, slice.metadata.name.as_deref().unwrap_or_default())
+        };
+        for slice in &self.create {
+            match writer.create(&resource, namespace, slice).await {
+                Err(error) if !error.namespace_terminating() => return Err(error),
+                _ => {}
+            }
+        }
+        for slice in &self.update {
+            client::writer::gone_is_fine(writer.put(&name(slice), "", slice).await)?;
+        }
+        for slice in &self.delete {
+            let options = Delete { uid: slice.metadata.uid.as_deref(), ..Delete::default() };
+            client::writer::gone_is_fine(writer.delete(&name(slice), options).await)?;
+        }
+        Ok(())
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use api::{Key, Object};
 use async_trait::async_trait;
+use client::labels::Labels;
 use client::reconcile::Error;
 use client::recorder::Regarding;
 use client::{Action, Cache, Meta, Patch, Reconciler, Watch};
@@ -63,6 +64,8 @@ pub(crate) struct Spec {
     pub success_policy: Option<SuccessPolicy>,
 }
 
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
 struct Jobs {
     jobs: Arc<Cache>,
     pods: Arc<Cache>,
@@ -79,11 +82,14 @@ impl Reconciler for Jobs {
             Watch::own(&self.jobs),
             Watch::controlled(&self.pods, &self.jobs),
             owned::orphan_watch(&self.pods, &self.jobs),
+            self.named(),
         ]
     }
 
     async fn reconcile(&self, key: &Key) -> Result<Action, Error> {
-        let Some((object, job)) = self.read(key) else { return Ok(Action::Done) };
+        let found = self.read(key);
+        self.release_orphans(key, found.as_ref().map(|(_, job)| job.metadata.uid.as_str())).await?;
+        let Some((object, job)) = found else { return Ok(Action::Done) };
         let other = job.spec.managed_by.as_deref().is_some_and(|by| by != "kubernetes.io/job-controller");
         if other {
             return Ok(Action::Done);
@@ -139,6 +145,33 @@ impl Jobs {
         let mine =
             all.iter().filter(|pod| pod.owners.iter().any(|owner| owner.controller && owner.uid == uid));
         mine.filter_map(client::decode).collect()
+    }
+
+    /// Pods of a Job by the name in their label: it is all that leads from a pod to a Job that is gone.
+    fn named(&self) -> Watch {
+        let jobs = self.jobs.resource().clone();
+        Watch::by(&self.pods, move |change, add| {
+            let pod = change.object();
+            if let Some(name) = Labels::label(&**pod, JOB_NAME) {
+                add(Key::new(&jobs, pod.key.namespace(), name));
+            }
+        })
+    }
+
+    /// Lets go of pods whose Job of this name is gone, or is another by now: nobody counts them any more.
+    async fn release_orphans(&self, key: &Key, uid: Option<&str>) -> Result<(), client::writer::Error> {
+        let snapshot = self.pods.snapshot();
+        let named = snapshot
+            .range(key.namespace(), None)
+            .filter(|pod| Labels::label(&***pod, JOB_NAME) == Some(key.name()));
+        let orphaned = |pod: &Pod| {
+            let mut owners = pod.metadata.owner_references.iter().flatten();
+            let owner = owners.find(|owner| owner.controller == Some(true));
+            owner.is_some_and(|owner| owner.kind == "Job" && Some(owner.uid.as_str()) != uid)
+        };
+        let pods: Vec<Pod> = named.filter_map(client::decode).filter(orphaned).collect();
+        drop(snapshot);
+        self.release(&pods).await
     }
 
     fn key(&self, pod: &Pod) -> Key {

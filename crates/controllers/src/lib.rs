@@ -67,6 +67,7 @@ pub const ALL: &[Controller] = &[
     disruption::CONTROLLER,
     endpoints::CONTROLLER,
     endpoints::LEGACY,
+    endpoints::MIRROR,
     namespace::CONTROLLER,
     garbage::CONTROLLER,
     node_lifecycle::CONTROLLER,

@@ -5,17 +5,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use api::{Key, Resource};
+use api::Key;
 use async_trait::async_trait;
 use client::reconcile::Error;
 use client::recorder::second;
-use client::{Action, Cache, Delete, Reconciler, Watch};
+use client::{Action, Cache, Reconciler, Watch};
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::backend::{Backend, Port};
-use super::{HEADLESS, SERVICE_NAME, TRIGGER_TIME};
+use super::{HEADLESS, MANAGED_BY, Plan, SERVICE_NAME, TRIGGER_TIME};
 use crate::{Context, Controller};
 
 pub const CONTROLLER: Controller = Controller {
@@ -33,7 +33,6 @@ pub const CONTROLLER: Controller = Controller {
     },
 };
 
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 const MOST: usize = 100;
 
@@ -43,14 +42,6 @@ struct Slices {
     slices: Arc<Cache>,
     nodes: Arc<Cache>,
     context: Context,
-}
-
-/// What to write. Slices to create have no name yet.
-#[derive(Debug, Default, PartialEq)]
-pub struct Plan {
-    pub create: Vec<EndpointSlice>,
-    pub update: Vec<EndpointSlice>,
-    pub delete: Vec<EndpointSlice>,
 }
 
 #[async_trait]
@@ -96,38 +87,13 @@ impl Reconciler for Slices {
                 zones.extend(zone.map(|zone| (node.clone(), zone.to_string())));
             }
         }
-        self.carry_out(key, plan(&service, backends.as_deref(), &existing, &zones)).await?;
+        let mut plan = plan(&service, backends.as_deref(), &existing, &zones);
+        let now = second(self.context.clock.now());
+        for slice in plan.create.iter_mut().chain(&mut plan.update) {
+            slice.metadata.annotations.get_or_insert_default().insert(TRIGGER_TIME.into(), now.clone());
+        }
+        plan.carry_out(&self.context.writer, namespace).await?;
         Ok(Action::Done)
-    }
-}
-
-impl Slices {
-    async fn carry_out(&self, key: &Key, plan: Plan) -> Result<(), Error> {
-        let writer = &self.context.writer;
-        let resource = Resource::new("discovery.k8s.io", "endpointslices");
-        let stamp = |mut slice: EndpointSlice| {
-            let annotations = slice.metadata.annotations.get_or_insert_default();
-            annotations.insert(TRIGGER_TIME.into(), second(self.context.clock.now()));
-            slice
-        };
-        let name = |slice: &EndpointSlice| {
-            Key::new(&resource, key.namespace(), slice.metadata.name.as_deref().unwrap_or_default())
-        };
-        for slice in plan.create {
-            match writer.create(&resource, key.namespace(), &stamp(slice)).await {
-                Err(error) if !error.namespace_terminating() => return Err(error.into()),
-                _ => {}
-            }
-        }
-        for slice in plan.update {
-            let key = name(&slice);
-            client::writer::gone_is_fine(writer.put(&key, "", &stamp(slice)).await)?;
-        }
-        for slice in plan.delete {
-            let options = Delete { uid: slice.metadata.uid.as_deref(), ..Delete::default() };
-            client::writer::gone_is_fine(writer.delete(&name(&slice), options).await)?;
-        }
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
 
 use super::backend::Backend;
-use super::{legacy, slices};
+use super::{legacy, mirror, slices};
 
 fn service(extra: Value) -> Service {
     let mut value = json!({
@@ -38,7 +38,7 @@ fn backends(service: &Service, pods: &[Pod]) -> Vec<Backend> {
 }
 
 /// Names what was created, as the server would.
-fn stored(plan: slices::Plan, mut was: Vec<EndpointSlice>) -> Vec<EndpointSlice> {
+fn stored(plan: super::Plan, mut was: Vec<EndpointSlice>) -> Vec<EndpointSlice> {
     for gone in &plan.delete {
         was.retain(|slice| slice.metadata.name != gone.metadata.name);
     }
@@ -66,7 +66,7 @@ fn slices_fill_up_and_change_one_at_a_time() {
     };
     let empty = stored(plan(&[], &[]), Vec::new());
     assert_eq!(sizes(&empty), [0], "one empty slice says that there is nothing");
-    assert_eq!(plan(&[], &empty), slices::Plan::default(), "and is not written again");
+    assert_eq!(plan(&[], &empty), super::Plan::default(), "and is not written again");
     let mut pods: Vec<Pod> = (0..150).map(|at| pod(at, true, 8080)).collect();
     let first = plan(&pods, &empty);
     assert_eq!(
@@ -76,7 +76,7 @@ fn slices_fill_up_and_change_one_at_a_time() {
     );
     let full = stored(first, empty);
     assert_eq!(sizes(&full).iter().sum::<usize>(), 150);
-    assert_eq!(plan(&pods, &full), slices::Plan::default());
+    assert_eq!(plan(&pods, &full), super::Plan::default());
     let slice = &full[0];
     assert_eq!(slice.ports.as_ref().unwrap()[0].port, Some(8080));
     assert_eq!(slice.endpoints.as_ref().unwrap()[0].zone.as_deref(), Some("east"));
@@ -122,7 +122,7 @@ fn other_kinds_of_service() {
     let old = slices::plan(&service(json!({})), Some(&[]), &[], &none).create;
     let external = service(json!({ "type": "ExternalName" }));
     assert_eq!(slices::plan(&external, Some(&[]), &old, &none).delete.len(), 1);
-    assert_eq!(slices::plan(&service(json!({})), None, &[], &none), slices::Plan::default());
+    assert_eq!(slices::plan(&service(json!({})), None, &[], &none), super::Plan::default());
     let headless = service(json!({ "clusterIP": "None", "ports": [] }));
     let made = slices::plan(&headless, Some(&backends(&headless, &[pod(1, true, 80)])), &[], &none).create;
     assert!(made[0].metadata.labels.as_ref().unwrap().contains_key("service.kubernetes.io/headless"));
@@ -138,4 +138,40 @@ fn the_old_object_lists_ready_and_other_addresses() {
     assert_eq!(subset.not_ready_addresses.as_ref().unwrap()[0].ip, "10.42.0.3");
     assert_eq!(subset.ports.as_ref().unwrap()[0].port, 8080);
     assert_eq!(wanted.metadata.labels.unwrap()["endpoints.kubernetes.io/managed-by"], "endpoint-controller");
+}
+
+#[test]
+fn endpoints_by_hand_are_mirrored() {
+    let endpoints = |ip: &str, port: i32| -> k8s_openapi::api::core::v1::Endpoints {
+        serde_json::from_value(json!({
+            "metadata": { "name": "db", "namespace": "ns", "uid": "e", "labels": { "team": "x" },
+                          "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "{}" } },
+            "subsets": [{ "addresses": [{ "ip": ip }, { "ip": "fd00::1" }, { "ip": "db.example" }],
+                          "notReadyAddresses": [{ "ip": "10.0.0.9" }],
+                          "ports": [{ "port": port, "protocol": "TCP" }] }],
+        }))
+        .unwrap()
+    };
+    let made = mirror::plan(Some(&endpoints("10.0.0.1", 5432)), &[]).create;
+    let families: Vec<&str> = made.iter().map(|slice| slice.address_type.as_str()).collect();
+    assert_eq!(families, ["IPv4", "IPv6"]);
+    let ready = |slice: &EndpointSlice| -> Vec<(String, Option<bool>)> {
+        let all = slice.endpoints.iter().flatten();
+        all.map(|one| (one.addresses[0].clone(), one.conditions.as_ref().unwrap().ready)).collect()
+    };
+    assert_eq!(ready(&made[0]), [("10.0.0.1".into(), Some(true)), ("10.0.0.9".into(), Some(false))]);
+    assert_eq!(made[0].metadata.labels.as_ref().unwrap()["kubernetes.io/service-name"], "db");
+    assert_eq!(made[0].metadata.annotations, None);
+    let named = |mut slices: Vec<EndpointSlice>| {
+        for (at, slice) in slices.iter_mut().enumerate() {
+            slice.metadata.name = Some(format!("db-{at}"));
+        }
+        slices
+    };
+    let there = named(made);
+    assert_eq!(mirror::plan(Some(&endpoints("10.0.0.1", 5432)), &there), super::Plan::default());
+    let moved = mirror::plan(Some(&endpoints("10.0.0.2", 5433)), &there);
+    let names: Vec<_> = moved.update.iter().map(|slice| slice.metadata.name.clone().unwrap()).collect();
+    assert_eq!((names, moved.create.len(), moved.delete.len()), (vec!["db-0".into(), "db-1".into()], 0, 0));
+    assert_eq!(mirror::plan(None, &there).delete.len(), 2);
 }

@@ -67,7 +67,8 @@ fn failed(job: &View, pod: &Pod) -> bool {
 pub fn to_release(job: &View, status: &JobStatus, pods: &[Pod]) -> Vec<Pod> {
     let kept = kept(job, status, pods);
     let go = |pod: &&Pod| {
-        tracked(pod) && !kept.contains(uid(pod)) && (noted(status, pod) || policy::is_ignored(job, pod))
+        let uncounted = policy::is_ignored(job, pod) || is_beyond(job, pod) && pods::finished(pod);
+        tracked(pod) && !kept.contains(uid(pod)) && (noted(status, pod) || uncounted)
     };
     pods.iter().filter(go).cloned().collect()
 }
@@ -117,6 +118,17 @@ fn ranges_text(set: &BTreeSet<i32>) -> String {
     text.collect::<Vec<_>>().join(",")
 }
 
+/// A pod that the status does not tell of yet, and that counts.
+fn is_new(job: &View, status: &JobStatus, kept: &BTreeSet<&str>, pod: &Pod) -> bool {
+    let counts = !policy::is_ignored(job, pod) && !is_beyond(job, pod);
+    tracked(pod) && !noted(status, pod) && !kept.contains(uid(pod)) && counts
+}
+
+/// A pod of an indexed Job that has no index, or one that the Job has no more.
+fn is_beyond(job: &View, pod: &Pod) -> bool {
+    indexed(job) && index(pod).is_none_or(|index| index >= job.spec.completions.unwrap_or(0))
+}
+
 /// The status with every finished pod noted that is not yet, and those counted that were released.
 pub fn note(job: &View, pods: &[Pod]) -> JobStatus {
     let mut status = counted(&job.status, pods);
@@ -127,13 +139,9 @@ pub fn note(job: &View, pods: &[Pod]) -> JobStatus {
         status.failed_indexes = Some(ranges_text(&given_up));
     }
     let kept = kept(job, &status, pods);
-    let new = |pod: &&Pod| {
-        tracked(pod) && !noted(&status, pod) && !kept.contains(uid(pod)) && !policy::is_ignored(job, pod)
-    };
-    for pod in pods.iter().filter(new) {
+    for pod in pods.iter().filter(|pod| is_new(job, &status, &kept, pod)) {
         if succeeded(pod) && indexed(job) {
-            let most = job.spec.completions.unwrap_or(0);
-            indexes.extend(index(pod).filter(|index| *index < most));
+            indexes.extend(index(pod));
         } else if succeeded(pod) {
             good.push(uid(pod).into());
         } else if failed(job, pod) {
@@ -251,6 +259,11 @@ pub fn plan(job: &View, pods: &[Pod], now: &Time) -> Plan {
     let mut plan = Plan::default();
     if job.spec.suspend || end(job, pods, now).is_some() {
         plan.delete = active.into_iter().map(named).collect();
+        return plan;
+    }
+    // What ended since the status was written is noted first: else its place would be filled once more.
+    let kept = kept(job, &job.status, pods);
+    if pods.iter().any(|pod| is_new(job, &job.status, &kept, pod) && (succeeded(pod) || failed(job, pod))) {
         return plan;
     }
     plan.again = deadline(job).map(|at| Duration::try_from(at.duration_since(now.0)).unwrap_or_default());
