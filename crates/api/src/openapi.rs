@@ -1,8 +1,8 @@
 //! OpenAPI documents, made on demand from the facts and the kinds: version 3 with one document a group and version and an
 //! index of their hashes (KEP-2896), and version 2 in one piece.
 //!
-//! Schemas carry what clients act on: types, keys of lists and merges, defaults, enums, group-version-kinds. There are
-//! no descriptions, the facts have none. Version 2 is JSON only: clients that want it in protobuf get 406, and all of them
+//! Schemas carry what clients act on: types, keys of lists and merges, defaults, enums, group-version-kinds. Only what
+//! every object has is described: the facts have no descriptions. Version 2 is JSON only: clients that want it in protobuf get 406, and all of them
 //! ask for version 3 first (`kubectl` since 1.27).
 
 use sha2::{Digest, Sha256};
@@ -12,6 +12,7 @@ use crate::kind::Version;
 use crate::{Kind, Kinds, Map, Value};
 
 mod custom;
+mod descriptions;
 mod paths;
 mod schemas;
 

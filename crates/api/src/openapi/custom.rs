@@ -1,5 +1,6 @@
 //! Schemas of custom kinds: what their CRD states, with the fields that every object has.
 
+use super::descriptions;
 use super::schemas::{Form, META};
 use crate::kind::Version;
 use crate::{Kind, Map, Value};
@@ -47,10 +48,7 @@ pub(super) fn add(out: &mut Map, kind: &Kind, version: &Version, form: Form<'_>)
 }
 
 fn type_meta(schema: &mut Value) {
-    let fields = [
-        ("apiVersion", "APIVersion defines the version of the schema that this object is written in."),
-        ("kind", "Kind is the name of what this object represents, in CamelCase. It cannot be changed."),
-    ];
+    let fields = [("apiVersion", descriptions::API_VERSION), ("kind", descriptions::KIND)];
     for (field, description) in fields {
         schema.set(&["properties", field, "description"], description);
         schema.set(&["properties", field, "type"], "string");
@@ -63,7 +61,7 @@ fn wrapped(form: Form<'_>, of: &str) -> Value {
         return reference;
     }
     let mut map = Map::new();
-    map.insert("description", "Name, labels and the like: what every object has.");
+    map.insert("description", descriptions::METADATA);
     map.insert("allOf", vec![reference]);
     Value::Object(map)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::custom;
+use super::{custom, descriptions};
 use crate::kind::Version;
 use crate::schema::{self, Field, Kind as FieldKind, ListType, Omit, Presence, Type, TypeShape};
 use crate::{Kind, Map, Value};
@@ -102,7 +102,13 @@ impl<'a> Schemas<'a> {
             if field.required() {
                 required.push(Value::from(field.json()));
             }
-            let schema = self.field(field);
+            let mut schema = self.field(field);
+            let is_kind = of.gvks().next().is_some();
+            if let Some(text) = descriptions::of(of.name(), field.json(), is_kind)
+                && schema.get("$ref").is_none()
+            {
+                schema.set(&["description"], text);
+            }
             properties.insert(field.json(), schema);
         }
         if !required.is_empty() {
