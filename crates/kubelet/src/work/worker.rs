@@ -1,6 +1,8 @@
 //! One pod's worker: reads, plans, acts, waits. Everything that it does for the pod runs inside its own task.
 //!
 //! Invariant: nothing is remembered that would be missed. After a crash a new worker finds the same pod running.
+//!
+//! Long because one match begins every operation and one takes in how each went: apart, nobody would see what a worker does.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
