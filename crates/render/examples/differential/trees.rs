@@ -1,4 +1,6 @@
 //! Generated trees of overlays, built here and by upstream, compared byte for byte.
+//!
+//! Long because every kind of object and every field of a kustomization has its lines here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,6 @@
 //! A kustomization file, decoded: known fields only, deprecated spellings folded into today's.
+//!
+//! Long because every field of the file has its type here.
 
 use std::collections::BTreeMap;
 
