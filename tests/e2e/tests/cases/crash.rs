@@ -50,11 +50,11 @@ pub async fn kills(machine: &mut Machine) -> Result<()> {
 
     let (mut random, mut slowest) = (seed, Duration::ZERO);
     for round in 0..kills {
-        // splitmix64: the kill comes 20 to 275 ms after the start was seen.
+        // splitmix64: the kill comes 50 to 561 ms after the start was seen.
         random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed ^= mixed >> 27;
-        let under_load = Duration::from_millis(20 + mixed % 256);
+        let under_load = Duration::from_millis(50 + mixed % 512);
         tokio::select! {
             () = tokio::time::sleep(under_load) => {}
             ended = watchers.join_next() => bail!("in round {round} a watcher ended: {ended:?}"),
