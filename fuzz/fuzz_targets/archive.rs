@@ -28,7 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = runtime.block_on(images.import(&archive));
     drop(runtime);
     drop(images);
-    let mut there: Vec<_> = std::fs::read_dir(&*FOLDER).into_iter().flatten().flatten().map(|it| it.file_name()).collect();
+    let mut there: Vec<_> =
+        std::fs::read_dir(&*FOLDER).into_iter().flatten().flatten().map(|it| it.file_name()).collect();
     there.sort();
     assert_eq!(there, ["image.tar", "inbox", "store"], "a layer was unpacked outside its folder");
     let _ = std::fs::remove_dir_all(store);

@@ -3,10 +3,12 @@
 
 use api::{Object, Revision, decode, json, schema};
 use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static KINDS: LazyLock<api::Kinds> = LazyLock::new(api::kinds::builtin);
 
 fuzz_target!(|bytes: &[u8]| {
-    let kinds = api::kinds::builtin();
-    let kind = kinds.resource("", "pods").expect("because pods are built in");
+    let kind = KINDS.resource("", "pods").expect("because pods are built in");
     let key = "core/pods/d/a".parse().expect("because it is a key");
     if let Ok(object) = Object::from_stored(kind, bytes, key, Revision(7)) {
         let _ = object.without_managed_fields().concat();

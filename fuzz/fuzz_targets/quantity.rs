@@ -11,7 +11,10 @@ fuzz_target!(|text: &str| {
     let written = one.to_string();
     let again: Quantity = written.parse().expect("because it was written");
     assert_eq!(again.to_string(), written);
-    assert_eq!((again.value(), again.milli_value(), again.sign()), (one.value(), one.milli_value(), one.sign()));
+    assert_eq!(
+        (again.value(), again.milli_value(), again.sign()),
+        (one.value(), one.milli_value(), one.sign())
+    );
     let Some(other) = next() else { return };
     let (mut sum, mut difference) = (one.clone(), one.clone());
     sum.add(&other);

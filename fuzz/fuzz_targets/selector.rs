@@ -3,6 +3,9 @@
 
 use api::selector::{Fields, Labels};
 use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static KINDS: LazyLock<api::Kinds> = LazyLock::new(api::kinds::builtin);
 
 fuzz_target!(|text: &str| {
     if let Ok(labels) = Labels::parse(text) {
@@ -12,7 +15,6 @@ fuzz_target!(|text: &str| {
         assert_eq!(again.matches(&[]), labels.matches(&[]));
     }
     if let Ok(fields) = Fields::parse(text) {
-        let kinds = api::kinds::builtin();
-        let _ = fields.resolve(kinds.resource("", "pods").expect("because pods are built in"));
+        let _ = fields.resolve(KINDS.resource("", "pods").expect("because pods are built in"));
     }
 });
