@@ -1,6 +1,6 @@
 //! The handle: what is here, import, pull, removal.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use parking_lot::Mutex;
 
 use crate::archive::Archive;
-use crate::index::Index;
+use crate::index::{Entry, Index};
 use crate::layer::{self, Unpacked};
 use crate::registry::Client;
 use crate::{Error, Image, Reference, Registries, disk};
@@ -137,7 +137,14 @@ impl Images {
 
     pub fn list(&self) -> Vec<Image> {
         let index = self.0.index.lock();
-        index.images.iter().map(|entry| index.image(entry, |layer| self.0.layer(layer))).collect()
+        let there = |archive: &String| self.0.config.inbox.join(archive).exists();
+        let pinned: BTreeSet<&String> =
+            index.brought.iter().filter(|(archive, _)| there(archive)).flat_map(|(_, ids)| ids).collect();
+        let image = |entry: &Entry| {
+            let pinned = pinned.contains(&entry.id);
+            Image { pinned, ..index.image(entry, |layer| self.0.layer(layer)) }
+        };
+        index.images.iter().map(image).collect()
     }
 
     /// Removes the image with this id and the layers that no other image has. Containers that run keep what they mounted
@@ -299,17 +306,21 @@ impl Inner {
     }
 
     pub fn import(&self, path: &Path) -> Result<Vec<String>, Error> {
+        Ok(names(&self.take(path)?))
+    }
+
+    fn take(&self, path: &Path) -> Result<Vec<Entry>, Error> {
         let _busy = self.busy.lock();
         let archive = Archive::open(path, &self.config.store, self.config.limits.archive)?;
-        let mut names = Vec::new();
+        let mut taken = Vec::new();
         for image in archive.images()? {
             for (layer, diff_id) in image.layers.iter().zip(&image.entry.layers) {
                 self.unpack(diff_id, archive.member(layer)?)?;
             }
-            names.extend(image.entry.names.iter().filter(|name| !name.contains('@')).cloned());
+            taken.push(image.entry.clone());
             self.change(|index| index.put(image.entry))?;
         }
-        Ok(names)
+        Ok(taken)
     }
 
     /// Imports an archive of the inbox unless this very file was imported before.
@@ -325,8 +336,15 @@ impl Inner {
         if self.index.lock().imported.get(&name) == Some(&mark) {
             return Ok(None);
         }
-        let names = self.import(path)?;
-        self.change(|index| index.imported.insert(name, mark))?;
-        Ok(Some(names))
+        let taken = self.take(path)?;
+        self.change(|index| {
+            index.brought.insert(name.clone(), taken.iter().map(|entry| entry.id.clone()).collect());
+            index.imported.insert(name, mark)
+        })?;
+        Ok(Some(names(&taken)))
     }
+}
+
+fn names(taken: &[Entry]) -> Vec<String> {
+    taken.iter().flat_map(|entry| &entry.names).filter(|name| !name.contains('@')).cloned().collect()
 }

@@ -30,6 +30,9 @@ pub struct Image {
     /// Paths of `VOLUME`: each gets a folder of the container's own.
     pub volumes: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// The archive that brought it lies in the inbox: whoever put it there wants it here, and may have no registry. Told by
+    /// [`crate::Images::list`].
+    pub pinned: bool,
 }
 
 impl Image {
@@ -88,6 +91,9 @@ pub(crate) struct Index {
     pub layers: BTreeMap<String, u64>,
     /// Archives that were imported: name, to size and time of change in nanoseconds.
     pub imported: BTreeMap<String, (u64, i128)>,
+    /// The ids of the images that each brought.
+    #[serde(default)]
+    pub brought: BTreeMap<String, Vec<String>>,
 }
 
 impl Index {
@@ -154,6 +160,7 @@ impl Index {
             stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
             volumes: config.volumes.unwrap_or_default().into_keys().collect(),
             labels: config.labels.unwrap_or_default(),
+            pinned: false,
         }
     }
 }

@@ -98,6 +98,15 @@ async fn the_inbox_is_noticed() {
         .unwrap();
     std::fs::rename(folder.path().join("half"), folder.path().join("inbox/late.tar")).unwrap();
     tokio::time::timeout(std::time::Duration::from_secs(20), there("example.com/late:1")).await.unwrap();
+    let pinned = || images.list().iter().filter(|image| image.pinned).count();
+    let both = async {
+        while pinned() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), both).await.unwrap();
+    std::fs::remove_file(folder.path().join("inbox/late.tar")).unwrap();
+    assert_eq!(pinned(), 1, "an image whose archive was taken away may go");
     watch.abort();
 }
 

@@ -1,10 +1,11 @@
 //! What a node needs now and then: logs rotated, images that nobody uses removed, folders of forgotten pods deleted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use runtime::{SandboxStatus, State};
 
 use crate::node;
@@ -12,8 +13,16 @@ use crate::pod::spec;
 use crate::volumes;
 use crate::work::{Shared, blocking};
 
+/// How long an image is let be though nobody uses it: it may have come for a pod that is about to start. Upstream's
+/// `--minimum-image-ttl-duration`.
+const YOUNG: SignedDuration = SignedDuration::from_secs(120);
+
+/// When each image was first seen here, by id.
+#[derive(Default)]
+pub(crate) struct Seen(BTreeMap<String, Timestamp>);
+
 /// One round; `all` with the parts that are needed less often.
-pub(crate) async fn run(shared: &Arc<Shared>, all: bool) {
+pub(crate) async fn run(shared: &Arc<Shared>, seen: &mut Seen, all: bool) {
     let sandboxes = match shared.seams.runtime.list().await {
         Ok(sandboxes) => sandboxes,
         Err(error) => {
@@ -24,7 +33,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, all: bool) {
     rotate_logs(shared, &sandboxes).await;
     if all {
         delete_orphans(shared, &sandboxes).await;
-        collect_images(shared, &sandboxes).await;
+        collect_images(shared, seen, &sandboxes).await;
     }
 }
 
@@ -120,8 +129,16 @@ async fn delete_orphans(shared: &Arc<Shared>, sandboxes: &[SandboxStatus]) {
     }
 }
 
-/// Above the high threshold images that no container uses go, the largest first, until the low one is reached.
-async fn collect_images(shared: &Arc<Shared>, sandboxes: &[SandboxStatus]) {
+/// Above the high threshold images that no container uses go, the largest first, until the low one is reached. Those that just came
+/// stay, and those whose archive is in the images folder.
+async fn collect_images(shared: &Arc<Shared>, seen: &mut Seen, sandboxes: &[SandboxStatus]) {
+    let Ok(mut images) = shared.seams.images.list().await else { return };
+    let now = shared.clock.now();
+    seen.0.retain(|id, _| images.iter().any(|image| image.id == *id));
+    images.retain(|image| {
+        let since = *seen.0.entry(image.id.clone()).or_insert(now);
+        !image.pinned && now.duration_since(since) >= YOUNG
+    });
     let settings = &shared.config.settings;
     let used = |free: u64, size: u64| {
         100 - u8::try_from(free.saturating_mul(100) / size.max(1)).unwrap_or(100).min(100)
@@ -135,7 +152,6 @@ async fn collect_images(shared: &Arc<Shared>, sandboxes: &[SandboxStatus]) {
         .flat_map(|sandbox| &sandbox.containers)
         .flat_map(|container| [container.image.as_str(), container.image_id.as_str()])
         .collect();
-    let Ok(mut images) = shared.seams.images.list().await else { return };
     images.sort_by_key(|image| std::cmp::Reverse(image.size));
     let mut gone = 0u64;
     for image in images {

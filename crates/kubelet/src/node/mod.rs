@@ -56,12 +56,12 @@ pub async fn run(shared: Arc<Shared>, machine: Machine) {
     }
     presence.tell("Starting", "Starting kubelet.");
     presence.tell("NodeReady", &format!("Node {} status is now: NodeReady", shared.config.node_name));
-    let mut beats = 0u64;
+    let (mut beats, mut seen) = (0u64, upkeep::Seen::default());
     loop {
         presence.renew().await;
         if beats.is_multiple_of(3) {
             presence.report(beats.is_multiple_of(6)).await;
-            upkeep::run(&shared, beats.is_multiple_of(30)).await;
+            upkeep::run(&shared, &mut seen, beats.is_multiple_of(30)).await;
         }
         beats += 1;
         tokio::time::sleep(BEAT).await;
