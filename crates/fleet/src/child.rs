@@ -294,7 +294,7 @@ fn render_path(part: &Part, source: &Source, limits: render::Limits) -> Result<R
         Render::Nothing => return Ok(None),
         Render::Directory(options) => ("Directory", render::directory::build(tree, &clean, options, limits)?),
         Render::Kustomize(edits) => {
-            let options = crate::world::kustomize(edits.clone(), limits);
+            let options = crate::world::kustomize(edits.as_ref().clone(), limits);
             ("Kustomize", render::kustomize::build_options(tree, &clean, &options)?)
         }
         Render::KustomizeAny(edits) => {
