@@ -14,8 +14,8 @@ use crate::programs::Programs;
 /// One image of the suite.
 struct Spec {
     name: &'static str,
-    /// What pods ask for.
-    reference: &'static str,
+    /// What pods ask for; an archive each, with the same layers.
+    references: &'static [&'static str],
     /// Programs of this machine that go to `/usr/bin` with the libraries that they load.
     host: &'static [&'static str],
     /// Programs of the suite with the path that they get.
@@ -30,7 +30,7 @@ const AGNHOST: &[(&str, &str, u32)] = &[("agnhost", "agnhost", 0o755), ("agnhost
 const IMAGES: &[Spec] = &[
     Spec {
         name: "busybox",
-        reference: "registry.k8s.io/e2e-test-images/busybox:1.37.0-1",
+        references: &["registry.k8s.io/e2e-test-images/busybox:1.37.0-1"],
         host: &[],
         programs: &[],
         bare: false,
@@ -38,7 +38,7 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "pause",
-        reference: "registry.k8s.io/pause:3.10.2",
+        references: &["registry.k8s.io/pause:3.10.2"],
         host: &[],
         programs: &[("pause", "pause", 0o755)],
         bare: true,
@@ -46,7 +46,10 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "agnhost",
-        reference: "registry.k8s.io/e2e-test-images/agnhost:2.63.0",
+        references: &[
+            "registry.k8s.io/e2e-test-images/agnhost:2.63.0",
+            "registry.k8s.io/e2e-test-images/agnhost:2.55",
+        ],
         host: &[
             "bash",
             "curl",
@@ -72,7 +75,7 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "glibc-dns-testing",
-        reference: "registry.k8s.io/e2e-test-images/glibc-dns-testing:2.0.0",
+        references: &["registry.k8s.io/e2e-test-images/glibc-dns-testing:2.0.0"],
         host: &["bash", "dig", "host", "nslookup", "getent"],
         programs: &[],
         bare: false,
@@ -80,7 +83,7 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "nautilus",
-        reference: "registry.k8s.io/e2e-test-images/nautilus:1.8",
+        references: &["registry.k8s.io/e2e-test-images/nautilus:1.8"],
         host: &[],
         programs: AGNHOST,
         bare: false,
@@ -88,7 +91,7 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "kitten",
-        reference: "registry.k8s.io/e2e-test-images/kitten:1.8",
+        references: &["registry.k8s.io/e2e-test-images/kitten:1.8"],
         host: &[],
         programs: AGNHOST,
         bare: false,
@@ -96,7 +99,7 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "nonewprivs",
-        reference: "registry.k8s.io/e2e-test-images/nonewprivs:1.4",
+        references: &["registry.k8s.io/e2e-test-images/nonewprivs:1.4"],
         host: &[],
         programs: &[("nnp", "usr/local/bin/nnp", 0o4755)],
         bare: false,
@@ -104,7 +107,7 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "nginx",
-        reference: "registry.k8s.io/e2e-test-images/nginx:1.15-4",
+        references: &["registry.k8s.io/e2e-test-images/nginx:1.15-4"],
         host: &[],
         programs: &[],
         bare: false,
@@ -113,7 +116,7 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "etcd",
-        reference: "registry.k8s.io/etcd:3.6.8-0",
+        references: &["registry.k8s.io/etcd:3.6.8-0"],
         host: &[],
         programs: &[("etcd", "usr/local/bin/etcd", 0o755)],
         bare: false,
@@ -121,7 +124,7 @@ const IMAGES: &[Spec] = &[
     },
     Spec {
         name: "sample-apiserver",
-        reference: "registry.k8s.io/e2e-test-images/sample-apiserver:1.29.2",
+        references: &["registry.k8s.io/e2e-test-images/sample-apiserver:1.29.2"],
         host: &[],
         programs: &[("sample-apiserver", "sample-apiserver", 0o755)],
         bare: false,
@@ -137,17 +140,20 @@ pub fn build(names: &BTreeSet<&str>, folder: &Path, programs: &Programs) -> Resu
         let spec = IMAGES.iter().find(|spec| spec.name == *name);
         let spec =
             spec.with_context(|| format!("conformance/tests.tsv names an image {name} that nobody builds"))?;
-        let archive = folder.join(format!("{name}.tar"));
-        if !archive.exists() {
-            eprintln!("==> building the image {name}");
-            image(spec, programs)?.save(&archive)?;
+        for (index, reference) in spec.references.iter().enumerate() {
+            let suffix = if index == 0 { String::new() } else { format!("-{index}") };
+            let archive = folder.join(format!("{name}{suffix}.tar"));
+            if !archive.exists() {
+                eprintln!("==> building the image {reference}");
+                image(spec, reference, programs)?.save(&archive)?;
+            }
+            built.push(archive);
         }
-        built.push(archive);
     }
     Ok(built)
 }
 
-fn image(spec: &Spec, programs: &Programs) -> Result<Image> {
+fn image(spec: &Spec, reference: &str, programs: &Programs) -> Result<Image> {
     let mut layers = Vec::new();
     if !spec.bare {
         layers.push(base(programs)?);
@@ -158,7 +164,7 @@ fn image(spec: &Spec, programs: &Programs) -> Result<Image> {
     }
     let mut config = (spec.config)();
     config["Env"] = json!(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]);
-    Ok(Image { reference: spec.reference.into(), layers, config, compressed: true })
+    Ok(Image { reference: reference.into(), layers, config, compressed: true })
 }
 
 /// Busybox with all that it can, and the users and folders that tests of the suite look for.

@@ -86,30 +86,44 @@ fn read(text: &str, tests: &[Test], outcomes: &mut BTreeMap<&'static str, Outcom
         match attribute(case, "status").as_deref() {
             Some("passed") => drop(outcomes.insert(test.name, Outcome::Passed)),
             Some("skipped") | Some("pending") => {
-                if let Some(why) = case.split_once("<skipped ").and_then(|(_, tag)| attribute(tag, "message"))
-                {
+                let why = reason(case, "skipped").filter(|why| why != "skipped");
+                if let Some(why) = why {
                     outcomes.entry(test.name).or_insert_with(|| Outcome::Skipped(first_line(&why)));
                 }
             }
             _ => {
-                let tag = ["<failure ", "<error "].iter().find_map(|tag| case.split_once(tag));
-                let why = tag.and_then(|(_, tag)| attribute(tag, "message")).unwrap_or_default();
+                let why = reason(case, "failure").or_else(|| reason(case, "error")).unwrap_or_default();
                 outcomes.insert(test.name, Outcome::Failed(first_line(&why)));
             }
         }
     }
 }
 
+/// What a case's element says: in its message, or between its tags.
+fn reason(case: &str, element: &str) -> Option<String> {
+    let (_, tag) = case.split_once(&format!("<{element} "))?;
+    let text = |tag: &str| {
+        let (_, rest) = tag.split_once('>')?;
+        Some(unescape(rest.split("</").next()?))
+    };
+    attribute(tag, "message").filter(|message| !message.is_empty()).or_else(|| text(tag))
+}
+
 fn first_line(text: &str) -> String {
-    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given").to_owned()
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given");
+    line.trim_start_matches("[FAILED] ").to_owned()
 }
 
 /// An attribute of an XML tag, with its entities read.
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let (_, rest) = tag.split_once(&format!("{name}=\""))?;
     let (value, _) = rest.split_once('"')?;
-    let mut parts = value.split('&');
-    let mut text = parts.next().unwrap_or_default().to_owned();
+    Some(unescape(value))
+}
+
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('&');
+    let mut read = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (entity, rest) = part.split_once(';').unwrap_or(("amp", part));
         let letter = match entity {
@@ -127,10 +141,10 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
                 code.ok().and_then(char::from_u32).unwrap_or('?')
             }
         };
-        text.push(letter);
-        text.push_str(rest);
+        read.push(letter);
+        read.push_str(rest);
     }
-    Some(text)
+    read
 }
 
 #[cfg(test)]
@@ -159,7 +173,7 @@ mod tests {
             case(tests[0].name, skip),
             case(
                 tests[1].name,
-                r#"status="failed"><failure message="&#xA;timed out&#xA;more" type="failed"></failure>"#,
+                r#"status="failed"><failure message="" type="failed">[FAILED] timed out&#xA;more</failure>"#,
             ),
             case(tests[2].name, skip),
         ]
