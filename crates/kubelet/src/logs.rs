@@ -30,10 +30,9 @@ pub fn parse(line: &[u8]) -> Option<Line<'_>> {
     Some(Line { time: stamp.parse().ok()?, stamp, stderr, partial: tag.first() == Some(&b'P'), text })
 }
 
-/// The offset at which the last `lines` lines of a file begin. Reads from the end, so a long log costs nothing.
-pub fn tail_offset(file: &mut std::fs::File, lines: u64) -> std::io::Result<u64> {
+/// The offset at which the last `lines` lines before `end` begin. Reads from there, so a long log costs nothing.
+pub fn tail_offset(file: &mut std::fs::File, lines: u64, end: u64) -> std::io::Result<u64> {
     const BLOCK: u64 = 8192;
-    let end = file.seek(SeekFrom::End(0))?;
     if lines == 0 {
         return Ok(end);
     }
@@ -63,7 +62,8 @@ pub fn tail_offset(file: &mut std::fs::File, lines: u64) -> std::io::Result<u64>
 /// The last output of a container as text, for `FallbackToLogsOnError`: at most 80 lines and 2048 bytes.
 pub fn last_words(path: &Path) -> std::io::Result<String> {
     let mut file = std::fs::File::open(path)?;
-    let offset = tail_offset(&mut file, 80)?;
+    let end = file.metadata()?.len();
+    let offset = tail_offset(&mut file, 80, end)?;
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
@@ -94,14 +94,14 @@ mod tests {
         }
         let length = file.metadata().unwrap().len();
         for (lines, expected) in [(1, "line 999\n"), (3, "line 997\n")] {
-            let offset = tail_offset(&mut file, lines).unwrap();
+            let offset = tail_offset(&mut file, lines, length).unwrap();
             file.seek(SeekFrom::Start(offset)).unwrap();
             let mut text = String::new();
             file.read_to_string(&mut text).unwrap();
             assert!(text.lines().next().unwrap().ends_with(expected.trim_end()), "{text}");
             assert_eq!(text.lines().count() as u64, lines);
         }
-        assert_eq!(tail_offset(&mut file, 0).unwrap(), length);
-        assert_eq!(tail_offset(&mut file, 5000).unwrap(), 0);
+        assert_eq!(tail_offset(&mut file, 0, length).unwrap(), length);
+        assert_eq!(tail_offset(&mut file, 5000, length).unwrap(), 0);
     }
 }

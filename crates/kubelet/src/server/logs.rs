@@ -132,6 +132,8 @@ struct Reader {
     id: String,
     options: Options,
     file: Option<std::fs::File>,
+    /// Bytes to read of the file: what was there when it was opened, unless it is followed.
+    bound: u64,
     /// An unfinished line.
     rest: Vec<u8>,
     left: Option<u64>,
@@ -145,23 +147,25 @@ struct Reader {
 impl Reader {
     async fn open(shared: Arc<Shared>, path: PathBuf, id: String, options: Options) -> Result<Reader, Error> {
         let (open, tail) = (path.clone(), options.tail);
-        let file = blocking(move || -> std::io::Result<Option<std::fs::File>> {
+        let follow = options.follow;
+        let file = blocking(move || -> std::io::Result<(Option<std::fs::File>, u64)> {
             let mut file = match std::fs::File::open(&open) {
                 Ok(file) => file,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((None, u64::MAX)),
                 Err(error) => return Err(error),
             };
+            let end = file.metadata()?.len();
             let offset = match tail {
-                Some(lines) => tail_offset(&mut file, lines)?,
+                Some(lines) => tail_offset(&mut file, lines, end)?,
                 None => 0,
             };
             file.seek(SeekFrom::Start(offset))?;
-            Ok(Some(file))
+            Ok((Some(file), if follow { u64::MAX } else { end.saturating_sub(offset) }))
         })
         .await;
         let failed = |error: String| Error::new(http::StatusCode::INTERNAL_SERVER_ERROR, error);
-        let file = match file {
-            Some(Ok(file)) => file,
+        let (file, bound) = match file {
+            Some(Ok(opened)) => opened,
             Some(Err(error)) => {
                 return Err(failed(format!("failed to open log file {}: {error}", path.display())));
             }
@@ -175,6 +179,7 @@ impl Reader {
             id,
             options,
             file,
+            bound,
             rest: Vec::new(),
             left,
             watch,
@@ -214,8 +219,9 @@ impl Reader {
     /// Reads a chunk; false at the end of the file.
     async fn read(&mut self) -> std::io::Result<bool> {
         let Some(mut file) = self.file.take() else { return Ok(false) };
+        let size = usize::try_from(self.bound).unwrap_or(usize::MAX).min(CHUNK);
         let done = blocking(move || {
-            let mut chunk = vec![0; CHUNK];
+            let mut chunk = vec![0; size];
             let read = file.read(&mut chunk);
             (file, chunk, read)
         })
@@ -225,6 +231,9 @@ impl Reader {
         let read = read?;
         if read == 0 {
             return Ok(false);
+        }
+        if !self.options.follow {
+            self.bound = self.bound.saturating_sub(read as u64);
         }
         self.rest.extend_from_slice(&chunk[..read]);
         let mut out = Vec::new();
