@@ -48,7 +48,7 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
         // What was judged is what is deleted.
         options.uid.get_or_insert_with(|| object.uid.to_string());
     }
-    if !unneeded && !write.dry_run {
+    if !write.dry_run {
         mark(call, &object).await?;
     }
     call.delete_one(&call.info.name, &call.info.namespace, &options).await?;

@@ -34,8 +34,42 @@ pub fn refuse<'a>(
     if count >= max_pods {
         return short("pods", 1, i64::from(count), i64::from(max_pods));
     }
+    let taken: Vec<HostPort> = others.iter().flat_map(|other| host_ports(other)).collect();
+    if host_ports(pod).iter().any(|wanted| taken.iter().any(|other| wanted.conflicts(other))) {
+        let message = "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        return Some(Reason::new("NodePorts", message));
+    }
     let lack = demands(pod, &others, allocatable).into_iter().find(Demand::lacks)?;
     short(lack.name, lack.wanted, lack.used, lack.capacity)
+}
+
+/// A port of the node that a pod takes.
+struct HostPort {
+    /// Empty for every address.
+    ip: String,
+    protocol: String,
+    port: i32,
+}
+
+impl HostPort {
+    fn conflicts(&self, other: &HostPort) -> bool {
+        let everywhere = self.ip.is_empty() || other.ip.is_empty();
+        (&self.protocol, self.port) == (&other.protocol, other.port) && (everywhere || self.ip == other.ip)
+    }
+}
+
+fn host_ports(pod: &Pod) -> Vec<HostPort> {
+    let mut found = Vec::new();
+    for entry in spec::containers(pod).iter().filter(|entry| matches!(entry.role, Role::Main | Role::Sidecar))
+    {
+        for port in entry.container.ports.iter().flatten() {
+            let Some(number) = port.host_port.filter(|number| *number > 0) else { continue };
+            let ip = port.host_ip.clone().filter(|ip| ip != "0.0.0.0" && ip != "::").unwrap_or_default();
+            let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".into());
+            found.push(HostPort { ip, protocol, port: number });
+        }
+    }
+    found
 }
 
 /// Why a running pod does not get the resources that its spec asks for: `Deferred` until others end, or `Infeasible` on
@@ -151,5 +185,21 @@ mod tests {
             "securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}}))
         .unwrap();
         check(sysctl, 10, Some("SysctlForbidden"));
+        let listens = |ip: &str, port: i32, protocol: &str| -> Pod {
+            serde_json::from_value(serde_json::json!({"spec": {"containers": [{"name": "c", "ports": [
+                {"hostPort": port, "containerPort": 80, "hostIP": ip, "protocol": protocol}]}]}}))
+            .unwrap()
+        };
+        for (ip, port, protocol, expected) in [
+            ("", 80, "TCP", Some("NodePorts")),
+            ("10.0.0.1", 80, "TCP", Some("NodePorts")),
+            ("10.0.0.2", 80, "TCP", None),
+            ("", 80, "UDP", None),
+            ("", 81, "TCP", None),
+        ] {
+            let there = [listens("10.0.0.1", 80, "TCP")];
+            let told = refuse(&listens(ip, port, protocol), there.iter(), &node, 10, &[]);
+            assert_eq!(told.map(|reason| reason.reason).as_deref(), expected, "{ip}:{port}/{protocol}");
+        }
     }
 }

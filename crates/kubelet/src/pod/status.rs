@@ -106,6 +106,10 @@ fn settle_phase(
             _ => "Failed",
         };
     }
+    // What never came to run and never will has failed (upstream since 1.27): a Job waits for such a word.
+    if ending.is_some() && closed && !matches!(phase, "Succeeded" | "Failed") {
+        phase = "Failed";
+    }
     if let Some(reason) = ending.and_then(|ending| ending.failed.as_ref()) {
         phase = "Failed";
         status.reason = Some(reason.reason.clone());

@@ -469,3 +469,12 @@ fn a_resize_that_does_not_fit_is_held() {
     assert_eq!(judge("3Gi").as_deref(), Some("Deferred"));
     assert_eq!(judge("4Gi"), None);
 }
+
+#[test]
+fn a_pod_that_ends_before_it_ran_has_failed() {
+    let mut case = Case::new(json!({"containers": [{"name": "web", "image": "img"}]}), &[]);
+    case.memory.ending = Some(Ending { since: at(-5), grace: Duration::from_secs(1), failed: None });
+    assert_eq!(case.told()[0], "Pending", "not before all of it is taken away");
+    case.memory.closed = Stage::Done;
+    assert_eq!(case.told()[0], "Failed");
+}
