@@ -45,6 +45,8 @@ struct Cli {
 enum Sub {
     Status(command::status::Args),
     Check(command::check::Args),
+    #[command(subcommand)]
+    Backup(command::backup::Command),
     Uninstall(command::uninstall::Args),
     #[command(subcommand)]
     Fleet(command::fleet::Command),
