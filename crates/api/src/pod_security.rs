@@ -1,5 +1,7 @@
 //! The Pod Security Standards: what a pod may ask for at the levels baseline and restricted, as each version had them
 //! (k8s.io/pod-security-admission/policy). Pure; whom a level holds for is admission's to know.
+//!
+//! Long because it is a table of checks, one after the other as the standards list them.
 
 use std::collections::BTreeSet;
 

@@ -24,7 +24,7 @@ impl Chance {
 #[tokio::test(flavor = "multi_thread")]
 async fn converges_after_cuts_and_touches_nothing_else() {
     let seed = std::env::var("SKIFF_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
-    let rounds = std::env::var("SKIFF_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(25);
+    let rounds = std::env::var("SKIFF_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     println!("seed {seed}, {rounds} cuts; SKIFF_SEED and SKIFF_CUTS choose others");
     let mut chance = Chance(seed);
     let mut bench = bench("cuts").await;

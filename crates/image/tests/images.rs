@@ -244,7 +244,7 @@ async fn refusals_are_told_apart() {
     ));
     assert!(matches!(pull("UPPER/case", &[]).await, Error::InvalidName { .. }));
     let error = pull("127.0.0.1:1/team/web:1", &[]).await;
-    assert!(matches!(error, Error::Registry { .. }), "{error}");
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

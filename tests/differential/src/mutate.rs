@@ -65,6 +65,9 @@ impl Mutation {
                 }
             };
         }
+        if matches!(last, Step::Index(_)) && here.as_object().is_some_and(Map::is_empty) {
+            *here = json!([{}]);
+        }
         match (&self.change, last) {
             (Change::Set(value), Step::Key(key)) => {
                 drop(here.as_object_mut()?.insert(key.clone(), value.clone()))
@@ -339,6 +342,7 @@ mod tests {
             made("spec.dnsConfig.options[0].name: leaf"),
             r#"{"containers":[{"name":"c"}],"dnsConfig":{"options":[{"name":"x"}]}}"#
         );
-        assert!(mutations.iter().all(|mutation| mutation.apply(&pod).is_some()));
+        let nowhere = mutations.iter().filter(|mutation| mutation.apply(&pod).is_none());
+        assert_eq!(nowhere.map(Mutation::name).collect::<Vec<_>>(), Vec::<String>::new());
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! A rule that names `oldSelf` is a transition rule: it runs only where there is an old value that this one came from. What
 //! did not change is not judged again (KEP-4008). All rules of one object share a budget.
+//!
+//! Long because compiling a schema's rules and judging by them walk the same shape, and are read side by side.
 
 use smol_str::SmolStr;
 

@@ -2,6 +2,8 @@
 //!
 //! A [`Time`] is seconds and nanoseconds since 1970 with the zone it is shown in. The monotonic reading that `now` carries in Go, and
 //! prints behind the time, is not there.
+//!
+//! Long because layouts, durations and zones are each a grammar of Go's that is only complete in one piece.
 
 use std::rc::Rc;
 

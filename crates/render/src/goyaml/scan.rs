@@ -1,4 +1,6 @@
 //! Text to tokens, as libyaml cuts it: indentation becomes tokens, and a key is known for one only when its `:` comes.
+//!
+//! Long because a scanner is one state machine: its parts share the simple keys, the indents and the flow level.
 
 use std::collections::VecDeque;
 

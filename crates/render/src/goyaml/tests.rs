@@ -1,3 +1,5 @@
+//! Texts and what upstream's decoder makes of them, its faults among them.
+
 use super::{all, first};
 
 fn json(text: &str) -> String {
@@ -29,7 +31,7 @@ fn faults_are_upstreams() {
     check("a: b: c\n", "mapping values are not allowed in this context");
     check("x: 1\na: b: c\n", "line 2: mapping values are not allowed in this context");
     check("a:\n  b: 1\n c: 2\n", "line 2: did not find expected key");
-    check("a: [1, 2\nb: 3\n", "line 2: did not find expected ',' or ']'");
+    check("a: [1, 2\nb: 3\n", "line 1: did not find expected ',' or ']'");
     check("a: 'x\n", "line 2: found unexpected end of stream");
     check("a:\n\t- b\n", "line 2: found character that cannot start any token");
     check("a: *nosuch\n", "unknown anchor 'nosuch' referenced");

@@ -2,6 +2,8 @@
 //!
 //! Not here: references to other documents (a rendering reaches no network; they are an error), `$dynamicRef`, `contentSchema`, and
 //! the check of the schema itself against its meta-schema. Where upstream reports properties in any order, here it is by name.
+//!
+//! Long because it is a table of keywords, each with upstream's text beside its rule.
 
 use std::collections::BTreeSet;
 

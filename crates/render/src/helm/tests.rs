@@ -1,3 +1,5 @@
+//! Small charts, and what `helm template` prints for them.
+
 use super::*;
 use crate::go::world::Fixed;
 

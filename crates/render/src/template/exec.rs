@@ -1,4 +1,6 @@
 //! Walks a tree over data. The order in which nodes are marked is Go's, because errors name the node that was marked last.
+//!
+//! Long because every kind of node is walked here, as in Go's exec.go.
 
 use std::rc::Rc;
 

@@ -1,3 +1,5 @@
+//! Templates, and what Go's text/template prints for them or says is wrong.
+
 use std::rc::Rc;
 
 use super::*;
