@@ -226,8 +226,19 @@ impl Bench {
     }
 
     pub async fn until_value(&self, name: &str, value: Option<&str>) {
-        let what = format!("{name} is {value:?}");
-        self.until(&what, async || (self.value(name).await.as_deref() == value).then_some(())).await;
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let there = self.value(name).await;
+            if there.as_deref() == value {
+                return;
+            }
+            let status = self.status().await;
+            assert!(
+                Instant::now() < end,
+                "waited a minute for {name} to be {value:?}, it is {there:?}\n{status}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub async fn until_condition(&self, part: &str) {
