@@ -253,7 +253,7 @@ fn selects(class: &str, operator: &str, values: &[&str]) -> bool {
         "DoesNotExist" => Operator::DoesNotExist,
         _ => Operator::Exists,
     };
-    let values = values.iter().map(|text| SmolStr::new(text)).collect();
+    let values = values.iter().map(SmolStr::new).collect();
     let Ok(requirement) = Requirement::new("class", operator, values) else { return false };
     let labels: Vec<(SmolStr, SmolStr)> =
         if class.is_empty() { Vec::new() } else { vec![("class".into(), class.into())] };

@@ -153,7 +153,8 @@ fn set_times(value: &mut serde_json::Value) -> bool {
             set_times(field) || found
         }),
         serde_json::Value::Array(items) => {
-            items.iter_mut().fold(false, |found, item| set_times(item) || found)
+            // Every item is looked at: the first found must not end it.
+            items.iter_mut().map(set_times).filter(|found| *found).count() > 0
         }
         _ => false,
     }

@@ -136,6 +136,7 @@ struct Part {
     extra: Extra,
 }
 
+#[expect(clippy::result_large_err, reason = "an answer is made once in the life of a child")]
 fn obtain(request: &Request) -> Answer {
     let look = |fetch: &Fetch| match git::obtain(fetch) {
         Ok(outcome) => Ok(outcome),
@@ -181,6 +182,7 @@ fn obtain(request: &Request) -> Answer {
     render_all(request, parts)
 }
 
+#[expect(clippy::result_large_err, reason = "an answer is made once in the life of a child")]
 fn part(mut commit: Commit, source: &Source, request: &Request) -> Result<Part, Answer> {
     let Some(tree) = commit.tree.take() else {
         return Err(Answer::Unavailable(format!("the commit {} has no tree", commit.revision)));

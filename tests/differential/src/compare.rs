@@ -29,7 +29,7 @@ pub fn lines(theirs: &Answer, ours: &Answer) -> Vec<String> {
         }
         (true, true) => {
             difference(&their_body, &our_body, "", &mut lines);
-            if lines.is_empty() && their_body.to_string() != our_body.to_string() {
+            if lines.is_empty() && their_body != our_body {
                 lines.push("fields stand in another order".into());
             }
         }

@@ -77,7 +77,7 @@ fn run(args: &Args) -> Result<bool> {
         }
         let mut report = report::Report::new(known::read()?, args.json.as_deref(), args.record.as_deref())?;
         for kind in plan::kinds(&args.kind) {
-            plan::run(&both, &kind, &objects, args, &mut report).await?;
+            plan::run(&both, kind, &objects, args, &mut report).await?;
         }
         report.print(args.top);
         Ok(report.clean())

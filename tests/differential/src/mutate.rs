@@ -118,11 +118,11 @@ fn skipped(place: &[Step]) -> bool {
         Some(Step::Key(key)) => key.as_str(),
         _ => "",
     };
-    match (place.len(), key(0), key(1)) {
-        (1, "kind" | "apiVersion", _) => true,
-        (_, "metadata", "managedFields" | "selfLink" | "creationTimestamp" | "resourceVersion") => true,
-        _ => false,
-    }
+    matches!(
+        (place.len(), key(0), key(1)),
+        (1, "kind" | "apiVersion", _)
+            | (_, "metadata", "managedFields" | "selfLink" | "creationTimestamp" | "resourceVersion")
+    )
 }
 
 fn walk(value: &Value, schema: Schema<'static>, place: &mut Vec<Step>, found: &mut Vec<Mutation>) {

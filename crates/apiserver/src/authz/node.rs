@@ -39,7 +39,8 @@ pub(super) fn decide(inner: &Inner, node: &str, attributes: &Attributes<'_>) -> 
         }
         ("", "persistentvolumeclaims") => {
             let reads = verb == "get" && subresource.is_empty();
-            if !reads && !(matches!(verb, "update" | "patch") && subresource == "status") {
+            let tells = matches!(verb, "update" | "patch") && subresource == "status";
+            if !reads && !tells {
                 return Verdict::Deny("can only get individual resources of this type".into());
             }
             allow(pods(inner, node, namespace).iter().any(|pod| refers(pod, resource, name)), &no_relation)

@@ -28,10 +28,8 @@ impl Version {
         let text = text.split('+').next().unwrap_or_default();
         let (numbers, pre) = text.split_once('-').unwrap_or((text, ""));
         let mut all = [0; 3];
-        let mut count = 0;
-        for part in numbers.split('.') {
-            *all.get_mut(count)? = part.parse().ok()?;
-            count += 1;
+        for (at, part) in numbers.split('.').enumerate() {
+            *all.get_mut(at)? = part.parse().ok()?;
         }
         Some(Version { numbers: all, pre: pre.into() })
     }

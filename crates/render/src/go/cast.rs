@@ -20,7 +20,7 @@ pub fn to_int64(value: &Value) -> i64 {
 
 /// Go's conversion on amd64: what does not fit becomes the smallest integer.
 pub fn float_to_int(number: f64) -> i64 {
-    if number.is_nan() || number >= 9_223_372_036_854_775_808.0 || number < -9_223_372_036_854_775_808.0 {
+    if number.is_nan() || !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number) {
         return i64::MIN;
     }
     number as i64

@@ -56,6 +56,7 @@ pub fn join(a: &str, b: &str) -> String {
 }
 
 /// `filepath.Match`; an error is a malformed pattern (`syntax error in pattern`).
+#[expect(clippy::result_unit_err, reason = "there is one error, and the caller has its text")]
 pub fn matches(pattern: &str, name: &str) -> Result<bool, ()> {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     check(&pattern)?;

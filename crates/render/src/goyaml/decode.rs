@@ -279,15 +279,15 @@ fn number(plain: &str) -> Scalar {
     if let Some(number) = float::parse_int(plain, 0) {
         return Scalar::Int(number);
     }
-    if !plain.starts_with(['+', '-']) {
-        if let Some(number) = float::parse_uint(plain, 0) {
-            return Scalar::Uint(number);
-        }
+    if !plain.starts_with(['+', '-'])
+        && let Some(number) = float::parse_uint(plain, 0)
+    {
+        return Scalar::Uint(number);
     }
-    if is_float(plain) {
-        if let Some(number) = float::parse(plain) {
-            return Scalar::Float(number);
-        }
+    if is_float(plain)
+        && let Some(number) = float::parse(plain)
+    {
+        return Scalar::Float(number);
     }
     Scalar::Text
 }

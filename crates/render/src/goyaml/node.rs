@@ -198,7 +198,7 @@ impl<'a> Parser<'a> {
             Kind::BlockEntry if indentless => self.indentless(),
             Kind::Scalar(text, plain) => {
                 self.scanner.skip();
-                let implicit = plain && tag.is_none() || tag.as_deref() == Some("!") && plain;
+                let implicit = plain && tag.as_deref().is_none_or(|tag| tag == "!");
                 Ok(Body::Scalar(text, implicit))
             }
             Kind::FlowSequenceStart => self.flow_sequence(),

@@ -230,7 +230,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn fetch(&mut self) -> Done<()> {
-        self.to_next_token();
+        self.skip_to_token();
         self.unroll(self.mark.column as i64);
         if self.is_end(0) {
             if self.mark.column != 0 {
@@ -435,7 +435,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn to_next_token(&mut self) {
+    fn skip_to_token(&mut self) {
         loop {
             if self.mark.column == 0 && self.bytes[self.pos..].starts_with(b"\xef\xbb\xbf") {
                 self.advance();

@@ -173,7 +173,7 @@ pub const POST_RENDER_INPUT: &str = "all.yaml";
 /// A post-renderer: builds the kustomization at `path` of a tree, in whose directory [`POST_RENDER_INPUT`] holds the objects.
 pub fn kustomized(tree: Tree, path: &str, objects: &str) -> Result<String, crate::Error> {
     let at = tree.resolve("", path)?;
-    let tree = tree.with_file(&crate::tree::join(&at, POST_RENDER_INPUT), objects.as_bytes().to_vec());
+    let tree = tree.with_file(crate::tree::join(&at, POST_RENDER_INPUT), objects.as_bytes().to_vec());
     Ok(crate::print(&crate::kustomize::build(&tree, &at)?))
 }
 

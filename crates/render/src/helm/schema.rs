@@ -24,10 +24,10 @@ pub(super) fn validate(chart: &Chart, values: &Map) -> Result<(), String> {
 
 fn problems(chart: &Chart, values: &Map) -> String {
     let mut out = String::new();
-    if let Some(schema) = &chart.schema {
-        if let Err(error) = one(schema, values) {
-            out.push_str(&format!("{}:\n{error}", chart.name()));
-        }
+    if let Some(schema) = &chart.schema
+        && let Err(error) = one(schema, values)
+    {
+        out.push_str(&format!("{}:\n{error}", chart.name()));
     }
     for child in &chart.charts {
         match values.get(child.name().as_bytes()) {
@@ -159,7 +159,7 @@ fn number(value: f64) -> String {
 fn grouped(digits: &str) -> String {
     let mut out = String::new();
     for (at, char) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(char);
@@ -277,29 +277,30 @@ impl<'s> Validator<'_, 's> {
                 return fail(self.problem(format!("got {got}, want {}", shown.join(" or "))));
             }
         }
-        if let Some(wanted) = map.get("const").filter(|_| draft > 4) {
-            if !equal(wanted, value) {
-                return fail(self.problem(match wanted {
-                    Tree::Array(_) | Tree::Object(_) => "'const' failed".to_string(),
-                    wanted => format!("value must be {}", display(wanted)),
-                }));
-            }
+        if let Some(wanted) = map.get("const").filter(|_| draft > 4)
+            && !equal(wanted, value)
+        {
+            return fail(self.problem(match wanted {
+                Tree::Array(_) | Tree::Object(_) => "'const' failed".to_string(),
+                wanted => format!("value must be {}", display(wanted)),
+            }));
         }
-        if let Some(Tree::Array(wanted)) = map.get("enum") {
-            if !wanted.iter().any(|one| equal(one, value)) {
-                let plain = !wanted.iter().any(|one| matches!(one, Tree::Array(_) | Tree::Object(_)));
-                let shown: Vec<String> = wanted.iter().map(display).collect();
-                return fail(self.problem(match shown.as_slice() {
-                    _ if !plain => "'enum' failed".to_string(),
-                    [only] => format!("value must be {only}"),
-                    all => format!("value must be one of {}", all.join(", ")),
-                }));
-            }
+        if let Some(Tree::Array(wanted)) = map.get("enum")
+            && !wanted.iter().any(|one| equal(one, value))
+        {
+            let plain = !wanted.iter().any(|one| matches!(one, Tree::Array(_) | Tree::Object(_)));
+            let shown: Vec<String> = wanted.iter().map(display).collect();
+            return fail(self.problem(match shown.as_slice() {
+                _ if !plain => "'enum' failed".to_string(),
+                [only] => format!("value must be {only}"),
+                all => format!("value must be one of {}", all.join(", ")),
+            }));
         }
-        if let (Some(name), Tree::String(text)) = (map.get("format").and_then(Tree::as_str), value) {
-            if draft < 2019 && !formatted(name, text) {
-                return fail(self.problem(format!("{} is not valid {name}", display(value))));
-            }
+        if let (Some(name), Tree::String(text)) = (map.get("format").and_then(Tree::as_str), value)
+            && draft < 2019
+            && !formatted(name, text)
+        {
+            return fail(self.problem(format!("{} is not valid {name}", display(value))));
         }
         let mut seen = Seen::new();
         let mut faults = Vec::new();
@@ -567,14 +568,10 @@ impl<'s> Validator<'_, 's> {
                 faults.push(self.problem(format!("{key}: got {}, want {want}", count(length))));
             }
         }
-        if let Some(pattern) = map.get("pattern").and_then(Tree::as_str) {
-            if !expression(pattern)?.is_match(text.as_bytes()) {
-                faults.push(self.problem(format!(
-                    "{} does not match pattern {}",
-                    quoted(text),
-                    quoted(pattern)
-                )));
-            }
+        if let Some(pattern) = map.get("pattern").and_then(Tree::as_str)
+            && !expression(pattern)?.is_match(text.as_bytes())
+        {
+            faults.push(self.problem(format!("{} does not match pattern {}", quoted(text), quoted(pattern))));
         }
         Ok(())
     }

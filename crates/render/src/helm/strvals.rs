@@ -316,10 +316,11 @@ fn typed(text: &str) -> Value {
     if text == "0" {
         return Value::Int64(0);
     }
-    if !text.is_empty() && !text.starts_with('0') {
-        if let Some(number) = crate::go::float::parse_int(text, 10) {
-            return Value::Int64(number);
-        }
+    if !text.is_empty()
+        && !text.starts_with('0')
+        && let Some(number) = crate::go::float::parse_int(text, 10)
+    {
+        return Value::Int64(number);
     }
     Value::Str(Str::from(text))
 }

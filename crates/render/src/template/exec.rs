@@ -320,8 +320,8 @@ impl<'t> State<'t, '_, '_> {
         let lower = text.to_ascii_lowercase();
         let hex = lower.trim_start_matches(['+', '-']).starts_with("0x");
         let rune = text.starts_with('\'');
-        let written_as_float =
-            text.contains(['.', 'e', 'E', 'p', 'P']) && !(hex && !lower.contains('p')) && !rune;
+        let whole_hex = hex && !lower.contains('p');
+        let written_as_float = text.contains(['.', 'e', 'E', 'p', 'P']) && !whole_hex && !rune;
         match number {
             Number { float: Some(float), .. } if written_as_float => Ok(Slot::of(Value::Float(*float))),
             Number { int: Some(int), .. } => Ok(Slot::of(Value::Int(*int))),

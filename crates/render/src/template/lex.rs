@@ -69,7 +69,7 @@ impl std::fmt::Display for Item {
             | Kind::With => write!(f, "<{}>", self.text),
             _ if self.text.len() > 10 => {
                 let end = self.text.char_indices().nth(10).map_or(self.text.len(), |(at, _)| at);
-                write!(f, "{}...", quote::quote(self.text[..end].as_bytes()))
+                write!(f, "{}...", quote::quote(&self.text.as_bytes()[..end]))
             }
             _ => f.write_str(&quote::quote(self.text.as_bytes())),
         }
@@ -375,7 +375,7 @@ impl<'a> Lexer<'a> {
 
     fn number(&mut self) -> Result<(), String> {
         let bad = |lexer: &Lexer<'_>| {
-            format!("bad number syntax: {}", quote::quote(lexer.input[lexer.start..lexer.pos].as_bytes()))
+            format!("bad number syntax: {}", quote::quote(&lexer.input.as_bytes()[lexer.start..lexer.pos]))
         };
         if !self.scan_number() {
             return Err(bad(self));

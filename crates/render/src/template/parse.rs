@@ -260,10 +260,7 @@ impl Parser<'_> {
         self.scope.ranges -= usize::from(word == "range");
         let mut otherwise = None;
         if matches!(next.kind, Kind::Else) {
-            let again = match (word, self.peek()) {
-                ("if", Token::If) | ("with", Token::With) => true,
-                _ => false,
-            };
+            let again = matches!((word, self.peek()), ("if", Token::If) | ("with", Token::With));
             otherwise = Some(if again {
                 self.next();
                 vec![self.control(word)?]
@@ -334,7 +331,8 @@ impl Parser<'_> {
             self.peek();
             let next = self.peek_non_space();
             let declares = matches!(next.kind, Token::Assign | Token::Declare);
-            if !declares && !(next.kind == Token::Char && next.text == ",") {
+            let lists = next.kind == Token::Char && next.text == ",";
+            if !declares && !lists {
                 self.at = back;
                 break;
             }

@@ -40,7 +40,7 @@ pub(super) const VALIDATING: Plugin = Plugin {
 /// What configures admission is not judged by webhooks and policies.
 pub(super) fn may_judge(request: &Request<'_>) -> bool {
     let resource = &request.call.target.storage.resource;
-    !(resource.group == "admissionregistration.k8s.io")
+    resource.group != "admissionregistration.k8s.io"
 }
 
 /// All webhooks, by kind of configuration.
