@@ -18,6 +18,7 @@ pub fn run(args: &Args) -> Result<()> {
         ("git", "git"),
         ("ip", "iproute2"),
         ("cc", "gcc"),
+        ("make", "make"),
         ("sshd", "openssh-server"),
     ]);
     if !args.no_check {
