@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::api::{Api, ListParams};
 use kube::discovery::ApiResource;
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The first node that is Ready.
+/// The first node that is Ready, once pods can be made: each needs the ServiceAccount of its namespace.
 pub async fn ready_node(client: &kube::Client) -> Result<Option<String>> {
     let nodes: Api<Node> = Api::all(client.clone());
     let ready = |node: &Node| {
@@ -18,7 +18,9 @@ pub async fn ready_node(client: &kube::Client) -> Result<Option<String>> {
         conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
     };
     let found = nodes.list(&ListParams::default()).await?.items.into_iter().find(ready);
-    Ok(found.and_then(|node| node.metadata.name))
+    let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
+    let account = accounts.get_opt("default").await?;
+    Ok(found.filter(|_| account.is_some()).and_then(|node| node.metadata.name))
 }
 
 /// The Deployment, once as many replicas as wanted are available and none is old.
