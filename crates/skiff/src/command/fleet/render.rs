@@ -1,6 +1,4 @@
-//! `skiff fleet`: what can be asked of the fleet engine without a cluster.
-
-mod helm;
+//! `skiff fleet render`: what the engine would make of files, without a cluster.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,13 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-/// Work with what Git says this cluster should run
-#[derive(Subcommand, Debug)]
-pub enum Command {
-    /// Render manifests as the engine would, and print them
-    #[command(subcommand)]
-    Render(Render),
-}
+use super::helm;
 
 #[derive(Subcommand, Debug)]
 pub enum Render {
@@ -30,9 +22,8 @@ pub enum Render {
     Helm(Box<helm::Helm>),
 }
 
-pub fn run(command: &Command) -> Result<ExitCode> {
-    let Command::Render(render) = command;
-    let dir = match render {
+pub fn run(command: &Render) -> Result<ExitCode> {
+    let dir = match command {
         Render::Kustomize { dir } => dir,
         Render::Helm(args) => return helm::run(args),
     };

@@ -1,0 +1,123 @@
+//! `skiff fleet agent`: the engine beside a cluster that is not ours. One of several agents leads at a time.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use fleet::{child, lease, neighbours};
+use tracing::{info, warn};
+
+use super::Reach;
+use super::install::Install;
+
+/// `skiff fleet agent`
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  skiff fleet agent --kubeconfig /etc/rancher/k3s/k3s.yaml --front-ends argocd\n  skiff fleet agent install --print | kubectl apply -f -"
+)]
+pub struct Agent {
+    #[command(subcommand)]
+    pub part: Option<Part>,
+    #[command(flatten)]
+    reach: Reach,
+    /// Where clones, last good manifests and inventories are kept
+    #[arg(long, default_value = "/var/lib/skiff-fleet", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Whose objects are followed: argocd, flux
+    #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
+    front_ends: Vec<String>,
+    /// How often Git is asked, in place of the owner's interval
+    #[arg(long, value_name = "SECONDS")]
+    interval: Option<u64>,
+    /// The name of this site in reports; the host's name without it
+    #[arg(long, value_name = "NAME")]
+    site: Option<String>,
+    /// The namespace of the lease by which one of several agents leads
+    #[arg(long, default_value = super::install::NAMESPACE, value_name = "NAMESPACE")]
+    lease_namespace: String,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Part {
+    /// Print the manifests that run the agent in a cluster
+    Install(Install),
+}
+
+pub async fn run(args: &Agent) -> Result<ExitCode> {
+    crate::log::start(&Default::default())?;
+    for name in &args.front_ends {
+        if !fleet::frontends::ALL.iter().any(|front| front.name == name) {
+            bail!("--front-ends={name}: argocd and flux are known");
+        }
+    }
+    let client = args.reach.client().await?;
+    let cluster = fleet::cluster::Cluster::new(client.clone());
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let site = args.site.clone().unwrap_or_else(|| host.clone());
+    let mut front_ends = Vec::new();
+    for name in &args.front_ends {
+        match neighbours::live(&cluster, name).await.context("cannot look for other controllers")? {
+            None => front_ends.push(name.clone()),
+            Some(other) => warn!(
+                front_end = name,
+                "{other} runs here and follows the same objects: this front end stays off; scale it down and start again"
+            ),
+        }
+    }
+    if front_ends.is_empty() {
+        bail!("no front end is left to run");
+    }
+    std::fs::create_dir_all(&args.data_dir)
+        .with_context(|| format!("cannot make {}", args.data_dir.display()))?;
+    let tasks = base::Tasks::new();
+    let clock = base::Clock::system(jiff::Timestamp::from_second(crate::BUILT).unwrap_or_default());
+    let identity = format!("{host}_{}", std::process::id());
+    info!(identity, front_ends = front_ends.join(","), "waiting for the lease");
+    let held = tokio::select! {
+        held = lease::acquire(&cluster, &args.lease_namespace, &identity, &clock) => held,
+        () = stopped() => return Ok(ExitCode::SUCCESS),
+    };
+    info!("leading");
+    let config = fleet::Config {
+        directory: args.data_dir.clone(),
+        site: fleet::Site { name: site, ..Default::default() },
+        child: child::Command {
+            program: "/proc/self/exe".into(),
+            arguments: vec![crate::FLEET_CHILD.into()],
+        },
+        interval: args.interval.map(Duration::from_secs),
+        front_ends,
+        ..fleet::Config::new(&args.data_dir)
+    };
+    let own = tasks.clone();
+    tasks.spawn("fleet", async move { fleet::run(config, client, clock, own).await });
+    let code = tokio::select! {
+        () = stopped() => ExitCode::SUCCESS,
+        text = held.lost() => {
+            warn!("{text}: another agent leads now");
+            ExitCode::FAILURE
+        }
+    };
+    tasks.stop().await;
+    if code == ExitCode::SUCCESS {
+        held.release().await;
+    }
+    Ok(code)
+}
+
+/// SIGTERM or SIGINT.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
