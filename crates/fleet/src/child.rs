@@ -3,6 +3,7 @@
 //!
 //! The request comes as one JSON line on standard input, the answer goes as one JSON line to standard output.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::artifact::Artifact;
 use crate::generate::{self, Extra, WithFile};
 use crate::git::{self, Commit, Outcome};
+use crate::helm::{self, Around};
 use crate::ignore::Filtered;
 use crate::jq::Masks;
 use crate::source::{Fetch, Render, Request, Source};
@@ -212,18 +214,34 @@ fn render_all(request: &Request, parts: Vec<Part>) -> Answer {
     };
     let mut documents = Vec::new();
     let mut kinds = Vec::new();
+    let named = parts.iter().zip(&request.recipe.sources).filter(|(_, source)| !source.name.is_empty());
+    let others: BTreeMap<&str, &render::Tree> =
+        named.map(|(part, source)| (source.name.as_str(), &part.tree)).collect();
     for (part, source) in parts.iter().zip(&request.recipe.sources) {
         let limits = request.limits;
         let bounds =
             render::Limits { objects: limits.objects.saturating_sub(documents.len()), output: limits.output };
-        match render_path(part, source, bounds) {
+        let around = Around {
+            name: &request.recipe.name,
+            namespace: &request.recipe.namespace,
+            revision: &part.commit.revision,
+            others: &others,
+        };
+        match render_path(part, source, bounds, &around) {
             Ok(Some((kind, more))) => {
                 kinds.push(kind.to_string());
                 documents.extend(more);
             }
             Ok(None) => {}
-            Err(error) => return unrenderable(base::chain(&error).to_string()),
+            Err(text) => return unrenderable(text),
         }
+    }
+    // What others put into a chart's output is bounded as files are.
+    if documents.len() > request.limits.objects {
+        return unrenderable(format!(
+            "the output holds more than {} objects; split the application",
+            request.limits.objects
+        ));
     }
     let resolved = kinds.is_empty();
     if let Some(variables) = &request.recipe.finish.substitute {
@@ -243,7 +261,7 @@ fn render_all(request: &Request, parts: Vec<Part>) -> Answer {
         Ok(digest) => digest,
         Err(error) => return unrenderable(format!("cannot write {}: {error}", request.manifests.display())),
     };
-    let whole = kinds.iter().any(|kind| kind == "Kustomize");
+    let whole = kinds.iter().any(|kind| kind == "Kustomize" || kind == "Helm");
     let revisions = parts.iter().map(|part| part.commit.revision.clone()).collect();
     let names = parts.iter().map(|part| part.commit.name.clone()).collect();
     let main = parts.into_iter().nth(first).map(|part| part.commit);
@@ -281,34 +299,49 @@ fn finish(request: &Request, document: &mut api::Value) {
 
 type Rendered = Option<(&'static str, Vec<api::Value>)>;
 
-fn render_path(part: &Part, source: &Source, limits: render::Limits) -> Result<Rendered, render::Error> {
+fn render_path(
+    part: &Part,
+    source: &Source,
+    limits: render::Limits,
+    around: &Around<'_>,
+) -> Result<Rendered, String> {
+    let (tree, at) = (&part.tree, source.path.as_str());
+    let told = |error: render::Error| base::chain(&error).to_string();
     if source.render == Render::Nothing {
         return Ok(None);
     }
-    let (tree, at) = (&part.tree, source.path.as_str());
-    let missing = || {
+    let clean = tree.resolve("", at).map_err(|error| told(error.into()))?;
+    if tree.entry("", &clean).map_err(|error| told(error.into()))?.is_none() {
         let path = format!("{at} (app path does not exist)");
-        render::Error::Tree(render::tree::Error::Missing { path })
-    };
-    let clean = tree.resolve("", at)?;
-    tree.entry("", &clean)?.ok_or_else(missing)?;
+        return Err(told(render::tree::Error::Missing { path }.into()));
+    }
+    let kustomization = || render::kustomize::is_kustomization(tree, &clean);
     let done = match &source.render {
         Render::Nothing => return Ok(None),
-        Render::Directory(options) => ("Directory", render::directory::build(tree, &clean, options, limits)?),
+        Render::Helm(options) => ("Helm", helm::build(tree, &clean, options, around)?),
+        Render::Detect if helm::is_chart(tree, &clean) => {
+            ("Helm", helm::build(tree, &clean, &Default::default(), around)?)
+        }
+        Render::Directory(options) => {
+            ("Directory", render::directory::build(tree, &clean, options, limits).map_err(told)?)
+        }
         Render::Kustomize(edits) => {
             let options = crate::world::kustomize(edits.as_ref().clone(), limits);
-            ("Kustomize", render::kustomize::build_options(tree, &clean, &options)?)
+            ("Kustomize", render::kustomize::build_options(tree, &clean, &options).map_err(told)?)
         }
         Render::KustomizeAny(edits) => {
-            let made = !render::kustomize::is_kustomization(tree, &clean);
-            let documents = generate::build(tree, &part.extra, &clean, edits, limits)?;
+            let made = !kustomization();
+            let documents = generate::build(tree, &part.extra, &clean, edits, limits).map_err(told)?;
             (if made { "Directory" } else { "Kustomize" }, documents)
         }
-        Render::Detect if render::kustomize::is_kustomization(tree, &clean) => {
+        Render::Detect if kustomization() => {
             let options = crate::world::kustomize(Default::default(), limits);
-            ("Kustomize", render::kustomize::build_options(tree, &clean, &options)?)
+            ("Kustomize", render::kustomize::build_options(tree, &clean, &options).map_err(told)?)
         }
-        Render::Detect => ("Directory", render::directory::build(tree, &clean, &Default::default(), limits)?),
+        Render::Detect => {
+            let plain = Default::default();
+            ("Directory", render::directory::build(tree, &clean, &plain, limits).map_err(told)?)
+        }
     };
     Ok(Some(done))
 }

@@ -17,6 +17,7 @@ pub mod git;
 mod glob;
 mod hash;
 pub mod health;
+mod helm;
 mod ignore;
 pub mod inspect;
 pub mod inventory;

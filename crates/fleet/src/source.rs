@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use render::{directory, kustomize};
 use serde::{Deserialize, Serialize};
 
+use crate::helm::Helm;
 use crate::jq::Expressions;
 
 /// One repository at one revision, and a path in it.
@@ -32,11 +33,12 @@ pub struct Source {
 /// How a path of the tree becomes documents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Render {
-    /// Kustomize if a kustomization is there, else plain files.
+    /// Helm if a chart is there, Kustomize if a kustomization is, else plain files.
     #[default]
     Detect,
     Directory(directory::Options),
     Kustomize(Box<kustomize::Edits>),
+    Helm(Box<Helm>),
     /// A kustomization of all manifests below the path is made if none is there, as Flux does it.
     KustomizeAny(Box<kustomize::Edits>),
     /// Nothing: the commit is what matters.

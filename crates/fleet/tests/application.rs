@@ -331,6 +331,42 @@ async fn fields_by_jq_and_unknown_options() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chart_with_values_of_another_source() {
+    let bench = bench("chart").await;
+    let chart = "apiVersion: v2\nname: shop\nversion: 1.0.0\n";
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-map}\ndata: {key: {{ .Values.key | upper }}}\n";
+    let hook = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-install}}\ndata: {key: ran}\n";
+    let files = |value: &str| {
+        bench.commit(&[
+            ("app/Chart.yaml", chart),
+            ("app/values.yaml", "key: chart\n"),
+            ("app/templates/map.yaml", template),
+            ("app/templates/hook.yaml", hook),
+            ("sites/store.yaml", &format!("key: {value}\n")),
+        ]);
+    };
+    files("one");
+    bench.create(AUTOMATED).await;
+    let name = format!("{}-map", bench.namespace);
+    bench.until_value(&name, Some("CHART")).await;
+    bench.until_value("hook", Some("ran")).await;
+    let kind = bench.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+    let url = bench.repository().display().to_string();
+    let patch: Value = serde_json::from_str(&format!(
+        r#"{{"spec":{{"source":null,"sources":[
+        {{"repoURL":"{url}","path":"app","targetRevision":"main","helm":{{"releaseName":"shop","valueFiles":["$site/sites/store.yaml"]}}}},
+        {{"repoURL":"{url}","ref":"site","targetRevision":"main"}}]}}}}"#
+    ))
+    .unwrap();
+    bench.cluster.merge_patch(&kind, "argocd", &bench.namespace, &patch).await.unwrap();
+    bench.until_value("shop-map", Some("ONE")).await;
+    bench.until_value(&name, None).await;
+    files("two");
+    bench.until_value("shop-map", Some("TWO")).await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_sources_are_one_application() {
     let bench = bench("several").await;
     bench.commit(&[("app/a.yaml", &map("a", "one")), ("more/b.yaml", &map("b", "one"))]);

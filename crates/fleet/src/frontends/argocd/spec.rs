@@ -8,6 +8,7 @@ use super::project::{self, CLUSTER, SERVER};
 use super::read::{strings, texts};
 use crate::app::{App, Deletion, Fault, Operation, Refresh};
 use crate::frontends::{Context, is_given};
+use crate::helm::{Helm, Parameter};
 use crate::inventory::Id;
 use crate::jq::Expressions;
 use crate::mask::Mask;
@@ -149,7 +150,6 @@ fn source(spec: &Value, field: &str) -> Result<Source, String> {
     for (name, instead) in [
         ("chart", "charts of a chart repository are not supported; commit the chart and give its path"),
         ("plugin", "plugins run code and are not supported; use Kustomize or plain manifests"),
-        ("helm", "Helm charts are not supported yet; use Kustomize or plain manifests"),
     ] {
         if is_given(spec.get(name)) {
             return Err(format!("{field}.{name}: {instead}"));
@@ -162,6 +162,9 @@ fn source(spec: &Value, field: &str) -> Result<Source, String> {
     crate::git::parse_url(url).map_err(|error| format!("{field}.repoURL: {error}"))?;
     let render = match () {
         () if path.is_empty() => Render::Nothing,
+        () if is_given(spec.get("helm")) => {
+            Render::Helm(Box::new(helm(&spec.get("helm").cloned().unwrap_or_default(), field)?))
+        }
         () if is_given(spec.get("kustomize")) => {
             Render::Kustomize(Box::new(edits(&spec.get("kustomize").cloned().unwrap_or_default(), field)?))
         }
@@ -186,6 +189,66 @@ fn source(spec: &Value, field: &str) -> Result<Source, String> {
         render,
         name: name.into(),
         ..Source::default()
+    })
+}
+
+/// What of `helm` is read; `version` and `passCredentials` have no effect: one version is built in, and nothing is fetched.
+const HELM: [&str; 16] = [
+    "releaseName",
+    "namespace",
+    "valueFiles",
+    "ignoreMissingValueFiles",
+    "values",
+    "valuesObject",
+    "parameters",
+    "fileParameters",
+    "skipCrds",
+    "skipTests",
+    "skipSchemaValidation",
+    "kubeVersion",
+    "apiVersions",
+    "version",
+    "passCredentials",
+    "skipHooks",
+];
+
+fn helm(spec: &Value, field: &str) -> Result<Helm, String> {
+    let field = format!("{field}.helm");
+    let unknown =
+        spec.as_map().into_iter().flat_map(|map| map.keys()).find(|key| !HELM.contains(&key.as_str()));
+    if let Some(key) = unknown {
+        return Err(format!("{field}.{key} is not supported"));
+    }
+    let text = |name: &str| spec.str_at(&[name]).to_string();
+    let flag = |name: &str| spec.get(name).and_then(Value::as_bool).unwrap_or_default();
+    let list = |name: &str| spec.get(name).and_then(Value::as_array).unwrap_or_default();
+    let texts = |name: &str| strings(spec.get(name)).map(Into::into).collect();
+    let mut values = text("values");
+    if let Some(object) = spec.get("valuesObject").filter(|object| is_given(Some(object))) {
+        // The tree wins over the text, as upstream.
+        values.clear();
+        render::yaml::emit(object, &mut values);
+    }
+    let parameter = |one: &Value| Parameter {
+        name: one.str_at(&["name"]).into(),
+        value: one.str_at(&["value"]).into(),
+        text: one.get("forceString").and_then(Value::as_bool).unwrap_or_default(),
+    };
+    let file = |one: &Value| (one.str_at(&["name"]).to_string(), one.str_at(&["path"]).to_string());
+    Ok(Helm {
+        release: text("releaseName"),
+        namespace: text("namespace"),
+        value_files: texts("valueFiles"),
+        ignore_missing: flag("ignoreMissingValueFiles"),
+        values,
+        parameters: list("parameters").iter().map(parameter).collect(),
+        file_parameters: list("fileParameters").iter().map(file).collect(),
+        skip_crds: flag("skipCrds"),
+        skip_hooks: flag("skipHooks"),
+        skip_tests: flag("skipTests"),
+        skip_schema: flag("skipSchemaValidation"),
+        kube_version: text("kubeVersion"),
+        api_versions: texts("apiVersions"),
     })
 }
 

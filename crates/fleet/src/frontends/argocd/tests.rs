@@ -73,7 +73,7 @@ fn reads_what_argo_reads() {
 fn refuses_by_name_what_it_does_not_do() {
     for (rest, part) in [
         (r#""source":{"repoURL":"https://x/r","chart":"c"}"#, "chart"),
-        (r#""source":{"repoURL":"https://x/r","path":"p","helm":{"values":"a"}}"#, "helm"),
+        (r#""source":{"repoURL":"https://x/r","path":"p","helm":{"fancy":"a"}}"#, "helm.fancy"),
         (r#""source":{"repoURL":"https://x/r"}"#, "path is required"),
         (r#""source":{"repoURL":"oci://x/r","path":"."}"#, "repoURL"),
         (
@@ -180,6 +180,18 @@ fn projects_permit_and_deny() {
     assert!(permits.object(&id("ConfigMap", "team-x")).is_ok());
     assert!(permits.object(&id("ConfigMap", "kube-system")).is_err());
     assert!(permits.object(&id("Namespace", "")).is_err());
+}
+
+#[test]
+fn charts_take_values_from_many_places() {
+    let app = read(
+        r#""source":{"repoURL":"https://x/r","path":"charts/shop","helm":{"releaseName":"s","valueFiles":["a.yaml","$values/b.yaml"],
+        "valuesObject":{"size":2},"parameters":[{"name":"x","value":"1","forceString":true}],"skipCrds":true}}"#,
+    )
+    .unwrap();
+    let Render::Helm(helm) = &app.recipe.sources[0].render else { panic!("not a chart") };
+    assert_eq!((helm.release.as_str(), helm.values.as_str()), ("s", "size: 2\n"));
+    assert!(helm.skip_crds && helm.parameters[0].text && helm.value_files.len() == 2);
 }
 
 #[test]
