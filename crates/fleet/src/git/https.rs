@@ -276,24 +276,38 @@ struct Exchange {
     url: String,
     headers: Vec<String>,
     body: Option<Vec<u8>>,
-    response: Option<Response<Incoming>>,
+    /// What came of it, so that it is sent once: each part that is read asks.
+    outcome: Option<Result<Response<Incoming>, Failed>>,
+}
+
+/// An [`std::io::Error`] that can be told again.
+type Failed = (std::io::ErrorKind, String);
+
+fn failed(error: std::io::Error) -> Failed {
+    (error.kind(), error.to_string())
 }
 
 impl Exchange {
+    fn send(&self, body: Option<Vec<u8>>) -> std::io::Result<Response<Incoming>> {
+        let mut client = self.client.lock().map_err(|_| std::io::Error::other("a request panicked"))?;
+        client.send(&self.url, &self.headers, body)
+    }
+
     fn start(&mut self) -> std::io::Result<&mut Response<Incoming>> {
-        if self.response.is_none() {
-            let mut client = self.client.lock().map_err(|_| std::io::Error::other("a request panicked"))?;
-            let response = client.send(&self.url, &self.headers, self.body.take())?;
-            self.response = Some(checked(response)?);
+        if self.outcome.is_none() {
+            let body = self.body.take();
+            self.outcome = Some(self.send(body).and_then(checked).map_err(failed));
         }
-        Ok(self.response.as_mut().expect("because it was just set"))
+        match self.outcome.as_mut().expect("because it was just set") {
+            Ok(response) => Ok(response),
+            Err((kind, text)) => Err(std::io::Error::new(*kind, text.clone())),
+        }
     }
 
     fn next(&mut self) -> std::io::Result<Bytes> {
-        self.start()?;
         let runtime =
             self.client.lock().map_err(|_| std::io::Error::other("a request panicked"))?.runtime.clone();
-        let body = self.response.as_mut().expect("because it was started").body_mut();
+        let body = self.start()?.body_mut();
         loop {
             let frame = runtime.block_on(async { tokio::time::timeout(PATIENCE, body.frame()).await });
             match frame.map_err(|_| std::io::Error::other("the server stopped sending"))? {
@@ -392,18 +406,20 @@ impl Https {
             url: url.into(),
             headers: headers.into_iter().map(|line| line.as_ref().to_string()).collect(),
             body: None,
-            response: None,
+            outcome: None,
         }
     }
 
     fn follow(&mut self, exchange: &mut Exchange, base: &str) -> Option<()> {
         let tail = exchange.url.strip_prefix(base)?.to_string();
         for _ in 0..REDIRECTS {
-            let response = exchange.client.lock().ok()?.send(&exchange.url, &exchange.headers, None).ok()?;
-            if !response.status().is_redirection() {
-                exchange.response = checked(response).ok();
-                return Some(());
-            }
+            let response = match exchange.send(None) {
+                Ok(response) if response.status().is_redirection() => response,
+                ended => {
+                    exchange.outcome = Some(ended.and_then(checked).map_err(failed));
+                    return Some(());
+                }
+            };
             let to = response.headers().get("location")?.to_str().ok()?;
             // Only to the same request elsewhere, and never from https down to http.
             let to =
