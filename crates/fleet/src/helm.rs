@@ -140,7 +140,7 @@ mod tests {
             ("chart/store.yaml", "colour: blue\n"),
             (
                 "chart/templates/map.yaml",
-                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}\ndata: {colour: {{ .Values.colour }}, size: {{ .Values.size | quote }}}\n",
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}\ndata: {colour: {{ .Values.colour | quote }}, size: {{ .Values.size | quote }}}\n",
             ),
         ]);
         let values = Tree::memory([("deep/v.yaml", "colour: green\n"), ("t.txt", "text")]);

@@ -188,7 +188,7 @@ async fn whole_list(kubectl: &Kubectl) -> Result<()> {
     kubectl.says(&run, Some("through run\n"), "through run")?;
     kubectl.says(&run, Some("and again\n"), "pod \"once\" deleted")?;
     differs(kubectl, web)?;
-    copies(kubectl)?;
+    copies(kubectl).await?;
     forwards(kubectl).await?;
     let refused = kubectl.run(&["create", "configmap", "No_Good"], None)?;
     ensure!(
@@ -221,13 +221,17 @@ fn differs(kubectl: &Kubectl, web: &str) -> Result<()> {
 }
 
 /// A folder into a container and a file out of it.
-fn copies(kubectl: &Kubectl) -> Result<()> {
+async fn copies(kubectl: &Kubectl) -> Result<()> {
     let from = kubectl.folder.join("there");
     std::fs::create_dir_all(from.join("inner"))?;
     std::fs::write(from.join("inner/file"), "carried\n")?;
-    let output =
-        kubectl.run(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}"], None)?;
-    let pod = String::from_utf8(output.stdout)?;
+    // The applied manifest has one replica: the pods that it took away may still be ending.
+    let pod = until("one pod of web", PATIENCE, async || {
+        let names = ["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}"];
+        let names = String::from_utf8(kubectl.run(&names, None)?.stdout)?;
+        Ok((names.split_whitespace().count() == 1).then_some(names))
+    })
+    .await?;
     kubectl.says(&["cp", "there", &format!("{pod}:/tmp/there")], None, "")?;
     kubectl.says(&["exec", &pod, "--", "/bin/cat", "/tmp/there/inner/file"], None, "carried")?;
     kubectl.says(&["cp", &format!("{pod}:/tmp/there/inner/file"), "back"], None, "")?;
