@@ -61,26 +61,14 @@ pub(super) fn transport(
 }
 
 fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    // What the box' owner trusts counts too.
-    if let Ok(all) = CertificateDer::pem_file_iter("/etc/ssl/certs/ca-certificates.crt") {
-        roots.add_parsable_certificates(all.flatten());
-    }
+    let mut roots = base::tls::machine_roots();
     for certificate in CertificateDer::pem_slice_iter(credentials.ca.as_bytes()) {
         let certificate =
             certificate.map_err(|error| format!("the CA certificate cannot be read: {error}"))?;
         roots.add(certificate).map_err(|error| format!("the CA certificate cannot be used: {error}"))?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let builder = if credentials.insecure {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(insecure::Anyone(provider)))
-    } else {
-        builder.with_root_certificates(roots)
-    };
+    let builder =
+        if credentials.insecure { base::tls::trusting_anyone() } else { base::tls::trusting(roots) };
     if credentials.client_certificate.is_empty() {
         return Ok(builder.with_no_client_auth());
     }
@@ -92,62 +80,6 @@ fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig, String> {
     builder
         .with_client_auth_cert(chain, key)
         .map_err(|error| format!("the client certificate cannot be used: {error}"))
-}
-
-mod insecure {
-    //! `insecure: "true"` in a repository's Secret: its owner gave up on knowing the server.
-
-    use std::sync::Arc;
-
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::CryptoProvider;
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-    use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-
-    #[derive(Debug)]
-    pub(super) struct Anyone(pub Arc<CryptoProvider>);
-
-    impl ServerCertVerifier for Anyone {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            rustls::crypto::verify_tls12_signature(
-                message,
-                cert,
-                signed,
-                &self.0.signature_verification_algorithms,
-            )
-        }
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            rustls::crypto::verify_tls13_signature(
-                message,
-                cert,
-                signed,
-                &self.0.signature_verification_algorithms,
-            )
-        }
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
 }
 
 struct Client {

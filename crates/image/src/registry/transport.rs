@@ -1,9 +1,9 @@
 //! HTTPS and HTTP to registries, with the machine's CAs, those of Mozilla for boxes that have none, and each host's own.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use base::tls;
 use bytes::Bytes;
 use http::{HeaderName, Method, Request};
 use http_body_util::Empty;
@@ -12,11 +12,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::registries::Tls;
 use crate::{Error, Registries};
@@ -37,12 +35,14 @@ impl Transport {
     pub fn new(registries: &Registries) -> Result<Transport, Error> {
         let mut special = HashMap::new();
         for (host, settings) in &registries.configs {
-            if let Some(tls) = &settings.tls {
-                let config = own(tls).map_err(|detail| Error::Registries { path: host.into(), detail })?;
+            if let Some(own_tls) = &settings.tls {
+                let config =
+                    own(own_tls).map_err(|detail| Error::Registries { path: host.into(), detail })?;
                 special.insert(host.clone(), client(config));
             }
         }
-        Ok(Transport { usual: client(usual()), special })
+        let usual = tls::trusting(tls::machine_roots()).with_no_client_auth();
+        Ok(Transport { usual: client(usual), special })
     }
 
     /// Sends a request without a body. The error is a text for a person.
@@ -88,27 +88,7 @@ fn client(config: ClientConfig) -> Http {
         .build(https)
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("because ring has the default protocol versions")
-}
-
-fn roots() -> RootCertStore {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
-}
-
-fn usual() -> ClientConfig {
-    builder().with_root_certificates(roots()).with_no_client_auth()
-}
-
-fn own(tls: &Tls) -> Result<ClientConfig, String> {
+fn own(settings: &Tls) -> Result<ClientConfig, String> {
     let read =
         |path: &std::path::Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let pem = |path: &std::path::Path| -> Result<Vec<CertificateDer<'static>>, String> {
@@ -116,69 +96,19 @@ fn own(tls: &Tls) -> Result<ClientConfig, String> {
             .collect::<Result<_, _>>()
             .map_err(|error| format!("{}: {error}", path.display()))
     };
-    let mut roots = roots();
-    if let Some(path) = &tls.ca_file {
+    let mut roots = tls::machine_roots();
+    if let Some(path) = &settings.ca_file {
         for certificate in pem(path)? {
             roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
         }
     }
-    let builder = if tls.insecure_skip_verify {
-        builder().dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider())))
-    } else {
-        builder().with_root_certificates(roots)
-    };
-    match (&tls.cert_file, &tls.key_file) {
+    let builder = if settings.insecure_skip_verify { tls::trusting_anyone() } else { tls::trusting(roots) };
+    match (&settings.cert_file, &settings.key_file) {
         (Some(certificate), Some(key)) => {
             let key = PrivateKeyDer::from_pem_slice(&read(key)?)
                 .map_err(|error| format!("{}: {error}", key.display()))?;
             builder.with_client_auth_cert(pem(certificate)?, key).map_err(|error| error.to_string())
         }
         _ => Ok(builder.with_no_client_auth()),
-    }
-}
-
-/// `insecure_skip_verify`: takes any certificate, as its owner asked.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
