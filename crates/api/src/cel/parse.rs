@@ -12,7 +12,12 @@ const DEPTH: usize = 250;
 /// Characters of an expression.
 const LONGEST: usize = 100_000;
 
-const RESERVED: [&str; 17] = [
+/// Words of the language, and those that it keeps for later ("Syntax", IDENT).
+const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
     "as",
     "break",
     "const",
@@ -31,6 +36,11 @@ const RESERVED: [&str; 17] = [
     "void",
     "while",
 ];
+
+/// The word cannot be an identifier.
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.contains(&word)
+}
 
 type Parsed = Result<Expr, Issue>;
 
@@ -304,7 +314,7 @@ impl Parser {
                 "false" => Ok(self.make(at, Node::Bool(false))),
                 "null" => Ok(self.make(at, Node::Null)),
                 "in" => Err(Issue::new(at, "Syntax error: mismatched input 'in' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}".into())),
-                reserved if RESERVED.contains(&reserved) => {
+                reserved if is_reserved(reserved) => {
                     Err(Issue::new(at, format!("reserved identifier: {reserved}")))
                 }
                 _ => {
@@ -426,30 +436,7 @@ pub fn escape(name: &str) -> String {
     if name == "__" {
         return "__underscores__".into();
     }
-    const WORDS: [&str; 21] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ];
-    if WORDS.contains(&name) {
+    if is_reserved(name) {
         return format!("__{name}__");
     }
     name.replace("__", "__underscores__")

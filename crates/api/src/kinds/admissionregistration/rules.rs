@@ -191,30 +191,7 @@ pub fn variables(variables: &Node<'_>) {
 }
 
 fn is_identifier(text: &str) -> bool {
-    const RESERVED: [&str; 21] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ];
-    names::c_identifier(text).is_empty() && !RESERVED.contains(&text)
+    names::c_identifier(text).is_empty() && !crate::cel::is_reserved(text)
 }
 
 /// The parts that both kinds of policies have, up to their variables.
