@@ -7,7 +7,7 @@
 use cronexpr::{Crontab, FallbackTimezoneOption, ParseOptions};
 use jiff::Timestamp;
 
-use crate::time;
+use crate::time::duration;
 
 /// Why a schedule cannot be used. Shown after the field's path and value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +20,8 @@ pub enum Error {
     Fields { found: usize, fields: String },
     #[error("unrecognized descriptor: {0}")]
     Descriptor(String),
-    #[error("failed to parse duration {text}: time: invalid duration {quoted}")]
-    Duration { text: String, quoted: String },
+    #[error("failed to parse duration {text}: {problem}")]
+    Duration { text: String, problem: duration::Error },
     #[error("failed to parse int from {text}: strconv.Atoi: parsing {quoted}: invalid syntax")]
     Number { text: String, quoted: String },
     #[error("negative number ({number}) not allowed: {number}")]
@@ -99,8 +99,8 @@ impl Schedule {
             return Err(Error::Empty);
         }
         if let Some(every) = rest.strip_prefix("@every ") {
-            let bad = || Error::Duration { text: rest.into(), quoted: crate::text::quote(every) };
-            let nanos = time::parse_duration(every).ok_or_else(bad)?;
+            let nanos =
+                duration::parse(every).map_err(|problem| Error::Duration { text: rest.into(), problem })?;
             return Ok(Schedule::Every((nanos / 1_000_000_000).max(1)));
         }
         if rest.starts_with('@') {

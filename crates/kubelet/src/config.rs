@@ -204,26 +204,10 @@ fn percent(text: &str) -> Option<u8> {
     text.trim_end_matches('%').parse().ok().filter(|value| *value <= 100)
 }
 
-/// Go's `5m`, `1h30m`, `10s`.
+/// Go's `5m`, `1h30m`, `10s`; none of these settings may be zero.
 fn duration(text: &str) -> Option<Duration> {
-    let mut total = 0u64;
-    let mut number = String::new();
-    for letter in text.chars() {
-        match letter {
-            '0'..='9' => number.push(letter),
-            'h' | 'm' | 's' => {
-                let factor = match letter {
-                    'h' => 3600,
-                    'm' => 60,
-                    _ => 1,
-                };
-                total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
-                number.clear();
-            }
-            _ => return None,
-        }
-    }
-    (number.is_empty() && total > 0).then(|| Duration::from_secs(total))
+    let nanos = api::time::duration::parse(text).ok()?;
+    u64::try_from(nanos).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos)
 }
 
 #[cfg(test)]

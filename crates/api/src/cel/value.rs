@@ -302,7 +302,7 @@ impl<'a> Val<'a> {
             Val::Optional(Some(inner)) => inner.to_value()?,
             Val::Quantity(quantity) => Value::from(quantity.to_string()),
             Val::Ip(ip) => Value::from(ip.to_string()),
-            Val::Duration(nanos) => Value::from(crate::time::format_duration(*nanos)),
+            Val::Duration(nanos) => Value::from(crate::time::duration::format(*nanos)),
             Val::Timestamp(nanos) => Value::from(super::library::time::format(*nanos)),
             _ => return None,
         })
@@ -336,7 +336,7 @@ fn of_text<'a>(text: &SmolStr, schema: Option<&'a Schema>) -> Val<'a> {
             let bytes = base64::engine::general_purpose::STANDARD.decode(text.as_bytes());
             bytes.map_or_else(|_| plain(), |bytes| Val::Bytes(bytes.into()))
         }
-        "duration" => super::library::time::parse_duration(text).map_or_else(plain, Val::Duration),
+        "duration" => crate::time::duration::parse(text).map_or_else(|_| plain(), Val::Duration),
         "date-time" => super::library::time::parse(text).map_or_else(plain, Val::Timestamp),
         "date" => {
             super::library::time::parse(&format!("{text}T00:00:00Z")).map_or_else(plain, Val::Timestamp)

@@ -234,7 +234,7 @@ fn special(kind: Kind, bytes: &[u8]) -> Result<Value, Error> {
                 _ => time::format_micro(time).into(),
             }
         }
-        Kind::Duration => time::format_duration(numbers[0] as i64).into(),
+        Kind::Duration => time::duration::format(numbers[0] as i64).into(),
         _ if text.is_empty() => Value::Null,
         _ => json::parse(text).map_err(|_| Error::Wire("an embedded object is no JSON"))?,
     })

@@ -175,7 +175,7 @@ fn special(kind: Kind, value: &Value, out: &mut Writer) {
             out.varint_field(1, time.seconds as u64);
         }
         Kind::Duration => {
-            let nanos = value.as_str().and_then(time::parse_duration).unwrap_or_default();
+            let nanos = value.as_str().and_then(|text| time::duration::parse(text).ok()).unwrap_or_default();
             out.varint_field(1, nanos as u64);
         }
         _ if value.is_null() => {}

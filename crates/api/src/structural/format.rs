@@ -180,7 +180,7 @@ fn rgb(text: &str) -> bool {
 
 /// Go's durations, and Scala's (`3 days`).
 fn duration(text: &str) -> bool {
-    time::parse_duration(text).is_some()
+    time::duration::parse(text).is_ok()
         || pattern!(
             r"^[0-9]+\s*(ns|nanos?|nanoseconds?|us|µs|μs|micros?|microseconds?|ms|millis?|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?)$"
         )

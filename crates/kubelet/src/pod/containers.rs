@@ -171,7 +171,7 @@ pub fn next(view: &View, entry: &Entry) -> Next {
             if let (Some(until), Some(backoff)) = (until, backoff) {
                 let message = format!(
                     "back-off {} restarting failed container={} pod={}",
-                    go_duration(backoff.delay()),
+                    api::time::duration::text(backoff.delay()),
                     entry.name(),
                     spec::title(view.pod)
                 );
@@ -208,12 +208,4 @@ fn kill(view: &View, entry: &Entry, instance: &runtime::ContainerStatus) -> Opti
     };
     let again = spec::restarts(view.pod, entry.role, &entry.container, 137);
     Some((if again { format!("{text}, will be restarted") } else { text }, grace))
-}
-
-/// `10s`, `1m20s`, `5m0s`: as Go prints a duration of whole seconds.
-pub fn go_duration(duration: Duration) -> String {
-    match duration.as_secs() {
-        seconds if seconds < 60 => format!("{seconds}s"),
-        seconds => format!("{}m{}s", seconds / 60, seconds % 60),
-    }
 }

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use runtime::{ContainerId, SandboxStatus};
 
-pub use containers::{SCHEME, go_duration, instances, is_live};
+pub use containers::{SCHEME, instances, is_live};
 pub use memory::{Memory, Op, Reason};
 pub use plan::plan;
 pub use spec::{Entry, Role};

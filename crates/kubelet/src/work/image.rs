@@ -48,7 +48,9 @@ pub async fn ensure(shared: &Shared, pod: &Pod, entry: &Entry<'_>) -> Result<Ima
     match shared.seams.images.pull(&name, &logins).await {
         Ok(image) => {
             let took = shared.clock.now().duration_since(began);
-            let took = go_duration(Duration::try_from(took).unwrap_or_default());
+            // Upstream cuts it to milliseconds.
+            let took = u64::try_from(took.as_millis()).map_or(Duration::ZERO, Duration::from_millis);
+            let took = api::time::duration::text(took);
             let size = image.size;
             let message = format!(
                 "Successfully pulled image {name:?} in {took} ({took} including waiting). Image size: {size} bytes."
@@ -62,19 +64,6 @@ pub async fn ensure(shared: &Shared, pod: &Pod, entry: &Entry<'_>) -> Result<Ima
             shared.tell(pod, field(), Warning, "Failed", "Error: ErrImagePull");
             Err((Reason::new("ErrImagePull", message), true))
         }
-    }
-}
-
-/// `1.234s`, `56ms`: as Go prints a duration cut to milliseconds.
-fn go_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    match millis {
-        0..1000 => format!("{millis}ms"),
-        1000..60_000 => {
-            let text = format!("{}.{:03}", millis / 1000, millis % 1000);
-            format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
-        }
-        _ => crate::pod::go_duration(duration),
     }
 }
 
@@ -153,12 +142,5 @@ mod tests {
             of_secret(&secret),
             [login("index.docker.io", "a", "b"), login("r.example:5000", "u", "p")]
         );
-    }
-
-    #[test]
-    fn durations_read_as_gos() {
-        for (millis, expected) in [(7, "7ms"), (1230, "1.23s"), (2000, "2s"), (61_000, "1m1s")] {
-            assert_eq!(go_duration(Duration::from_millis(millis)), expected);
-        }
     }
 }

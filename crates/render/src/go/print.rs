@@ -242,7 +242,7 @@ impl Verb {
             let own = match value {
                 Value::Time(time) => Some(time.to_string()),
                 Value::Version(version) => Some(version.to_string()),
-                Value::Sized(Sized::Duration, nanoseconds) => Some(super::time::duration(*nanoseconds)),
+                Value::Sized(Sized::Duration, nanoseconds) => Some(api::time::duration::format(*nanoseconds)),
                 Value::Sized(Sized::Month, month) => Some(super::time::month_name(*month)),
                 Value::Sized(Sized::Weekday, day) => Some(super::time::weekday_name(*day)),
                 _ => None,

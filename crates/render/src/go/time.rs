@@ -1,11 +1,14 @@
-//! Go's `time`: layouts, durations, zones read from TZif files.
+//! Go's `time`: layouts, zones read from TZif files.
 //!
 //! A [`Time`] is seconds and nanoseconds since 1970 with the zone it is shown in. The monotonic reading that `now` carries in Go, and
-//! prints behind the time, is not there.
+//! prints behind the time, is not there. The calendar and durations are `api`'s.
 //!
-//! Long because layouts, durations and zones are each a grammar of Go's that is only complete in one piece.
+//! Long because layouts and zones are each a grammar of Go's that is only complete in one piece.
 
 use std::rc::Rc;
+
+pub use api::time::days;
+use api::time::quote;
 
 /// What a zone is: a fixed offset, or rules.
 #[derive(Clone, Debug)]
@@ -82,34 +85,16 @@ pub struct Civil {
     pub yearday: i64,
 }
 
-/// Days since 1970 of a date in the Gregorian calendar; months outside 1 to 12 count on.
-pub fn days(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = (year + (month - 1).div_euclid(12), (month - 1).rem_euclid(12) + 1);
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let era = shifted.div_euclid(400);
-    let of_era = shifted.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
 fn civil(local: i64) -> Civil {
-    let (day_number, clock) = (local.div_euclid(86_400), local.rem_euclid(86_400));
-    let shifted = day_number + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_part = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_part + 2) / 5 + 1;
-    let month = if month_part < 10 { month_part + 3 } else { month_part - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day, hour, minute, second) = api::time::civil(local);
+    let day_number = local.div_euclid(86_400);
     Civil {
         year,
         month,
         day,
-        hour: clock / 3600,
-        minute: clock / 60 % 60,
-        second: clock % 60,
+        hour,
+        minute,
+        second,
         weekday: (day_number + 4).rem_euclid(7),
         yearday: day_number - days(year, 1, 1) + 1,
     }
@@ -373,7 +358,6 @@ struct Fields {
 
 impl Parser<'_> {
     fn fault(&self, part: &str, rest: &str, message: &str) -> String {
-        let quote = |text: &str| quote(text);
         if message.is_empty() {
             return format!(
                 "parsing time {} as {}: cannot parse {} as {}",
@@ -602,27 +586,6 @@ impl Fields {
     }
 }
 
-fn quote(text: &str) -> String {
-    let mut out = String::from("\"");
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(char);
-            }
-            ' '..='~' | '\u{7f}' => out.push(char),
-            char => {
-                let mut buffer = [0; 4];
-                char.encode_utf8(&mut buffer)
-                    .bytes()
-                    .for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
-            }
-        }
-    }
-    out.push('"');
-    out
-}
-
 /// What is behind a prefix; the error is what is left where they part.
 fn skip<'a>(mut value: &'a str, prefix: &str) -> Result<&'a str, &'a str> {
     let mut prefix = prefix;
@@ -680,92 +643,4 @@ fn parse_offset(value: &str, part: &str) -> Option<(i32, usize)> {
         return None;
     }
     Some((sign * (hours * 3600 + minutes * 60 + seconds), length))
-}
-
-/// `time.Duration.String`.
-pub fn duration(nanoseconds: i64) -> String {
-    if nanoseconds == 0 {
-        return "0s".into();
-    }
-    let sign = if nanoseconds < 0 { "-" } else { "" };
-    let size = nanoseconds.unsigned_abs();
-    let fraction = |value: u64, unit: u64| {
-        let (whole, rest) = (value / unit, value % unit);
-        let places = unit.ilog10() as usize;
-        let digits = format!("{rest:0places$}");
-        let digits = digits.trim_end_matches('0');
-        if digits.is_empty() { whole.to_string() } else { format!("{whole}.{digits}") }
-    };
-    if size < 1_000 {
-        return format!("{sign}{size}ns");
-    }
-    if size < 1_000_000 {
-        return format!("{sign}{}µs", fraction(size, 1_000));
-    }
-    if size < 1_000_000_000 {
-        return format!("{sign}{}ms", fraction(size, 1_000_000));
-    }
-    let minutes = size / 60_000_000_000;
-    let seconds = fraction(size % 60_000_000_000, 1_000_000_000);
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => format!("{sign}{seconds}s"),
-        (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
-        (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
-    }
-}
-
-/// `time.ParseDuration`. The error is Go's text.
-pub fn parse_duration(text: &str) -> Result<i64, String> {
-    let quoted = quote(text);
-    let invalid = || format!("time: invalid duration {quoted}");
-    let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
-        Some(rest) => (text.starts_with('-'), rest),
-        None => (false, text),
-    };
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    let mut total: i128 = 0;
-    while !rest.is_empty() {
-        let whole = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (whole_text, after) = rest.split_at(whole);
-        let (fraction, after) = match after.strip_prefix('.') {
-            Some(after) => after.split_at(after.bytes().take_while(u8::is_ascii_digit).count()),
-            None => ("", after),
-        };
-        if whole_text.is_empty() && fraction.is_empty() {
-            return Err(invalid());
-        }
-        let unit_length = after
-            .char_indices()
-            .find(|(_, char)| *char == '.' || char.is_ascii_digit())
-            .map_or(after.len(), |(at, _)| at);
-        let (unit, after) = after.split_at(unit_length);
-        if unit.is_empty() {
-            return Err(format!("time: missing unit in duration {quoted}"));
-        }
-        let scale: i128 = match unit {
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return Err(format!("time: unknown unit {} in duration {quoted}", quote(unit))),
-        };
-        let whole_number: i128 =
-            if whole_text.is_empty() { 0 } else { whole_text.parse().map_err(|_| invalid())? };
-        total =
-            whole_number.checked_mul(scale).and_then(|part| total.checked_add(part)).ok_or_else(invalid)?;
-        if !fraction.is_empty() {
-            let cut = &fraction[..fraction.len().min(18)];
-            total += cut.parse::<i128>().unwrap_or(0) * scale / 10i128.pow(cut.len() as u32);
-        }
-        rest = after;
-    }
-    let signed = if negative { -total } else { total };
-    i64::try_from(signed).map_err(|_| invalid())
 }

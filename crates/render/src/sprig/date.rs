@@ -1,5 +1,7 @@
 //! Dates and durations.
 
+use api::time::duration;
+
 use super::{Entries, text};
 use crate::go::time::{self, Time, Zone};
 use crate::go::{Value, float};
@@ -50,7 +52,7 @@ pub fn all() -> Entries {
                     _ => frame.exec.world.now(),
                 };
                 let seconds = rounded(frame.exec.world.now() - then);
-                Ok(time::duration(seconds).into())
+                Ok(duration::format(seconds).into())
             }),
         ),
         (
@@ -61,14 +63,14 @@ pub fn all() -> Entries {
                     Value::Int64(seconds) => *seconds,
                     _ => 0,
                 };
-                Ok(time::duration(seconds.wrapping_mul(1_000_000_000)).into())
+                Ok(duration::format(seconds.wrapping_mul(1_000_000_000)).into())
             }),
         ),
         (
             "durationRound",
             function("a", |frame, a| {
                 let length = match &a[0] {
-                    Value::Str(text) => time::parse_duration(&text.text()).unwrap_or(0),
+                    Value::Str(text) => duration::parse(&text.text()).unwrap_or(0),
                     Value::Int64(nanoseconds) => *nanoseconds,
                     Value::Time(time) => clamp(frame.exec.world.now() - time.nanos()),
                     _ => 0,
@@ -136,7 +138,7 @@ fn shown(frame: &Frame<'_, '_>, layout: &str, date: &Value, name: &str) -> Value
 }
 
 fn modified(args: &[Value]) -> Result<Value, String> {
-    let by = time::parse_duration(&text(args, 0))?;
+    let by = duration::parse(&text(args, 0)).map_err(|error| error.to_string())?;
     Ok(match &args[1] {
         Value::Time(time) => Value::Time(time.plus(by).into()),
         other => other.clone(),

@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use api::time::duration;
 use base64::Engine;
 
 use super::slot::{Function, Functions, Slot, function};
@@ -77,7 +78,7 @@ fn table(entries: impl IntoIterator<Item = (&'static str, Function)>) -> Functio
 
 static DURATION: LazyLock<Functions> = LazyLock::new(|| {
     table([
-        ("String", function("", |_, args| Ok(time::duration(args[0].as_int().unwrap_or(0)).into()))),
+        ("String", function("", |_, args| Ok(duration::format(args[0].as_int().unwrap_or(0)).into()))),
         ("Seconds", function("", |_, args| Ok(Value::Float(args[0].as_int().unwrap_or(0) as f64 / 1e9)))),
         ("Minutes", function("", |_, args| Ok(Value::Float(args[0].as_int().unwrap_or(0) as f64 / 6e10)))),
         ("Hours", function("", |_, args| Ok(Value::Float(args[0].as_int().unwrap_or(0) as f64 / 3.6e12)))),

@@ -57,9 +57,8 @@ pub(super) fn call<'a>(function: &str, args: &[Val<'a>]) -> Option<Out<'a>> {
             time::parse(text).map_or_else(|| bad("timestamp"), |nanos| Ok(V::Timestamp(nanos)))
         }
         ("timestamp", V::Int(seconds)) => Ok(V::Timestamp(i128::from(*seconds) * 1_000_000_000)),
-        ("duration", V::String(text)) => {
-            time::parse_duration(text).map_or_else(|| bad("duration"), |nanos| Ok(V::Duration(nanos)))
-        }
+        ("duration", V::String(text)) => crate::time::duration::parse(text)
+            .map_or_else(|_| bad("duration"), |nanos| Ok(V::Duration(nanos))),
         ("duration", V::Int(nanos)) => Ok(V::Duration(*nanos)),
         _ => return None,
     })

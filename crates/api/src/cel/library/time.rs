@@ -35,11 +35,6 @@ pub fn format(nanos: i128) -> String {
     format!("{}.{}Z", text.trim_end_matches('Z'), fraction.trim_end_matches('0'))
 }
 
-/// Go's durations.
-pub fn parse_duration(text: &str) -> Option<i64> {
-    crate::time::parse_duration(text)
-}
-
 pub(super) fn call<'a>(function: &str, args: &[Val<'a>]) -> Option<Out<'a>> {
     if let [Val::Duration(nanos)] = args {
         let nanos = *nanos;

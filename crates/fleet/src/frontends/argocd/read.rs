@@ -20,7 +20,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let nanos = api::time::parse_duration(text)?;
+    let nanos = api::time::duration::parse(text).ok()?;
     u64::try_from(nanos).ok().map(Duration::from_nanos)
 }
 

@@ -51,7 +51,7 @@ fn judge(app: &App, state: &State, revision: &str) -> Judged {
     if state.overdue && !unhealthy.is_empty() {
         let text = format!(
             "health check failed after {}: timeout waiting for: [{}]",
-            api::time::format_duration(i64::try_from(app.policy.timeout.as_nanos()).unwrap_or(i64::MAX)),
+            api::time::duration::text(app.policy.timeout),
             unhealthy.join(", ")
         );
         return no("HealthCheckFailed", text);
@@ -97,8 +97,7 @@ pub(super) fn show(app: &App, object: &Value, state: &State, now: Timestamp) -> 
     if judged.stalled {
         all.push(Condition::new("Stalled", "True", judged.reason, judged.message.clone()));
     }
-    let timeout =
-        api::time::format_duration(i64::try_from(app.policy.timeout.as_nanos()).unwrap_or(i64::MAX));
+    let timeout = api::time::duration::text(app.policy.timeout);
     let checks = app.policy.wait || !app.health_checks.is_empty();
     if judged.status == "Unknown" {
         let text = match checks && state.synced {
@@ -155,7 +154,7 @@ fn history(new: &mut Value, state: &State, judged: &Judged, revision: &str, now:
     let finished = conditions::time(sync.finished.unwrap_or(now));
     let mut all = new.get("history").and_then(Value::as_array).unwrap_or_default().to_vec();
     let took = sync.finished.map_or(0, |finished| finished.as_nanosecond() - sync.started.as_nanosecond());
-    let took = api::time::format_duration(i64::try_from(took).unwrap_or_default());
+    let took = api::time::duration::format(i64::try_from(took).unwrap_or_default());
     match all.iter().position(|one| one.str_at(&["digest"]) == sync.digest) {
         Some(at) => {
             let mut entry = all.remove(at);
