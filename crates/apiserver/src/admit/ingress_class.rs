@@ -3,7 +3,7 @@
 
 use api::Value;
 
-use super::{Plugin, Request};
+use super::{Plugin, Request, default_class};
 use crate::status::Result;
 
 pub(super) const PLUGIN: Plugin = Plugin {
@@ -19,25 +19,9 @@ fn default(request: &Request<'_>, ingress: &mut Value) -> Result<()> {
     if stated || !ingress.str_at(&["metadata", "annotations", "kubernetes.io/ingress.class"]).is_empty() {
         return Ok(());
     }
-    let Some(cache) = request.call.inner.caches.named("networking.k8s.io", "ingressclasses") else {
-        return Ok(());
-    };
-    let key = "ingressclass.kubernetes.io/is-default-class";
-    let snapshot = cache.snapshot();
-    let mut defaults: Vec<(String, String)> = snapshot
-        .iter()
-        .map(|object| object.value())
-        .filter(|class| class.str_at(&["metadata", "annotations", key]) == "true")
-        .map(|class| {
-            (
-                class.str_at(&["metadata", "creationTimestamp"]).into(),
-                class.str_at(&["metadata", "name"]).into(),
-            )
-        })
-        .collect();
-    defaults.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
-    if let Some((_, name)) = defaults.first() {
-        ingress.set(&["spec", "ingressClassName"], name.as_str());
+    let keys = ["ingressclass.kubernetes.io/is-default-class"];
+    if let Some(name) = default_class::name(request, "networking.k8s.io", "ingressclasses", &keys) {
+        ingress.set(&["spec", "ingressClassName"], name);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! changed the object, the mutating ones run once more over what the others made of it (reinvocation).
 
 mod certificates;
+mod default_class;
 mod escalation;
 mod expression;
 mod ingress_class;

@@ -3,7 +3,7 @@
 
 use api::Value;
 
-use super::{Plugin, Request};
+use super::{Plugin, Request, default_class};
 use crate::status::Result;
 
 /// DefaultStorageClass.
@@ -52,34 +52,16 @@ pub(super) const RESIZE: Plugin = Plugin {
 
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
-/// The newest of the default classes, by name among those of one moment.
 fn class(request: &Request<'_>, claim: &mut Value) {
     let annotated = claim.at(&["metadata", "annotations", BETA_CLASS]).is_some();
     let stated = claim.at(&["spec", "storageClassName"]).is_some_and(|name| !name.is_null());
     if annotated || stated {
         return;
     }
-    let Some(cache) = request.call.inner.caches.named("storage.k8s.io", "storageclasses") else { return };
-    let snapshot = cache.snapshot();
-    let is_default = |class: &Value| {
-        ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"]
-            .iter()
-            .any(|key| class.str_at(&["metadata", "annotations", key]) == "true")
-    };
-    let mut defaults: Vec<(String, String)> = snapshot
-        .iter()
-        .map(|object| object.value())
-        .filter(is_default)
-        .map(|class| {
-            (
-                class.str_at(&["metadata", "creationTimestamp"]).into(),
-                class.str_at(&["metadata", "name"]).into(),
-            )
-        })
-        .collect();
-    defaults.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
-    if let Some((_, name)) = defaults.first() {
-        claim.set(&["spec", "storageClassName"], name.as_str());
+    let keys =
+        ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+    if let Some(name) = default_class::name(request, "storage.k8s.io", "storageclasses", &keys) {
+        claim.set(&["spec", "storageClassName"], name);
     }
 }
 
