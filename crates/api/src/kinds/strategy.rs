@@ -13,6 +13,8 @@ type Check = fn(&Node<'_>);
 type Compare = fn(&Node<'_>, &Node<'_>);
 
 pub struct Strategy {
+    /// [`Rules::complete`].
+    pub complete: bool,
     pub status: bool,
     pub generation: bool,
     pub create_on_update: bool,
@@ -48,6 +50,7 @@ impl Strategy {
     /// What most kinds have: no status, no generation, unconditional updates.
     pub const fn new() -> Strategy {
         Strategy {
+            complete: true,
             status: false,
             generation: false,
             create_on_update: false,
@@ -67,6 +70,11 @@ impl Strategy {
             generation_changes: spec_differs,
             warnings: |_, _| Vec::new(),
         }
+    }
+
+    /// The same for a kind whose validation is not written yet.
+    pub const fn incomplete() -> Strategy {
+        Strategy { complete: false, ..Strategy::new() }
     }
 }
 
@@ -134,6 +142,9 @@ impl Rules for Strategy {
     }
     fn validate_status(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Vec<field::Error>) {
         inspect_both(new, old, errors, self.check_status);
+    }
+    fn complete(&self) -> bool {
+        self.complete
     }
     fn generation_changes(&self, new: &Value, old: &Value) -> bool {
         (self.generation_changes)(new, old)

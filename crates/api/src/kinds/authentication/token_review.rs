@@ -1,11 +1,11 @@
 //! authentication.k8s.io TokenReview: never stored: the server answers its create.
 
-use crate::kind::FactsOnly;
 use crate::kinds::Builtin;
+use crate::kinds::strategy::Strategy;
 
 pub const KIND: Builtin = Builtin {
     group: "authentication.k8s.io",
     plural: "tokenreviews",
     storage: "v1",
-    rules: || Box::new(FactsOnly::new()),
+    rules: || Box::new(Strategy::new()),
 };

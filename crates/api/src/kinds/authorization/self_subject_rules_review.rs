@@ -1,11 +1,11 @@
 //! authorization.k8s.io SelfSubjectRulesReview: never stored: the server answers its create.
 
-use crate::kind::FactsOnly;
 use crate::kinds::Builtin;
+use crate::kinds::strategy::Strategy;
 
 pub const KIND: Builtin = Builtin {
     group: "authorization.k8s.io",
     plural: "selfsubjectrulesreviews",
     storage: "v1",
-    rules: || Box::new(FactsOnly::new()),
+    rules: || Box::new(Strategy::new()),
 };

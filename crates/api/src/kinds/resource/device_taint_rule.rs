@@ -1,18 +1,18 @@
 //! resource.k8s.io DeviceTaintRule: facts only, no rules of its own yet.
 
-use crate::kind::FactsOnly;
 use crate::kinds::Builtin;
+use crate::kinds::strategy::Strategy;
 
 pub const KIND: Builtin = Builtin {
     group: "resource.k8s.io",
     plural: "devicetaintrules",
     storage: "v1alpha3",
     rules: || {
-        Box::new(FactsOnly {
+        Box::new(Strategy {
             status: true,
             status_keeps_metadata: true,
             generation: true,
-            ..FactsOnly::new()
+            ..Strategy::incomplete()
         })
     },
 };
