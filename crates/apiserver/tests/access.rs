@@ -4,14 +4,8 @@
 
 use apiserver::Identity;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit_cluster::Cluster;
-
-async fn post(cluster: &Cluster, path: &str, body: Value) -> Value {
-    let answer = cluster.request(Method::POST, path, body.to_string()).await;
-    assert_eq!(answer.code, 201, "{path}: {}", answer.json());
-    answer.json()
-}
 
 #[tokio::test]
 async fn roles_decide_and_say_why_not() {
@@ -25,16 +19,16 @@ async fn roles_decide_and_say_why_not() {
         r#"pods is forbidden: User "jane" cannot list resource "pods" in API group "" in the namespace "default""#
     );
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
-    post(
-        &cluster,
-        rbac,
-        json!({
-            "metadata": {"name": "viewers"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
-            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "jane"}],
-        }),
-    )
-    .await;
+    cluster
+        .made(
+            rbac,
+            json!({
+                "metadata": {"name": "viewers"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+                "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "jane"}],
+            }),
+        )
+        .await;
     assert_eq!(cluster.request_as(user(), Method::GET, pods, "", &[]).await.code, 200);
     let elsewhere = "/api/v1/namespaces/kube-system/pods";
     assert_eq!(cluster.request_as(user(), Method::GET, elsewhere, "", &[]).await.code, 403);
@@ -50,7 +44,7 @@ async fn roles_decide_and_say_why_not() {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
         "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "joe"}],
     });
-    post(&cluster, rbac, admin).await;
+    cluster.made(rbac, admin).await;
     let joe = || Identity::new("joe", &[]);
     let granted = cluster.request_as(joe(), Method::POST, roles, role.to_string(), &[]).await;
     assert_eq!(granted.code, 403, "admin has no patch of everything on secrets by \"*\"");
@@ -62,7 +56,7 @@ async fn roles_decide_and_say_why_not() {
     );
 
     let review = json!({"spec": {"user": "jane", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}}});
-    let reviewed = post(&cluster, "/apis/authorization.k8s.io/v1/subjectaccessreviews", review).await;
+    let reviewed = cluster.made("/apis/authorization.k8s.io/v1/subjectaccessreviews", review).await;
     assert_eq!(reviewed["status"]["allowed"], true);
     assert!(reviewed["status"]["reason"].as_str().unwrap().starts_with("RBAC: allowed by RoleBinding"));
 }
@@ -71,14 +65,11 @@ async fn roles_decide_and_say_why_not() {
 async fn tokens_live_as_long_as_what_they_are_bound_to() {
     let cluster = Cluster::start().await;
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    post(&cluster, accounts, json!({"metadata": {"name": "default"}})).await;
+    cluster.made(accounts, json!({"metadata": {"name": "default"}})).await;
     let pods = "/api/v1/namespaces/default/pods";
-    let pod = post(
-        &cluster,
-        pods,
-        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
-    )
-    .await;
+    let pod = cluster
+        .made(pods, json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}))
+        .await;
     assert_eq!(pod["spec"]["serviceAccountName"], "default");
     assert_eq!(
         pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"],
@@ -87,10 +78,10 @@ async fn tokens_live_as_long_as_what_they_are_bound_to() {
     assert_eq!(pod["spec"]["tolerations"].as_array().unwrap().len(), 2);
     assert_eq!(pod["spec"]["priority"], 0);
     let request = json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}});
-    let token = post(&cluster, &format!("{accounts}/default/token"), request).await;
+    let token = cluster.made(&format!("{accounts}/default/token"), request).await;
     let token = token["status"]["token"].as_str().unwrap().to_string();
     let review = async || {
-        post(&cluster, "/apis/authentication.k8s.io/v1/tokenreviews", json!({"spec": {"token": token}})).await
+        cluster.made("/apis/authentication.k8s.io/v1/tokenreviews", json!({"spec": {"token": token}})).await
     };
     let reviewed = review().await;
     assert_eq!(reviewed["status"]["user"]["username"], "system:serviceaccount:default:default");
@@ -102,17 +93,15 @@ async fn tokens_live_as_long_as_what_they_are_bound_to() {
 #[tokio::test]
 async fn pods_are_bound_once_and_deleted_with_grace() {
     let cluster = Cluster::start().await;
-    post(&cluster, "/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}}))
+    cluster
+        .made("/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}}))
         .await;
     let pods = "/api/v1/namespaces/default/pods";
-    post(
-        &cluster,
-        pods,
-        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
-    )
-    .await;
+    cluster
+        .made(pods, json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}))
+        .await;
     let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}});
-    post(&cluster, &format!("{pods}/p/binding"), binding.clone()).await;
+    cluster.made(&format!("{pods}/p/binding"), binding.clone()).await;
     let twice = cluster.request(Method::POST, &format!("{pods}/p/binding"), binding.to_string()).await;
     assert_eq!(
         twice.json()["message"],
@@ -139,12 +128,12 @@ async fn addresses_are_handed_out_and_come_back() {
     };
     let kubernetes = cluster.request(Method::GET, &format!("{services}/kubernetes"), "").await.json();
     assert_eq!(kubernetes["spec"]["clusterIP"], "10.43.0.1");
-    post(&cluster, services, service("a", "10.43.0.20")).await;
+    cluster.made(services, service("a", "10.43.0.20")).await;
     let taken = cluster.request(Method::POST, services, service("b", "10.43.0.20").to_string()).await;
     assert_eq!(taken.code, 422);
     assert!(taken.json()["message"].as_str().unwrap().contains("provided IP is already allocated"));
     assert_eq!(cluster.request(Method::DELETE, &format!("{services}/a"), "").await.code, 200);
-    post(&cluster, services, service("b", "10.43.0.20")).await;
+    cluster.made(services, service("b", "10.43.0.20")).await;
 }
 
 #[tokio::test]
@@ -152,9 +141,7 @@ async fn a_definition_serves_its_kind_until_it_is_deleted() {
     let cluster = Cluster::start().await;
     let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let mut watch = cluster.watch(&format!("{definitions}?watch=true")).await;
-    post(
-        &cluster,
-        definitions,
+    cluster.made(definitions,
         json!({
             "metadata": {"name": "things.example.com"},
             "spec": {
@@ -176,7 +163,7 @@ async fn a_definition_serves_its_kind_until_it_is_deleted() {
             _ = watch.next() => {}
         }
     }
-    let made = post(&cluster, things, json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": {"other": 1}})).await;
+    let made = cluster.made(things, json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": {"other": 1}})).await;
     assert_eq!(made["spec"], json!({"size": 3}));
     assert_eq!(made["metadata"]["generation"], 1);
     let listed = cluster.request(Method::GET, things, "").await.json();

@@ -13,7 +13,7 @@ use http_body_util::{Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit_cluster::Cluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -57,21 +57,17 @@ impl NodeDialer for Echo {
     }
 }
 
-async fn post(cluster: &Cluster, path: &str, body: Value) {
-    let answer = cluster.request(Method::POST, path, body.to_string()).await;
-    assert_eq!(answer.code, 201, "{path}: {}", answer.json());
-}
-
 async fn with_a_pod(dir: &std::path::Path) -> Cluster {
     let clock = base::Clock::system("2026-01-01T00:00:00Z".parse().unwrap());
     let cluster = Cluster::open(dir, clock, "192.0.2.1:6443", Arc::new(Echo)).await;
-    post(&cluster, "/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}}))
+    cluster
+        .made("/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}}))
         .await;
     let pods = "/api/v1/namespaces/default/pods";
     let containers = json!([{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]);
-    post(&cluster, pods, json!({"metadata": {"name": "p"}, "spec": {"containers": containers}})).await;
+    cluster.made(pods, json!({"metadata": {"name": "p"}, "spec": {"containers": containers}})).await;
     let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}});
-    post(&cluster, &format!("{pods}/p/binding"), binding).await;
+    cluster.made(&format!("{pods}/p/binding"), binding).await;
     cluster
 }
 

@@ -10,17 +10,7 @@ use std::sync::{Arc, OnceLock};
 use hook::Hook;
 use http::Method;
 use serde_json::{Value, json};
-use testkit_cluster::{Answer, Cluster};
-
-async fn made(cluster: &Cluster, path: &str, body: Value) -> Value {
-    let answer = cluster.request(Method::POST, path, body.to_string()).await;
-    assert_eq!(answer.code, 201, "{path}: {}", answer.json());
-    answer.json()
-}
-
-fn message(answer: &Answer) -> String {
-    answer.json()["message"].as_str().unwrap_or_default().to_string()
-}
+use testkit_cluster::Cluster;
 
 /// v1 has `spec.hostPort`, v2 has `spec.host` and `spec.port`.
 fn convert(request: &Value) -> Value {
@@ -66,14 +56,14 @@ async fn versions_are_converted_by_a_webhook() {
         "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": hook.client("/convert"), "conversionReviewVersions": ["v1"]}},
     }});
     let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    made(&cluster, crds, crd).await;
+    cluster.made(crds, crd).await;
     let (v1, v2) =
         ("/apis/example.com/v1/namespaces/default/hosts", "/apis/example.com/v2/namespaces/default/hosts");
     while cluster.request(Method::GET, v1, "").await.code != 200 {
         tokio::task::yield_now().await;
     }
-    made(&cluster, v1, json!({"apiVersion": "example.com/v1", "kind": "Host", "metadata": {"name": "a"}, "spec": {"hostPort": "x:1"}})).await;
-    let second = made(&cluster, v2, json!({"apiVersion": "example.com/v2", "kind": "Host", "metadata": {"name": "b"}, "spec": {"host": "y", "port": "2"}})).await;
+    cluster.made(v1, json!({"apiVersion": "example.com/v1", "kind": "Host", "metadata": {"name": "a"}, "spec": {"hostPort": "x:1"}})).await;
+    let second = cluster.made(v2, json!({"apiVersion": "example.com/v2", "kind": "Host", "metadata": {"name": "b"}, "spec": {"host": "y", "port": "2"}})).await;
     assert_eq!(second["spec"], json!({"host": "y", "port": "2"}));
     let stored = cluster.request(Method::GET, &format!("{v1}/b"), "").await.json();
     assert_eq!(
@@ -108,7 +98,7 @@ async fn versions_are_converted_by_a_webhook() {
         failed = cluster.request(Method::GET, &format!("{v2}/a"), "").await;
     }
     assert_eq!(
-        message(&failed),
+        failed.message(),
         "conversion webhook for example.com/v1, Kind=Host failed: no response provided"
     );
 }
@@ -152,7 +142,7 @@ async fn other_servers_are_aggregated() {
         "caBundle": hook.bundle, "service": {"namespace": "default", "name": "hook", "port": 443},
     }});
     let services = "/apis/apiregistration.k8s.io/v1/apiservices";
-    made(&cluster, services, api_service).await;
+    cluster.made(services, api_service).await;
     let path = "/apis/wardle.example.com/v1/namespaces/default/flunders/f?x=1";
     assert_eq!(cluster.request(Method::GET, path, "").await.code, 503);
     let of = |name: String| {
@@ -170,15 +160,15 @@ async fn other_servers_are_aggregated() {
     let condition = of("v1.wardle.example.com".into()).await;
     assert_eq!(condition["reason"], "ServiceNotFound");
     assert_eq!(of("v1.apps".into()).await["reason"], "Local");
-    made(
-        &cluster,
-        "/api/v1/namespaces/default/services",
-        json!({"metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443}]}}),
-    )
-    .await;
+    cluster
+        .made(
+            "/api/v1/namespaces/default/services",
+            json!({"metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443}]}}),
+        )
+        .await;
     let slice = json!({"metadata": {"name": "hook-1", "labels": {"kubernetes.io/service-name": "hook"}}, "addressType": "IPv4",
         "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}], "ports": [{"port": 443}]});
-    made(&cluster, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice).await;
+    cluster.made("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice).await;
     loop {
         let condition = of("v1.wardle.example.com".into()).await;
         if condition["status"] == "True" {

@@ -6,20 +6,6 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit_cluster::{Answer, Cluster};
 
-async fn post(cluster: &Cluster, path: &str, body: Value) -> Answer {
-    cluster.request(Method::POST, path, body.to_string()).await
-}
-
-async fn made(cluster: &Cluster, path: &str, body: Value) -> Value {
-    let answer = post(cluster, path, body).await;
-    assert_eq!(answer.code, 201, "{path}: {}", answer.json());
-    answer.json()
-}
-
-fn message(answer: &Answer) -> String {
-    answer.json()["message"].as_str().unwrap_or_default().to_string()
-}
-
 const QUOTAS: &str = "/api/v1/namespaces/default/resourcequotas";
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -42,26 +28,26 @@ async fn count(cluster: &Cluster) -> Value {
 #[tokio::test]
 async fn quotas_hold_under_concurrent_creates() {
     let cluster = Cluster::start().await;
-    made(&cluster, MAPS, json!({"metadata": {"name": "first"}})).await;
-    made(&cluster, QUOTAS, json!({"metadata": {"name": "q"}, "spec": {"hard": {"configmaps": "5"}}})).await;
-    let unknown = post(&cluster, MAPS, json!({"metadata": {"name": "x"}})).await;
+    cluster.made(MAPS, json!({"metadata": {"name": "first"}})).await;
+    cluster.made(QUOTAS, json!({"metadata": {"name": "q"}, "spec": {"hard": {"configmaps": "5"}}})).await;
+    let unknown = cluster.post(MAPS, json!({"metadata": {"name": "x"}})).await;
     assert_eq!(
-        message(&unknown),
+        unknown.message(),
         r#"configmaps "x" is forbidden: status unknown for quota: q, resources: configmaps"#
     );
     assert_eq!(count(&cluster).await, json!({"hard": {"configmaps": "5"}, "used": {"configmaps": "1"}}));
-    let all = (0..20).map(|at| post(&cluster, MAPS, json!({"metadata": {"name": format!("m{at}")}})));
+    let all = (0..20).map(|at| cluster.post(MAPS, json!({"metadata": {"name": format!("m{at}")}})));
     let answers = futures_util::future::join_all(all).await;
     let good = answers.iter().filter(|answer| answer.code == 201).count();
-    assert_eq!(good, 4, "{:?}", answers.iter().map(message).collect::<Vec<_>>());
+    assert_eq!(good, 4, "{:?}", answers.iter().map(Answer::message).collect::<Vec<_>>());
     let refused = answers.iter().find(|answer| answer.code == 403).unwrap();
-    assert!(message(refused).ends_with("is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=5, limited: configmaps=5"), "{}", message(refused));
+    assert!(refused.message().ends_with("is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=5, limited: configmaps=5"), "{}", refused.message());
     assert_eq!(count(&cluster).await["used"]["configmaps"], "5");
     // A create that fails after its charge gives it back.
     assert_eq!(cluster.request(Method::DELETE, &format!("{MAPS}/first"), "").await.code, 200);
     assert_eq!(count(&cluster).await["used"]["configmaps"], "4");
     let there = answers.iter().find(|answer| answer.code == 201).unwrap().json()["metadata"]["name"].clone();
-    assert_eq!(post(&cluster, MAPS, json!({"metadata": {"name": there}})).await.code, 409);
+    assert_eq!(cluster.post(MAPS, json!({"metadata": {"name": there}})).await.code, 409);
     let mut used = Value::Null;
     while used != "4" {
         used = cluster.request(Method::GET, &format!("{QUOTAS}/q"), "").await.json()["status"]["used"]["configmaps"].clone();
@@ -70,7 +56,8 @@ async fn quotas_hold_under_concurrent_creates() {
 }
 
 async fn account(cluster: &Cluster) {
-    made(cluster, "/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}}))
+    cluster
+        .made("/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}}))
         .await;
 }
 
@@ -80,14 +67,14 @@ async fn limit_ranges_set_and_bound_what_containers_ask_for() {
     account(&cluster).await;
     let limits = json!([{"type": "Container", "min": {"cpu": "50m"}, "max": {"memory": "1Gi"},
         "default": {"cpu": "500m", "memory": "512Mi"}, "defaultRequest": {"cpu": "100m", "memory": "256Mi"}}]);
-    made(
-        &cluster,
-        "/api/v1/namespaces/default/limitranges",
-        json!({"metadata": {"name": "l"}, "spec": {"limits": limits}}),
-    )
-    .await;
+    cluster
+        .made(
+            "/api/v1/namespaces/default/limitranges",
+            json!({"metadata": {"name": "l"}, "spec": {"limits": limits}}),
+        )
+        .await;
     let pod = |name: &str, resources: Value| json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}});
-    let set = made(&cluster, PODS, pod("a", json!({"requests": {"cpu": "300m"}}))).await;
+    let set = cluster.made(PODS, pod("a", json!({"requests": {"cpu": "300m"}}))).await;
     assert_eq!(
         set["spec"]["containers"][0]["resources"],
         json!({"limits": {"cpu": "500m", "memory": "512Mi"}, "requests": {"cpu": "300m", "memory": "256Mi"}})
@@ -97,11 +84,10 @@ async fn limit_ranges_set_and_bound_what_containers_ask_for() {
         "LimitRanger plugin set: memory request for container c; cpu, memory limit for container c"
     );
     let refused =
-        post(&cluster, PODS, pod("b", json!({"requests": {"cpu": "10m"}, "limits": {"memory": "2Gi"}})))
-            .await;
+        cluster.post(PODS, pod("b", json!({"requests": {"cpu": "10m"}, "limits": {"memory": "2Gi"}}))).await;
     assert_eq!(refused.code, 403);
     assert_eq!(
-        message(&refused),
+        refused.message(),
         r#"pods "b" is forbidden: [minimum cpu usage per Container is 50m, but request is 10m, maximum memory usage per Container is 1Gi, but limit is 2Gi]"#
     );
 }
@@ -118,12 +104,12 @@ async fn pod_security_by_label() {
     let body = json!({"metadata": {"labels": labels}}).to_string();
     assert_eq!(cluster.request_with(Method::PATCH, namespace, body, &patch).await.code, 200);
     let pod = |name: &str, network: bool| json!({"metadata": {"name": name}, "spec": {"hostNetwork": network, "containers": [{"name": "c", "image": "i"}]}});
-    let refused = post(&cluster, PODS, pod("a", true)).await;
+    let refused = cluster.post(PODS, pod("a", true)).await;
     assert_eq!(
-        message(&refused),
+        refused.message(),
         r#"pods "a" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)"#
     );
-    let warned = post(&cluster, PODS, pod("b", false)).await;
+    let warned = cluster.post(PODS, pod("b", false)).await;
     assert_eq!(warned.code, 201);
     let warning = warned.headers["warning"].to_str().unwrap();
     assert!(
@@ -149,9 +135,9 @@ async fn pod_security_by_label() {
 async fn claims_get_the_default_class_and_protection() {
     let cluster = Cluster::start().await;
     let class = json!({"metadata": {"name": "fast", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "example.com/x"});
-    made(&cluster, "/apis/storage.k8s.io/v1/storageclasses", class).await;
+    cluster.made("/apis/storage.k8s.io/v1/storageclasses", class).await;
     let claim = json!({"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
-    let claim = made(&cluster, "/api/v1/namespaces/default/persistentvolumeclaims", claim).await;
+    let claim = cluster.made("/api/v1/namespaces/default/persistentvolumeclaims", claim).await;
     assert_eq!(claim["spec"]["storageClassName"], "fast");
     assert_eq!(claim["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
 }

@@ -4,27 +4,13 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use testkit_cluster::{Answer, Cluster};
+use testkit_cluster::Cluster;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 
-async fn post(cluster: &Cluster, path: &str, body: Value) -> Answer {
-    cluster.request(Method::POST, path, body.to_string()).await
-}
-
-async fn made(cluster: &Cluster, path: &str, body: Value) -> Value {
-    let answer = post(cluster, path, body).await;
-    assert_eq!(answer.code, 201, "{path}: {}", answer.json());
-    answer.json()
-}
-
 fn on_maps() -> Value {
     json!({"resourceRules": [{"operations": ["CREATE", "UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]})
-}
-
-fn message(answer: &Answer) -> String {
-    answer.json()["message"].as_str().unwrap_or_default().to_string()
 }
 
 #[tokio::test]
@@ -42,11 +28,11 @@ async fn a_bound_policy_denies_warns_and_takes_parameters() {
         ],
         "auditAnnotations": [{"key": "count", "valueExpression": "string(variables.count)"}],
     }});
-    made(&cluster, &format!("{ADMISSION}/validatingadmissionpolicies"), policy).await;
+    cluster.made(&format!("{ADMISSION}/validatingadmissionpolicies"), policy).await;
     let two = json!({"metadata": {"name": "m"}, "data": {"a": "1", "b": "2"}});
-    made(&cluster, MAPS, json!({"metadata": {"name": "params"}, "data": {"most": "1"}})).await;
+    cluster.made(MAPS, json!({"metadata": {"name": "params"}, "data": {"most": "1"}})).await;
     // Nothing is bound yet.
-    assert_eq!(post(&cluster, &format!("{MAPS}?dryRun=All"), two.clone()).await.code, 201);
+    assert_eq!(cluster.post(&format!("{MAPS}?dryRun=All"), two.clone()).await.code, 201);
     let binding = |actions: Value| {
         json!({"metadata": {"name": "b"}, "spec": {
             "policyName": "sizes", "validationActions": actions,
@@ -54,26 +40,26 @@ async fn a_bound_policy_denies_warns_and_takes_parameters() {
         }})
     };
     let bindings = format!("{ADMISSION}/validatingadmissionpolicybindings");
-    made(&cluster, &bindings, binding(json!(["Deny"]))).await;
-    let refused = post(&cluster, MAPS, two.clone()).await;
+    cluster.made(&bindings, binding(json!(["Deny"]))).await;
+    let refused = cluster.post(MAPS, two.clone()).await;
     assert_eq!(refused.code, 403);
     assert_eq!(
-        message(&refused),
+        refused.message(),
         r#"configmaps "m" is forbidden: ValidatingAdmissionPolicy 'sizes' with binding 'b' denied request: at most 1 keys"#
     );
     assert_eq!(refused.json()["reason"], "Forbidden");
     let one = json!({"metadata": {"name": "one"}, "data": {"a": "1"}});
-    assert_eq!(post(&cluster, MAPS, one.clone()).await.code, 201);
+    assert_eq!(cluster.post(MAPS, one.clone()).await.code, 201);
     let mallory = apiserver::Identity::new("mallory", &["system:masters"]);
     let refused = cluster
         .request_as(mallory, Method::POST, MAPS, json!({"metadata": {"name": "x"}}).to_string(), &[])
         .await;
     assert_eq!(refused.code, 422);
-    assert!(message(&refused).ends_with("denied request: failed expression: request.userInfo.username != 'mallory' && namespaceObject.metadata.name == 'default'"), "{}", message(&refused));
+    assert!(refused.message().ends_with("denied request: failed expression: request.userInfo.username != 'mallory' && namespaceObject.metadata.name == 'default'"), "{}", refused.message());
 
     assert_eq!(cluster.request(Method::DELETE, &format!("{bindings}/b"), "").await.code, 200);
-    made(&cluster, &bindings, binding(json!(["Warn", "Audit"]))).await;
-    let warned = post(&cluster, MAPS, two.clone()).await;
+    cluster.made(&bindings, binding(json!(["Warn", "Audit"]))).await;
+    let warned = cluster.post(MAPS, two.clone()).await;
     assert_eq!(warned.code, 201);
     let warning = warned.headers["warning"].to_str().unwrap();
     assert!(
@@ -84,10 +70,10 @@ async fn a_bound_policy_denies_warns_and_takes_parameters() {
     );
     // Parameters that are gone deny.
     assert_eq!(cluster.request(Method::DELETE, &format!("{bindings}/b"), "").await.code, 200);
-    made(&cluster, &bindings, binding(json!(["Deny"]))).await;
+    cluster.made(&bindings, binding(json!(["Deny"]))).await;
     assert_eq!(cluster.request(Method::DELETE, &format!("{MAPS}/params"), "").await.code, 200);
-    let refused = post(&cluster, MAPS, json!({"metadata": {"name": "y"}})).await;
-    assert!(message(&refused).contains("failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"), "{}", message(&refused));
+    let refused = cluster.post(MAPS, json!({"metadata": {"name": "y"}})).await;
+    assert!(refused.message().contains("failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"), "{}", refused.message());
 }
 
 #[tokio::test]
@@ -102,12 +88,12 @@ async fn policies_change_objects() {
                 "has(object.data) ? [JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('a-b'), value: object.metadata.labels.team}] : []"}},
         ],
     }});
-    made(&cluster, &format!("{ADMISSION}/mutatingadmissionpolicies"), policy).await;
+    cluster.made(&format!("{ADMISSION}/mutatingadmissionpolicies"), policy).await;
     let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "labels"}});
-    made(&cluster, &format!("{ADMISSION}/mutatingadmissionpolicybindings"), binding).await;
-    let changed =
-        made(&cluster, MAPS, json!({"metadata": {"name": "m", "labels": {"own": "1"}}, "data": {"k": "v"}}))
-            .await;
+    cluster.made(&format!("{ADMISSION}/mutatingadmissionpolicybindings"), binding).await;
+    let changed = cluster
+        .made(MAPS, json!({"metadata": {"name": "m", "labels": {"own": "1"}}, "data": {"k": "v"}}))
+        .await;
     assert_eq!(changed["metadata"]["labels"], json!({"own": "1", "team": "m"}));
     assert_eq!(changed["data"], json!({"k": "v", "a-b": "m"}));
 }
@@ -140,16 +126,16 @@ async fn definitions_with_bad_rules_are_refused() {
         ),
         ("self.x == 'a'", "found no matching overload for '_==_' applied to '(int, string)'"),
     ] {
-        let answer = post(&cluster, CRDS, crd(spec(x.clone(), json!([{"rule": rule}])))).await;
+        let answer = cluster.post(CRDS, crd(spec(x.clone(), json!([{"rule": rule}])))).await;
         assert_eq!(answer.code, 422, "{rule}");
-        assert!(message(&answer).contains(expected), "{rule}: {}", message(&answer));
+        assert!(answer.message().contains(expected), "{rule}: {}", answer.message());
     }
     let optional = json!([{"rule": "self.x > 0", "optionalOldSelf": true}]);
-    let answer = post(&cluster, CRDS, crd(spec(x, optional))).await;
+    let answer = cluster.post(CRDS, crd(spec(x, optional))).await;
     assert!(
-        message(&answer).contains("may not be set if oldSelf is not used in rule"),
+        answer.message().contains("may not be set if oldSelf is not used in rule"),
         "{}",
-        message(&answer)
+        answer.message()
     );
 }
 
@@ -169,17 +155,18 @@ async fn rules_judge_objects_and_transitions() {
          "reason": "FieldValueForbidden", "fieldPath": ".min"},
         {"rule": "!has(oldSelf.mode) || has(self.mode)", "message": "mode stays"},
     ]);
-    made(&cluster, CRDS, crd(spec(properties, rules))).await;
+    cluster.made(CRDS, crd(spec(properties, rules))).await;
     let things = "/apis/example.com/v1/namespaces/default/things";
     let thing = |spec: Value| json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": spec});
-    let mut refused = post(&cluster, things, thing(json!({"min": 5, "max": 1}))).await;
+    let mut refused = cluster.post(things, thing(json!({"min": 5, "max": 1}))).await;
     while refused.code == 404 {
         tokio::task::yield_now().await;
-        refused = post(&cluster, things, thing(json!({"min": 5, "max": 1}))).await;
+        refused = cluster.post(things, thing(json!({"min": 5, "max": 1}))).await;
     }
     assert_eq!(refused.code, 422);
-    assert_eq!(message(&refused), r#"Thing.example.com "t" is invalid: spec.min: Forbidden: min is large"#);
-    made(&cluster, things, thing(json!({"min": 1, "max": 2, "mode": "a", "names": [{"name": "x", "n": 3}]})))
+    assert_eq!(refused.message(), r#"Thing.example.com "t" is invalid: spec.min: Forbidden: min is large"#);
+    cluster
+        .made(things, thing(json!({"min": 1, "max": 2, "mode": "a", "names": [{"name": "x", "n": 3}]})))
         .await;
     let patch = [("content-type", "application/merge-patch+json")];
     let one = format!("{things}/t");
@@ -194,7 +181,7 @@ async fn rules_judge_objects_and_transitions() {
     ] {
         let answer = cluster.request_with(Method::PATCH, &one, change, &patch).await;
         assert_eq!(answer.code, 422, "{change}: {}", answer.json());
-        assert!(message(&answer).contains(expected), "{change}: {}", message(&answer));
+        assert!(answer.message().contains(expected), "{change}: {}", answer.message());
     }
     let good = r#"{"spec":{"max":9,"names":[{"name":"y","n":0},{"name":"x","n":4}]}}"#;
     assert_eq!(cluster.request_with(Method::PATCH, &one, good, &patch).await.code, 200);

@@ -14,16 +14,6 @@ fn map(name: &str, data: &str) -> String {
     json!({"metadata": {"name": name}, "data": {"a": data}}).to_string()
 }
 
-async fn post(cluster: &Cluster, path: &str, body: &Value) -> Value {
-    let answer = cluster.request(Method::POST, path, body.to_string()).await;
-    assert_eq!(answer.code, 201, "{path}: {}", answer.json());
-    answer.json()
-}
-
-async fn get(cluster: &Cluster, path: &str) -> Value {
-    cluster.request(Method::GET, path, "").await.json()
-}
-
 fn version(value: &Value) -> String {
     value["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_string()
 }
@@ -37,7 +27,7 @@ async fn creates_reads_changes_and_deletes() {
     assert_eq!(made["kind"], "ConfigMap");
     assert!(!version(&made).is_empty() && made["metadata"]["uid"].is_string());
     assert_eq!(made["metadata"]["managedFields"][0]["operation"], "Update");
-    assert_eq!(get(&cluster, &format!("{MAPS}/a")).await, made);
+    assert_eq!(cluster.get(&format!("{MAPS}/a")).await, made);
 
     let twice = cluster.request(Method::POST, MAPS, map("a", "1")).await;
     assert_eq!(twice.code, 409);
@@ -77,7 +67,7 @@ async fn refuses_what_upstream_refuses() {
     let check = async |method: Method, path: &str, body: &str, code: u16, message: &str| {
         let answer = cluster.request(method, path, body.to_string()).await;
         assert_eq!(answer.code.as_u16(), code, "{path} {body}: {}", answer.json());
-        let found = answer.json()["message"].as_str().unwrap_or_default().to_string();
+        let found = answer.message();
         assert!(found.contains(message), "{path} {body}: {found}");
     };
     let post = Method::POST;
@@ -140,7 +130,7 @@ async fn pages_are_of_one_revision() {
     for name in ["a", "b", "c", "d", "e"] {
         assert_eq!(cluster.request(Method::POST, MAPS, map(name, "1")).await.code, 201);
     }
-    let first = get(&cluster, &format!("{MAPS}?limit=2")).await;
+    let first = cluster.get(&format!("{MAPS}?limit=2")).await;
     assert_eq!(first["kind"], "ConfigMapList");
     assert_eq!(first["metadata"]["remainingItemCount"], 3);
     cluster.request(Method::DELETE, &format!("{MAPS}/d"), "").await;
@@ -154,7 +144,7 @@ async fn pages_are_of_one_revision() {
         }
         assert_eq!(version(&page), version(&first));
         let Some(next) = page["metadata"]["continue"].as_str() else { break };
-        page = get(&cluster, &format!("{MAPS}?limit=2&continue={next}")).await;
+        page = cluster.get(&format!("{MAPS}?limit=2&continue={next}")).await;
     }
     assert_eq!(names, ["a", "b", "c", "d", "e"]);
     // A token that ran out names one that goes on in the newest state.
@@ -163,12 +153,12 @@ async fn pages_are_of_one_revision() {
     let expired = cluster.request(Method::GET, &format!("{MAPS}?limit=2&continue={token}"), "").await;
     assert_eq!((expired.code.as_u16(), expired.json()["reason"].as_str()), (410, Some("Expired")));
     let resume = expired.json()["metadata"]["continue"].as_str().unwrap().to_string();
-    let rest = get(&cluster, &format!("{MAPS}?continue={resume}")).await;
+    let rest = cluster.get(&format!("{MAPS}?continue={resume}")).await;
     assert_eq!(rest["items"][0]["metadata"]["name"], "c");
 
     let exact = format!("{MAPS}?resourceVersion={}&resourceVersionMatch=Exact", version(&first));
-    assert_eq!(get(&cluster, &exact).await["items"].as_array().unwrap().len(), 5);
-    let now: Vec<Value> = get(&cluster, MAPS).await["items"].as_array().unwrap().clone();
+    assert_eq!(cluster.get(&exact).await["items"].as_array().unwrap().len(), 5);
+    let now: Vec<Value> = cluster.get(MAPS).await["items"].as_array().unwrap().clone();
     assert_eq!(
         now.iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect::<Vec<_>>(),
         ["a", "b", "c", "cc", "e"]
@@ -178,7 +168,7 @@ async fn pages_are_of_one_revision() {
 #[tokio::test]
 async fn watches_resume_and_follow_selectors() {
     let cluster = Cluster::start().await;
-    let first = post(&cluster, MAPS, &json!({"metadata": {"name": "a", "labels": {"x": "1"}}})).await;
+    let first = cluster.made(MAPS, &json!({"metadata": {"name": "a", "labels": {"x": "1"}}})).await;
     let mut all = cluster.watch(&format!("{MAPS}?watch=true&resourceVersion={}", version(&first))).await;
     let mut labelled = cluster.watch(&format!("{MAPS}?watch=1&labelSelector=x%3D1")).await;
     assert_eq!(labelled.next_name().await, ("ADDED".into(), "a".into()));
@@ -186,7 +176,7 @@ async fn watches_resume_and_follow_selectors() {
     let merge = [("content-type", "application/merge-patch+json")];
     let patched = cluster.request_with(Method::PATCH, &format!("{MAPS}/a"), relabelled, &merge).await;
     assert_eq!(patched.code, 200, "{}", patched.json());
-    post(&cluster, MAPS, &json!({"metadata": {"name": "b", "labels": {"x": "1"}}})).await;
+    cluster.made(MAPS, &json!({"metadata": {"name": "b", "labels": {"x": "1"}}})).await;
     cluster.request(Method::DELETE, &format!("{MAPS}/a"), "").await;
     let named = |kind: &str, name: &str| (kind.to_string(), name.to_string());
     assert_eq!(all.next_name().await, named("MODIFIED", "a"));
@@ -223,13 +213,13 @@ async fn a_restart_loses_nothing_and_watches_resume() {
         .await
     };
     let cluster = start().await;
-    let first = post(&cluster, MAPS, &json!({"metadata": {"name": "a"}})).await;
-    post(&cluster, MAPS, &json!({"metadata": {"name": "b"}})).await;
+    let first = cluster.made(MAPS, &json!({"metadata": {"name": "a"}})).await;
+    cluster.made(MAPS, &json!({"metadata": {"name": "b"}})).await;
     cluster.request(Method::DELETE, &format!("{MAPS}/b"), "").await;
     cluster.stop().await;
     drop(cluster);
     let cluster = start().await;
-    assert_eq!(get(&cluster, &format!("{MAPS}/a")).await, first);
+    assert_eq!(cluster.get(&format!("{MAPS}/a")).await, first);
     let mut watch = cluster.watch(&format!("{MAPS}?watch=true&resourceVersion={}", version(&first))).await;
     assert_eq!(watch.next_name().await, ("ADDED".into(), "b".into()));
     assert_eq!(watch.next_name().await, ("DELETED".into(), "b".into()));
@@ -242,7 +232,7 @@ async fn a_restart_loses_nothing_and_watches_resume() {
 #[tokio::test]
 async fn finalizers_and_propagation_hold_a_deletion() {
     let cluster = Cluster::start().await;
-    post(&cluster, MAPS, &json!({"metadata": {"name": "a", "finalizers": ["example.com/x"]}})).await;
+    cluster.made(MAPS, &json!({"metadata": {"name": "a", "finalizers": ["example.com/x"]}})).await;
     let held = cluster.request(Method::DELETE, &format!("{MAPS}/a"), "").await.json();
     assert!(held["metadata"]["deletionTimestamp"].is_string(), "{held}");
     let merge = [("content-type", "application/merge-patch+json")];
@@ -252,7 +242,7 @@ async fn finalizers_and_propagation_hold_a_deletion() {
     assert_eq!(freed.code, 200);
     assert_eq!(cluster.request(Method::GET, &format!("{MAPS}/a"), "").await.code, 404);
 
-    post(&cluster, MAPS, &json!({"metadata": {"name": "b"}})).await;
+    cluster.made(MAPS, &json!({"metadata": {"name": "b"}})).await;
     let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"});
     let held = cluster.request(Method::DELETE, &format!("{MAPS}/b"), options.to_string()).await.json();
     assert_eq!(held["metadata"]["finalizers"], json!(["foregroundDeletion"]));
@@ -261,7 +251,7 @@ async fn finalizers_and_propagation_hold_a_deletion() {
     assert_eq!(refused.code, 409);
 
     let namespaces = "/api/v1/namespaces";
-    post(&cluster, namespaces, &json!({"metadata": {"name": "n"}})).await;
+    cluster.made(namespaces, &json!({"metadata": {"name": "n"}})).await;
     let going = cluster.request(Method::DELETE, &format!("{namespaces}/n"), "").await.json();
     assert_eq!(going["status"]["phase"], "Terminating");
     let late = cluster.request(Method::POST, &format!("{namespaces}/n/configmaps"), map("a", "1")).await;
@@ -277,10 +267,10 @@ async fn finalizers_and_propagation_hold_a_deletion() {
 #[tokio::test]
 async fn a_dry_run_writes_nothing_and_names_are_generated() {
     let cluster = Cluster::start().await;
-    let dry = post(&cluster, &format!("{MAPS}?dryRun=All"), &json!({"metadata": {"name": "a"}})).await;
+    let dry = cluster.made(&format!("{MAPS}?dryRun=All"), &json!({"metadata": {"name": "a"}})).await;
     assert!(version(&dry).is_empty());
     assert_eq!(cluster.request(Method::GET, &format!("{MAPS}/a"), "").await.code, 404);
-    let made = post(&cluster, MAPS, &json!({"metadata": {"generateName": "web-"}})).await;
+    let made = cluster.made(MAPS, &json!({"metadata": {"generateName": "web-"}})).await;
     let name = made["metadata"]["name"].as_str().unwrap();
     assert!(name.starts_with("web-") && name.len() == 9, "{name}");
 }
@@ -288,7 +278,7 @@ async fn a_dry_run_writes_nothing_and_names_are_generated() {
 #[tokio::test]
 async fn answers_in_the_form_that_is_asked_for() {
     let cluster = Cluster::start().await;
-    post(&cluster, MAPS, &json!({"metadata": {"name": "a"}, "data": {"k": "v"}})).await;
+    cluster.made(MAPS, &json!({"metadata": {"name": "a"}, "data": {"k": "v"}})).await;
     let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")];
     let table = cluster.request_with(Method::GET, MAPS, "", &table).await.json();
     assert_eq!(table["kind"], "Table");

@@ -7,18 +7,14 @@ mod hook;
 use hook::{Hook, patch, review};
 use http::Method;
 use serde_json::{Value, json};
-use testkit_cluster::{Answer, Cluster};
+use testkit_cluster::Cluster;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
-
-async fn post(cluster: &Cluster, path: &str, body: Value) -> Answer {
-    cluster.request(Method::POST, path, body.to_string()).await
-}
 
 async fn configure(cluster: &Cluster, kind: &str, name: &str, webhooks: Value) {
     let plural = format!("{}configurations", kind.to_lowercase());
     let body = json!({"metadata": {"name": name}, "webhooks": webhooks});
-    let answer = post(cluster, &format!("/apis/admissionregistration.k8s.io/v1/{plural}"), body).await;
+    let answer = cluster.post(&format!("/apis/admissionregistration.k8s.io/v1/{plural}"), body).await;
     assert_eq!(answer.code, 201, "{}", answer.json());
 }
 
@@ -72,7 +68,7 @@ async fn mutating_hooks_run_in_order_and_again_if_needed() {
         ]),
     )
     .await;
-    let answer = post(&cluster, MAPS, map("m")).await;
+    let answer = cluster.post(MAPS, map("m")).await;
     assert_eq!(answer.code, 201, "{}", answer.json());
     assert_eq!(answer.json()["data"], json!({"one": "2", "start": "yes", "two": "1"}));
     assert_eq!(hook.paths(), ["/one", "/two", "/one", "/two"]);
@@ -109,15 +105,15 @@ async fn validating_hooks_refuse_in_upstreams_words() {
     );
     configure(&cluster, "ValidatingWebhook", "deny", json!([deny])).await;
     let bad = json!({"metadata": {"name": "bad"}, "data": {"bad": "yes"}});
-    let refused = post(&cluster, MAPS, bad.clone()).await;
+    let refused = cluster.post(MAPS, bad.clone()).await;
     assert_eq!(refused.code, 403);
     assert_eq!(
         refused.json()["message"],
         r#"admission webhook "deny.example.com" denied the request: the data is bad"#
     );
     let skipped = with(bad.clone(), json!({"metadata": {"name": "bad", "labels": {"skip": "1"}}}));
-    assert_eq!(post(&cluster, MAPS, skipped).await.code, 201);
-    assert_eq!(post(&cluster, MAPS, map("good")).await.code, 201);
+    assert_eq!(cluster.post(MAPS, skipped).await.code, 201);
+    assert_eq!(cluster.post(MAPS, map("good")).await.code, 201);
 
     // An update and a delete are judged too.
     let patch = [("content-type", "application/merge-patch+json")];
@@ -132,7 +128,7 @@ async fn validating_hooks_refuse_in_upstreams_words() {
     // Failures: the policy decides.
     let hang = with(webhook("hang.example.com", hook.client("/hang")), json!({"timeoutSeconds": 1}));
     configure(&cluster, "ValidatingWebhook", "hang", json!([hang])).await;
-    let failed = post(&cluster, MAPS, map("late")).await;
+    let failed = cluster.post(MAPS, map("late")).await;
     assert_eq!(failed.code, 500);
     let text = format!(
         r#"Internal error occurred: failed calling webhook "hang.example.com": failed to call webhook: Post "https://{}/hang?timeout=1s": context deadline exceeded"#,
@@ -143,12 +139,12 @@ async fn validating_hooks_refuse_in_upstreams_words() {
     let ignore = r#"[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"}]"#;
     let json_patch = [("content-type", "application/json-patch+json")];
     assert_eq!(cluster.request_with(Method::PATCH, path, ignore, &json_patch).await.code, 200);
-    assert_eq!(post(&cluster, MAPS, map("late")).await.code, 201);
+    assert_eq!(cluster.post(MAPS, map("late")).await.code, 201);
     assert_eq!(cluster.request(Method::DELETE, path, "").await.code, 200);
 
     let wrong = webhook("wrong.example.com", hook.client("/wrong"));
     configure(&cluster, "ValidatingWebhook", "wrong", json!([wrong])).await;
-    let failed = post(&cluster, MAPS, map("wrong")).await;
+    let failed = cluster.post(MAPS, map("wrong")).await;
     let message = failed.json()["message"].as_str().unwrap().to_string();
     assert!(message.contains("received invalid webhook response: expected response.uid="), "{message}");
 }
@@ -182,14 +178,14 @@ async fn hooks_match_by_version_scope_and_namespace() {
     .await;
     let event =
         json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}, "type": "Normal"});
-    let answer = post(&cluster, "/api/v1/namespaces/default/events", event).await;
+    let answer = cluster.post("/api/v1/namespaces/default/events", event).await;
     assert_eq!(answer.code, 201, "{}", answer.json());
     assert_eq!(hook.paths(), ["/equivalent.example.com"]);
     let request = hook.asked.lock().unwrap()[0].1["request"].clone();
     assert_eq!(request["kind"]["group"], "events.k8s.io");
     assert_eq!(request["requestKind"]["group"], "");
     assert_eq!(request["object"]["apiVersion"], "events.k8s.io/v1");
-    assert_eq!(post(&cluster, "/api/v1/namespaces", json!({"metadata": {"name": "n"}})).await.code, 201);
+    assert_eq!(cluster.post("/api/v1/namespaces", json!({"metadata": {"name": "n"}})).await.code, 201);
     assert_eq!(hook.paths().last().unwrap(), "/cluster.example.com");
     hook.asked.lock().unwrap().clear();
 
@@ -202,7 +198,7 @@ async fn hooks_match_by_version_scope_and_namespace() {
     };
     for namespace in ["default", "n"] {
         let (path, body) = deployment(namespace);
-        assert_eq!(post(&cluster, &path, body).await.code, 201);
+        assert_eq!(cluster.post(&path, body).await.code, 201);
         let scale = format!("{path}/d/scale");
         let merge = [("content-type", "application/merge-patch+json")];
         let answer = cluster.request_with(Method::PATCH, &scale, r#"{"spec":{"replicas":3}}"#, &merge).await;
@@ -226,14 +222,14 @@ async fn side_effects_and_services() {
     let dry = with(webhook("dry.example.com", hook.client("/dry")), json!({"sideEffects": "NoneOnDryRun"}));
     configure(&cluster, "ValidatingWebhook", "dry", json!([dry])).await;
     drop(effects);
-    let answer = post(&cluster, &format!("{MAPS}?dryRun=All"), map("m")).await;
+    let answer = cluster.post(&format!("{MAPS}?dryRun=All"), map("m")).await;
     assert_eq!(answer.code, 201);
     let request = hook.asked.lock().unwrap()[0].1["request"].clone();
     assert_eq!((&request["dryRun"], &request["options"]["dryRun"]), (&json!(true), &json!(["All"])));
 
     let service = json!({"service": {"namespace": "default", "name": "missing", "path": "/x"}, "caBundle": hook.bundle});
     configure(&cluster, "MutatingWebhook", "service", json!([webhook("s.example.com", service)])).await;
-    let failed = post(&cluster, MAPS, map("m")).await;
+    let failed = cluster.post(MAPS, map("m")).await;
     assert_eq!(
         failed.json()["message"],
         r#"Internal error occurred: failed calling webhook "s.example.com": failed to call webhook: Post "https://missing.default.svc:443/x?timeout=10s": service "missing" not found"#

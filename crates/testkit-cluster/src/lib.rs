@@ -5,6 +5,7 @@
 
 pub use apiserver::Identity;
 
+use std::borrow::Borrow;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -53,6 +54,11 @@ impl Answer {
     /// The body as JSON; null if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// The `message` of a Status; empty if there is none.
+    pub fn message(&self) -> String {
+        self.json()["message"].as_str().unwrap_or_default().to_string()
     }
 }
 
@@ -145,6 +151,23 @@ impl Cluster {
             purpose: Purpose::Client,
         };
         self.pki.client.issue(&request, &self.clock).expect("because the CA is there")
+    }
+
+    /// Asks for a create.
+    pub async fn post(&self, path: &str, body: impl Borrow<Value>) -> Answer {
+        self.request(Method::POST, path, body.borrow().to_string()).await
+    }
+
+    /// Creates an object; panics with the answer if it is refused.
+    pub async fn made(&self, path: &str, body: impl Borrow<Value>) -> Value {
+        let answer = self.post(path, body).await;
+        assert_eq!(answer.code, StatusCode::CREATED, "{path}: {}", answer.json());
+        answer.json()
+    }
+
+    /// Reads; a refusal is given as its Status.
+    pub async fn get(&self, path: &str) -> Value {
+        self.request(Method::GET, path, "").await.json()
     }
 
     /// One request as an administrator. `body` empty: none.
