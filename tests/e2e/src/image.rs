@@ -2,9 +2,21 @@
 
 use std::path::Path;
 
+use crate::Machine;
+
 use anyhow::{Context, Result};
 use serde_json::json;
 use testkit::image::{Entry, Image};
+
+/// Puts one such image a version where the machine looks for images: `<name>:<version>`.
+pub fn put(machine: &Machine, name: &str, versions: &[&str]) -> Result<()> {
+    std::fs::create_dir_all(machine.images())?;
+    for version in versions {
+        let archive = machine.images().join(format!("web-{version}.tar"));
+        write(&format!("{name}:{version}"), version, &archive)?;
+    }
+    Ok(())
+}
 
 /// Writes an image whose web server (port 8080) answers `/` with a line that has `version=<version>` in it.
 pub fn write(reference: &str, version: &str, to: &Path) -> Result<()> {

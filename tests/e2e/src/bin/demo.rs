@@ -87,11 +87,7 @@ impl Demo {
 
     async fn run(&mut self) -> Result<()> {
         self.say("An image of a static web server, put as a tar where skiff looks for images");
-        std::fs::create_dir_all(self.machine.images())?;
-        for version in ["1", "2"] {
-            let archive = self.machine.images().join(format!("web-{version}.tar"));
-            image::write(&format!("example.com/shop/web:{version}"), version, &archive)?;
-        }
+        image::put(&self.machine, "example.com/shop/web", &["1", "2"])?;
 
         self.say("skiff server starts on an empty box");
         let ready = self.machine.start().await?;

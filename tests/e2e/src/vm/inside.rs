@@ -105,8 +105,7 @@ fn load(module: &Path) -> Result<()> {
 async fn checks() -> Result<()> {
     let folder = Path::new("/var/skiff");
     let mut machine = Machine::new(Path::new("/bin/skiff"), folder, 6443).flags(&["--node-name", "box"]);
-    fs::create_dir_all(machine.images())?;
-    image::write("example.com/web:1", "1", &machine.images().join("web.tar"))?;
+    image::put(&machine, "example.com/web", &["1"])?;
     let check = machine.skiff(&["check", "-o", "json"]).output()?;
     let found: Vec<Value> = serde_json::from_slice(&check.stdout)?;
     let cgroups =

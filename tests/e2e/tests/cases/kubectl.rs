@@ -46,11 +46,7 @@ pub async fn everyday(machine: &mut Machine) -> Result<()> {
         eprintln!("COULD NOT RUN: there is no kubectl on the PATH, and {KUBECTLS} names none");
         return Ok(());
     }
-    std::fs::create_dir_all(machine.images())?;
-    for version in ["1", "2"] {
-        let archive = machine.images().join(format!("web-{version}.tar"));
-        image::write(&format!("example.com/web:{version}"), version, &archive)?;
-    }
+    image::put(machine, "example.com/web", &["1", "2"])?;
     machine.start().await?;
     let client = machine.client().await?;
     until("a Ready node", PATIENCE, async || cluster::ready_node(&client).await).await?;

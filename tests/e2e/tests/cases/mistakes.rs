@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use super::application;
 
 pub async fn told(machine: &mut Machine) -> Result<()> {
-    std::fs::create_dir_all(machine.images())?;
-    image::write("example.com/web:1", "1", &machine.images().join("web.tar"))?;
+    image::put(machine, "example.com/web", &["1"])?;
     machine.start().await?;
     let client = machine.client().await?;
     manifests(&client).await?;

@@ -7,8 +7,7 @@ use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
 
 pub async fn by_hand(machine: &mut Machine) -> Result<()> {
-    std::fs::create_dir_all(machine.images())?;
-    image::write("example.com/web:1", "1", &machine.images().join("web.tar"))?;
+    image::put(machine, "example.com/web", &["1"])?;
     machine.start().await?;
     let client = machine.client().await?;
     let node = until("a Ready node", PATIENCE, async || cluster::ready_node(&client).await).await?;

@@ -11,11 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 
 pub async fn deployment(machine: &mut Machine) -> Result<()> {
-    std::fs::create_dir_all(machine.images())?;
-    for version in ["1", "2"] {
-        let archive = machine.images().join(format!("web-{version}.tar"));
-        image::write(&format!("example.com/web:{version}"), version, &archive)?;
-    }
+    image::put(machine, "example.com/web", &["1", "2"])?;
     machine.start().await?;
     let client = machine.client().await?;
     let deployments: Api<Deployment> = Api::default_namespaced(client.clone());
