@@ -157,12 +157,26 @@ struct ListMeta {
     r#continue: String,
 }
 
-/// How an object is applied.
+/// How an object is applied or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Apply {
     pub dry_run: bool,
     /// Unknown fields are errors, and are ignored otherwise.
     pub strict: bool,
+}
+
+impl Apply {
+    /// The options of the request.
+    fn query(self) -> String {
+        let validation = if self.strict { "Strict" } else { "Ignore" };
+        let dry = if self.dry_run { "&dryRun=All" } else { "" };
+        format!("fieldManager={MANAGER}&fieldValidation={validation}{dry}")
+    }
+}
+
+/// Namespace and name of an object.
+fn place(object: &Value) -> (&str, &str) {
+    (object.str_at(&["metadata", "namespace"]), object.str_at(&["metadata", "name"]))
 }
 
 /// Cheap to clone.
@@ -271,14 +285,8 @@ impl Cluster {
 
     /// Applies a manifest with force; gives back the object.
     pub async fn apply(&self, kind: &Kind, manifest: &Value, how: Apply) -> Result<Value, Error> {
-        let (namespace, name) =
-            (manifest.str_at(&["metadata", "namespace"]), manifest.str_at(&["metadata", "name"]));
-        let validation = if how.strict { "Strict" } else { "Ignore" };
-        let dry = if how.dry_run { "&dryRun=All" } else { "" };
-        let uri = format!(
-            "{}?fieldManager={MANAGER}&force=true&fieldValidation={validation}{dry}",
-            kind.object(namespace, name)
-        );
+        let (namespace, name) = place(manifest);
+        let uri = format!("{}?{}&force=true", kind.object(namespace, name), how.query());
         let request = Request::patch(uri)
             .header("content-type", "application/apply-patch+yaml")
             .header("accept", "application/json")
@@ -288,14 +296,8 @@ impl Cluster {
 
     /// Writes an object whole over the one that is there (its resourceVersion says which).
     pub async fn replace(&self, kind: &Kind, object: &Value, how: Apply) -> Result<Value, Error> {
-        let (namespace, name) =
-            (object.str_at(&["metadata", "namespace"]), object.str_at(&["metadata", "name"]));
-        let validation = if how.strict { "Strict" } else { "Ignore" };
-        let dry = if how.dry_run { "&dryRun=All" } else { "" };
-        let uri = format!(
-            "{}?fieldManager={MANAGER}&fieldValidation={validation}{dry}",
-            kind.object(namespace, name)
-        );
+        let (namespace, name) = place(object);
+        let uri = format!("{}?{}", kind.object(namespace, name), how.query());
         let request = Request::put(uri).header("content-type", "application/json").body(object.to_json());
         self.send(|| format!("replace {} {name}", kind.plural), request).await
     }
