@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use api::{Key, Object, Uid};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use smol_str::SmolStr;
@@ -169,6 +170,7 @@ pub struct Meta {
     pub uid: String,
     pub resource_version: String,
     pub generation: i64,
+    pub creation_timestamp: Option<Time>,
     pub deletion_timestamp: Option<String>,
     pub deletion_grace_period_seconds: Option<i64>,
     pub finalizers: Vec<String>,

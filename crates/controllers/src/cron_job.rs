@@ -162,8 +162,7 @@ impl Crons {
             }
         };
         let now = self.context.clock.now();
-        let created = client::decode::<CronJob>(object).and_then(|one| one.metadata.creation_timestamp);
-        let created = created.map_or(now, |time| time.0);
+        let created = cron.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
         let last = status.last_schedule_time.as_ref().map(|time| time.0);
         let missed = plan::due(&schedule, created, last, cron.spec.starting_deadline_seconds, now);
         let again = |last: Option<Timestamp>| {

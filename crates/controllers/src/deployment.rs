@@ -69,19 +69,10 @@ pub(crate) struct Spec {
 /// A ReplicaSet as planning reads it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Set {
-    pub metadata: SetMeta,
+    pub metadata: Meta,
     pub spec: SetSpec,
     #[serde(default)]
     pub status: ReplicaSetStatus,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct SetMeta {
-    #[serde(flatten)]
-    pub meta: Meta,
-    #[serde(default)]
-    pub creation_timestamp: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -170,9 +161,9 @@ impl Reconciler for Deployments {
 impl Deployments {
     /// Whether a pod of another ReplicaSet than the new one still runs or may run.
     fn old_pods(&self, deployment: &View, sets: &[Set]) -> bool {
-        let new = plan::find_new(deployment, sets).map(|set| set.metadata.meta.uid.clone());
-        let old = sets.iter().filter(|set| Some(&set.metadata.meta.uid) != new.as_ref());
-        let uids = old.map(|set| api::Uid(set.metadata.meta.uid.as_str().into()));
+        let new = plan::find_new(deployment, sets).map(|set| set.metadata.uid.clone());
+        let old = sets.iter().filter(|set| Some(&set.metadata.uid) != new.as_ref());
+        let uids = old.map(|set| api::Uid(set.metadata.uid.as_str().into()));
         let pods = uids.flat_map(|uid| self.pods.by_owner(&uid));
         let mut running =
             pods.filter_map(|pod| client::decode::<Pod>(&pod)).filter(|pod| !pods::finished(pod));
@@ -255,8 +246,8 @@ impl Deployments {
         let writer = &self.context.writer;
         let set = |name: &str| Key::new(self.sets.resource(), object.key.namespace(), name);
         let version = |name: &str| {
-            let found = sets.iter().find(|set| set.metadata.meta.name == name);
-            found.map(|set| set.metadata.meta.resource_version.clone()).unwrap_or_default()
+            let found = sets.iter().find(|set| set.metadata.name == name);
+            found.map(|set| set.metadata.resource_version.clone()).unwrap_or_default()
         };
         match step {
             // The caller creates: it must remember that it did.
@@ -315,7 +306,7 @@ impl Deployments {
 
 impl Set {
     pub(crate) fn name(&self) -> &str {
-        &self.metadata.meta.name
+        &self.metadata.name
     }
     pub(crate) fn replicas(&self) -> i32 {
         self.spec.replicas.unwrap_or(1)
@@ -324,7 +315,7 @@ impl Set {
         self.status.available_replicas.unwrap_or(0)
     }
     pub(crate) fn annotation(&self, name: &str) -> Option<&str> {
-        self.metadata.meta.annotations.get(name).map(String::as_str)
+        self.metadata.annotations.get(name).map(String::as_str)
     }
 }
 

@@ -41,22 +41,15 @@ pub fn due(
     // Jump near to now by the first distance, then walk: a schedule is not always even.
     let near = SignedDuration::from_secs(apart.saturating_mul((missed - 2).max(0)));
     let near = first.checked_add(near).unwrap_or(first);
-    let mut found = None;
-    let mut at = schedule.next(near);
-    while let Some(next) = at.filter(|next| *next <= now) {
-        found = Some(next);
-        at = schedule.next(next);
-    }
-    // The jump went beyond the last one: walk from the first in whole.
-    if found.is_none() {
-        found = Some(second);
-        let mut at = schedule.next(second);
-        while let Some(next) = at.filter(|next| *next <= now) {
-            found = Some(next);
-            at = schedule.next(next);
-        }
-    }
-    found.map(|last| Missed { last, many: missed > MANY })
+    // A jump beyond the last one finds nothing: then the walk is from the second in whole.
+    let last = latest(schedule, near, now).or_else(|| latest(schedule, second, now)).unwrap_or(second);
+    Some(Missed { last, many: missed > MANY })
+}
+
+/// The latest time after `from` and up to `now`.
+fn latest(schedule: &Schedule, from: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let next = |from: &Timestamp| schedule.next(*from).filter(|next| *next <= now);
+    std::iter::successors(next(&from), next).last()
 }
 
 /// When the next start is due, seen from `now`.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
@@ -71,8 +72,8 @@ pub fn find_new<'a>(deployment: &View, sets: &'a [Set]) -> Option<&'a Set> {
     same.min_by_key(|set| by_creation(set))
 }
 
-fn by_creation(set: &Set) -> (String, String) {
-    (set.metadata.creation_timestamp.clone(), set.name().to_string())
+fn by_creation(set: &Set) -> (Option<Timestamp>, String) {
+    (set.metadata.creation_timestamp.as_ref().map(|time| time.0), set.name().to_string())
 }
 
 struct Rollout<'a> {
@@ -98,7 +99,7 @@ impl<'a> Rollout<'a> {
         let newest = self.old.iter().map(|set| revision(set)).max().unwrap_or(0);
         let annotations = annotations(self.deployment, new, newest + 1);
         let min_ready_seconds = self.deployment.spec.min_ready_seconds;
-        if annotations != new.metadata.meta.annotations || new.spec.min_ready_seconds != min_ready_seconds {
+        if annotations != new.metadata.annotations || new.spec.min_ready_seconds != min_ready_seconds {
             return Some(Step::Annotate { name: new.name().into(), annotations, min_ready_seconds });
         }
         let noted = self.deployment.metadata.annotations.get(REVISION).map(String::as_str);
@@ -268,16 +269,16 @@ impl<'a> Rollout<'a> {
     fn clean_up(&self) -> Option<Step> {
         let limit = self.deployment.spec.revision_history_limit.filter(|limit| *limit != i32::MAX)?;
         let alive: Vec<&Set> =
-            self.old.iter().copied().filter(|set| set.metadata.meta.deletion_timestamp.is_none()).collect();
+            self.old.iter().copied().filter(|set| set.metadata.deletion_timestamp.is_none()).collect();
         let excess = alive.len().checked_sub(usize::try_from(limit).ok()?)?;
         let mut oldest = alive;
         oldest.sort_by_key(|set| revision(set));
         let empty = |set: &&&Set| {
             let observed = set.status.observed_generation.unwrap_or(0);
-            set.status.replicas == 0 && set.replicas() == 0 && set.metadata.meta.generation <= observed
+            set.status.replicas == 0 && set.replicas() == 0 && set.metadata.generation <= observed
         };
         let set = oldest.iter().take(excess).find(empty)?;
-        Some(Step::Forget { name: set.name().into(), uid: set.metadata.meta.uid.clone() })
+        Some(Step::Forget { name: set.name().into(), uid: set.metadata.uid.clone() })
     }
 }
 
@@ -330,7 +331,7 @@ fn without_nothing(value: &mut Value) {
 
 /// What the new set's annotations should be: the Deployment's, and the revision with its history.
 fn annotations(deployment: &View, new: &Set, next: i64) -> BTreeMap<String, String> {
-    let mut all = new.metadata.meta.annotations.clone();
+    let mut all = new.metadata.annotations.clone();
     let inherited = deployment.metadata.annotations.iter().filter(|(name, _)| !OWN.contains(&name.as_str()));
     all.extend(inherited.map(|(name, value)| (name.clone(), value.clone())));
     let is = all.get(REVISION).cloned();

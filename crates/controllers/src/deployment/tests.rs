@@ -75,7 +75,7 @@ impl World {
             }
             Step::Annotate { name, annotations, min_ready_seconds } => {
                 let set = self.set(&name);
-                set.metadata.meta.annotations = annotations;
+                set.metadata.annotations = annotations;
                 set.spec.min_ready_seconds = min_ready_seconds;
             }
             Step::Revision(revision) => {
@@ -86,9 +86,9 @@ impl World {
                 let set = self.set(&name);
                 assert_eq!(set.spec.replicas, Some(from));
                 set.spec.replicas = Some(to);
-                let annotations = &mut set.metadata.meta.annotations;
+                let annotations = &mut set.metadata.annotations;
                 annotations.extend(sizes.into_iter().map(|(name, value)| (name.to_string(), value)));
-                let uid = set.metadata.meta.uid.clone();
+                let uid = set.metadata.uid.clone();
                 if from != to {
                     self.log.push(format!("{uid} {from}→{to}"));
                 }
@@ -189,7 +189,7 @@ fn history_is_bounded() {
         world.settle(&mut next, &|_| true);
         annotations = next.metadata.annotations;
     }
-    let uids: Vec<_> = world.sets.iter().map(|set| set.metadata.meta.uid.as_str()).collect();
+    let uids: Vec<_> = world.sets.iter().map(|set| set.metadata.uid.as_str()).collect();
     assert_eq!(uids, ["set3", "set4", "set5"]);
 }
 
