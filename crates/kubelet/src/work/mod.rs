@@ -3,6 +3,7 @@
 mod calls;
 mod close;
 mod image;
+mod outcome;
 mod sandbox;
 mod start;
 mod stop;
