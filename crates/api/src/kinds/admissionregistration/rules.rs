@@ -95,6 +95,15 @@ pub fn match_resources(resources: &Node<'_>) {
     }
 }
 
+/// What a binding of either kind of policies has; gives its spec.
+pub fn binding<'a>(binding: &Node<'a>) -> Node<'a> {
+    let spec = binding.get("spec");
+    spec.get("policyName").required().is(names::dns_subdomain);
+    param_ref(&spec.get("paramRef"));
+    match_resources(&spec.get("matchResources"));
+    spec
+}
+
 /// matchConditions, but for what their expressions say.
 pub fn match_conditions(conditions: &Node<'_>) {
     conditions.at_most_items(64);

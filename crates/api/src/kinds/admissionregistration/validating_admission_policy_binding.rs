@@ -4,7 +4,6 @@ use super::rules;
 use super::validating_admission_policy::match_resources;
 use crate::kinds::edit::inside;
 use crate::kinds::{Builtin, Strategy};
-use crate::validation::names;
 
 pub const KIND: Builtin = Builtin {
     group: "admissionregistration.k8s.io",
@@ -16,11 +15,7 @@ pub const KIND: Builtin = Builtin {
             unconditional_update: false,
             defaults: |_, value| inside(value, &["spec", "matchResources"], match_resources),
             check: |binding| {
-                let spec = binding.get("spec");
-                spec.get("policyName").required().is(names::dns_subdomain);
-                rules::param_ref(&spec.get("paramRef"));
-                rules::match_resources(&spec.get("matchResources"));
-                let actions = spec.get("validationActions");
+                let actions = rules::binding(binding).get("validationActions");
                 let items = actions.items();
                 for (at, action) in items.iter().enumerate() {
                     action.one_of_even_empty(&["Audit", "Deny", "Warn"]);

@@ -1,12 +1,42 @@
 //! What both webhook configurations have in common.
 
 use super::rules::{FAILURE, MATCH, REINVOCATION, match_conditions, rule};
+use crate::Value;
 use crate::field::Error;
+use crate::kinds::Strategy;
+use crate::kinds::edit::{default_pointer, each, inside, list};
+use crate::table::{age, cells};
 use crate::validation::{Node, names};
 
 const SIDE_EFFECTS: [&str; 4] = ["None", "NoneOnDryRun", "Some", "Unknown"];
 const NO_SIDE_EFFECTS: [&str; 2] = ["None", "NoneOnDryRun"];
 const REVIEWS: [&str; 2] = ["v1", "v1beta1"];
+
+/// The rules of a configuration, but for its [`Strategy::defaults`].
+pub fn strategy() -> Strategy {
+    Strategy {
+        generation: true,
+        unconditional_update: false,
+        check,
+        update_alone: true,
+        update,
+        row: Some(|value, now| {
+            let count = list(value, &["webhooks"]).len() as i64;
+            vec![cells::name(value), Value::Int(count), age(value, now)]
+        }),
+        ..Strategy::new()
+    }
+}
+
+pub fn defaults(webhook: &mut Value) {
+    default_pointer(webhook, "failurePolicy", "Fail");
+    default_pointer(webhook, "matchPolicy", "Equivalent");
+    default_pointer(webhook, "namespaceSelector", Value::object());
+    default_pointer(webhook, "objectSelector", Value::object());
+    default_pointer(webhook, "timeoutSeconds", 10i64);
+    each(webhook, &["rules"], |rule| default_pointer(rule, "scope", "*"));
+    inside(webhook, &["clientConfig", "service"], |service| default_pointer(service, "port", 443i64));
+}
 
 /// Old mistakes that may stay.
 struct Mercy {
@@ -16,11 +46,11 @@ struct Mercy {
     conditions: bool,
 }
 
-pub fn check(configuration: &Node<'_>) {
+fn check(configuration: &Node<'_>) {
     all(configuration, &Mercy { side_effects: false, reviews: false, names: false, conditions: false });
 }
 
-pub fn update(configuration: &Node<'_>, old: &Node<'_>) {
+fn update(configuration: &Node<'_>, old: &Node<'_>) {
     let (hooks, olds) = (configuration.get("webhooks").items(), old.get("webhooks").items());
     let pure = |hook: &Node<'_>| NO_SIDE_EFFECTS.contains(&hook.get("sideEffects").text());
     let known = |hook: &Node<'_>| {

@@ -2,12 +2,40 @@
 
 use crate::Value;
 use crate::field::{Error, Path};
+use crate::kind::{Context, Rules};
 use crate::kinds::edit::{default, each, list, same};
 use crate::table::cells;
 use crate::validation::check::{self, Errors};
 use crate::validation::names;
 
 pub(super) const GROUP: &str = "rbac.authorization.k8s.io";
+
+/// Who has a role; the role never changes.
+pub(super) struct Binding {
+    pub namespaced: bool,
+}
+
+impl Rules for Binding {
+    fn default(&self, _: &str, value: &mut Value) {
+        default_binding(value);
+    }
+    fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
+        binding(new, self.namespaced, errors);
+    }
+    fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        self.validate_create(context, new, errors);
+        same_role(new, old, errors);
+    }
+    fn create_on_update(&self) -> bool {
+        true
+    }
+    fn bad_name(&self, name: &str, _: bool) -> Option<String> {
+        bad_name(name)
+    }
+    fn cells(&self, value: &Value, now: i64) -> Option<Vec<Value>> {
+        Some(binding_cells(value, now))
+    }
+}
 
 pub(super) fn bad_name(name: &str) -> Option<String> {
     names::path_segment(name).into_iter().next()
@@ -45,7 +73,7 @@ pub(super) fn rules(role: &Value, namespaced: bool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn default_binding(binding: &mut Value) {
+fn default_binding(binding: &mut Value) {
     default(binding.make(&["roleRef"]), "apiGroup", GROUP);
     each(binding, &["subjects"], |subject| {
         if matches!(subject.str_at(&["kind"]), "User" | "Group") {
@@ -54,7 +82,7 @@ pub(super) fn default_binding(binding: &mut Value) {
     });
 }
 
-pub(super) fn binding(binding: &Value, namespaced: bool, errors: &mut Errors) {
+fn binding(binding: &Value, namespaced: bool, errors: &mut Errors) {
     let path = Path::new("roleRef");
     let of = |field: &str| binding.str_at(&["roleRef", field]);
     check::one_of(of("apiGroup"), path.child("apiGroup"), &[GROUP], errors);
@@ -92,14 +120,14 @@ fn subject(subject: &Value, namespaced: bool, path: &Path, errors: &mut Errors) 
     }
 }
 
-pub(super) fn same_role(new: &Value, old: &Value, errors: &mut Errors) {
+fn same_role(new: &Value, old: &Value, errors: &mut Errors) {
     if !same(new.get("roleRef"), old.get("roleRef")) {
         let role = new.get("roleRef").cloned().unwrap_or_default();
         errors.push(Error::invalid(Path::new("roleRef"), role, "cannot change roleRef"));
     }
 }
 
-pub(super) fn binding_cells(value: &Value, now: i64) -> Vec<Value> {
+fn binding_cells(value: &Value, now: i64) -> Vec<Value> {
     let of = |kind: &str| -> Value {
         let subjects = list(value, &["subjects"]).iter().filter(|subject| subject.str_at(&["kind"]) == kind);
         let names: Vec<String> = subjects
