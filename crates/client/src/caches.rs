@@ -79,6 +79,19 @@ impl Caches {
         self.0.generation.subscribe()
     }
 
+    /// The caches of two kinds, once this process has both: a reflector may add them later. `None`: the table is gone.
+    pub async fn both<A: k8s_openapi::Resource, B: k8s_openapi::Resource>(
+        &self,
+    ) -> Option<(Arc<Cache>, Arc<Cache>)> {
+        let mut changed = self.changed();
+        loop {
+            if let Some(both) = self.get(&resource::<A>()).zip(self.get(&resource::<B>())) {
+                return Some(both);
+            }
+            changed.changed().await.ok()?;
+        }
+    }
+
     /// A typed view of the cache of `K`; `None` if this process has no such cache.
     pub fn informer<K>(&self) -> Option<Informer<K>>
     where

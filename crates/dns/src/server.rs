@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base::Tasks;
-use client::{Cache, Caches};
+use client::Caches;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 use k8s_openapi::api::core::v1::{Namespace, Service};
@@ -79,7 +79,7 @@ pub fn run(config: Config, caches: &Caches, tasks: &Tasks) -> Result<(), Error> 
     let caches = caches.clone();
     let owner = tasks.clone();
     tasks.spawn("dns", async move {
-        let Some((services, slices)) = both(&caches).await else { return };
+        let Some((services, slices)) = caches.both::<Service, EndpointSlice>().await else { return };
         let namespaces = caches.get(&client::resource::<Namespace>());
         let catalog = Catalog::new(services, slices, namespaces);
         let watch = catalog.watch();
@@ -110,19 +110,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(128)
-}
-
-/// The two caches, once this process has them; a reflector may add them later.
-async fn both(caches: &Caches) -> Option<(Arc<Cache>, Arc<Cache>)> {
-    let mut changed = caches.changed();
-    loop {
-        let services = caches.get(&client::resource::<Service>());
-        let slices = caches.get(&client::resource::<EndpointSlice>());
-        if let Some(both) = services.zip(slices) {
-            return Some(both);
-        }
-        changed.changed().await.ok()?;
-    }
 }
 
 /// What is left to do for a question after the zone was asked.

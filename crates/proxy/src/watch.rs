@@ -31,7 +31,7 @@ pub fn run(config: Config, caches: &Caches, tasks: &Tasks) -> Result<(), Error> 
     let caches = caches.clone();
     let health = Health::new(tasks.clone());
     tasks.spawn("proxy", async move {
-        let Some((services, slices)) = client_caches(&caches).await else { return };
+        let Some((services, slices)) = caches.both::<Service, EndpointSlice>().await else { return };
         let node = Node {
             name: config.node_name.clone(),
             zone: String::new(),
@@ -43,19 +43,6 @@ pub fn run(config: Config, caches: &Caches, tasks: &Tasks) -> Result<(), Error> 
         Proxy { state, engine: Some(engine), config, health }.run().await;
     });
     Ok(())
-}
-
-/// The two caches, once this process has them; a reflector may add them later.
-async fn client_caches(caches: &Caches) -> Option<(Arc<Cache>, Arc<Cache>)> {
-    let mut changed = caches.changed();
-    loop {
-        let services = caches.get(&client::resource::<Service>());
-        let slices = caches.get(&client::resource::<EndpointSlice>());
-        if let Some(both) = services.zip(slices) {
-            return Some(both);
-        }
-        changed.changed().await.ok()?;
-    }
 }
 
 struct Proxy {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, UdpSocket as StdUdp};
 use std::path::Path;
 
-use client::{About, Limits};
+use client::{About, Cache, Limits};
 use hickory_proto::op::{Edns, MessageType, OpCode};
 use hickory_proto::rr::{Name, RecordType};
 use serde_json::{Value, json};
