@@ -5,6 +5,8 @@
 
 pub mod allocator;
 pub mod apply;
+#[cfg(test)]
+mod cases;
 pub mod cel;
 pub mod cron;
 pub mod decode;

@@ -250,16 +250,10 @@ fn sets_go_both_ways() {
 /// taken from `SKIFF_API_APPLY_CASES`.
 #[test]
 fn agrees_with_upstream() {
-    let long = std::env::var("SKIFF_API_APPLY_CASES").ok();
-    let text = match &long {
-        Some(path) => std::fs::read_to_string(path).unwrap(),
-        None => include_str!("fixtures/upstream.jsonl").into(),
-    };
     let mut wrong = Vec::new();
     let mut count = 0;
-    for line in text.lines() {
+    for case in crate::cases::read("SKIFF_API_APPLY_CASES", include_str!("fixtures/upstream.jsonl")) {
         count += 1;
-        let case = parse(line);
         let (group, api_version) = match case.str_at(&["kind"]) {
             "Deployment" => ("apps", "apps/v1"),
             _ => ("", "v1"),
