@@ -17,7 +17,7 @@ mod scalar;
 
 pub use emit::{emit, emit_in_order};
 pub use parse::{Error, parse, parse_lenient};
-pub use scalar::{format_float, resolve};
+pub use scalar::{format_float, is_float, resolve};
 
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,7 @@ fn number(text: &str) -> Option<Value> {
     if let Some(int) = integer(&plain) {
         return Some(int);
     }
-    if float_shape(&plain) {
+    if is_float(&plain) {
         return plain.parse::<f64>().ok().filter(|float| float.is_finite()).map(Value::Float);
     }
     None
@@ -89,7 +89,7 @@ fn integer(text: &str) -> Option<Value> {
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
-fn float_shape(text: &str) -> bool {
+pub fn is_float(text: &str) -> bool {
     let text = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),

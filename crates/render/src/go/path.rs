@@ -103,6 +103,19 @@ fn step(pattern: &[char], name: &[char]) -> bool {
 
 /// The length of a `[…]` and whether it holds a character; `None` if it is malformed.
 fn class(pattern: &[char], char: Option<char>) -> Option<(usize, bool)> {
+    // One end of a range: a character, perhaps escaped, with something behind it.
+    let one = |at: &mut usize| -> Option<char> {
+        let mut char = *pattern.get(*at)?;
+        if char == '-' || char == ']' {
+            return None;
+        }
+        if char == '\\' {
+            *at += 1;
+            char = *pattern.get(*at)?;
+        }
+        *at += 1;
+        (*at < pattern.len()).then_some(char)
+    };
     let mut at = 1;
     let negated = pattern.get(at) == Some(&'^');
     at += usize::from(negated);
@@ -112,37 +125,11 @@ fn class(pattern: &[char], char: Option<char>) -> Option<(usize, bool)> {
         if pattern.get(at) == Some(&']') && ranges > 0 {
             return Some((at + 1, found != negated));
         }
-        let mut one = || -> Option<char> {
-            let mut char = *pattern.get(at)?;
-            if char == '-' || char == ']' {
-                return None;
-            }
-            if char == '\\' {
-                at += 1;
-                char = *pattern.get(at)?;
-            }
-            at += 1;
-            (at < pattern.len()).then_some(char)
-        };
-        let low = one()?;
+        let low = one(&mut at)?;
         let mut high = low;
         if pattern.get(at) == Some(&'-') {
             at += 1;
-            high = {
-                let mut char = *pattern.get(at)?;
-                if char == '-' || char == ']' {
-                    return None;
-                }
-                if char == '\\' {
-                    at += 1;
-                    char = *pattern.get(at)?;
-                }
-                at += 1;
-                if at >= pattern.len() {
-                    return None;
-                }
-                char
-            };
+            high = one(&mut at)?;
         }
         found |= char.is_some_and(|char| low <= char && char <= high);
         ranges += 1;

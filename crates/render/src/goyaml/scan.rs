@@ -504,6 +504,11 @@ impl<'a> Scanner<'a> {
             _ => return self.error("found unknown directive name"),
         };
         self.push(kind, start);
+        self.rest_of_line()
+    }
+
+    /// Passes over blanks and a comment; anything else is an error.
+    fn rest_of_line(&mut self) -> Done<()> {
         self.blanks();
         self.skip_comment();
         if !self.is_break_or_end(0) {
@@ -628,14 +633,7 @@ impl<'a> Scanner<'a> {
                 _ => {}
             }
         }
-        self.blanks();
-        self.skip_comment();
-        if !self.is_break_or_end(0) {
-            return self.error("did not find expected comment or line break");
-        }
-        if self.is_break(0) {
-            self.skip_line();
-        }
+        self.rest_of_line()?;
         let mut indent = if increment > 0 { self.indent.max(0) + increment } else { 0 };
         let (mut out, mut leading, mut trailing) = (Vec::new(), Vec::new(), Vec::new());
         self.block_breaks(&mut indent, &mut trailing)?;

@@ -167,15 +167,9 @@ impl Walk<'_> {
                 Some(_) => return Ok(None),
             }
         } else {
-            let to = to.expect("because it is something");
-            match from {
-                None => to,
-                Some(from) if self.is_null(from) => return Ok(None),
-                Some(from) => match self.directive(from)? {
-                    Directive::Delete => return Ok(None),
-                    Directive::Replace => from,
-                    Directive::Merge => to,
-                },
+            match self.chosen(to.expect("because it is something"), from)? {
+                Some(chosen) => chosen,
+                None => return Ok(None),
             }
         };
         let sources = [Some(chosen), from];
@@ -214,6 +208,19 @@ impl Walk<'_> {
                 None => fields.retain(|(key, _)| key != name),
             }
         }
+    }
+
+    /// Which of an object's value and its patch is gone on with; `None`: the value goes.
+    fn chosen(&mut self, to: Id, from: Option<Id>) -> Result<Option<Id>, String> {
+        let Some(from) = from else { return Ok(Some(to)) };
+        if self.is_null(from) {
+            return Ok(None);
+        }
+        Ok(match self.directive(from)? {
+            Directive::Delete => None,
+            Directive::Replace => Some(from),
+            Directive::Merge => Some(to),
+        })
     }
 
     /// What a patch says of itself, which is taken out of it.
@@ -263,15 +270,9 @@ impl Walk<'_> {
                 _ => return Ok(None),
             }
         } else {
-            let to = to.expect("because it is something");
-            match from {
-                None => to,
-                Some(from) if self.is_null(from) => return Ok(None),
-                Some(from) => match self.directive(from)? {
-                    Directive::Delete => return Ok(None),
-                    Directive::Replace => from,
-                    Directive::Merge => to,
-                },
+            match self.chosen(to.expect("because it is something"), from)? {
+                Some(chosen) => chosen,
+                None => return Ok(None),
             }
         };
         let sources = [Some(chosen), from];

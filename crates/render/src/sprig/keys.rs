@@ -52,44 +52,28 @@ pub fn all() -> Entries {
             "genSelfSignedCert",
             function("sLLi", |frame, a| {
                 let key = rsa_key(frame, 2048)?;
-                certificate(frame, &text(a, 0), Some(&a[1]), Some(&a[2]), int(a, 3), &key, Signer::Own)
+                certificate_for(frame, a, &key, Signer::Own)
             }),
         ),
         (
             "genSelfSignedCertWithKey",
             function("sLLis", |frame, a| {
                 let key = checked(&text(a, 4)).map_err(|error| format!("parsing private key: {error}"))?;
-                certificate(frame, &text(a, 0), Some(&a[1]), Some(&a[2]), int(a, 3), &key, Signer::Own)
+                certificate_for(frame, a, &key, Signer::Own)
             }),
         ),
         (
             "genSignedCert",
             function("sLLic", |frame, a| {
                 let key = rsa_key(frame, 2048)?;
-                certificate(
-                    frame,
-                    &text(a, 0),
-                    Some(&a[1]),
-                    Some(&a[2]),
-                    int(a, 3),
-                    &key,
-                    Signer::Other(&a[4]),
-                )
+                certificate_for(frame, a, &key, Signer::Other(&a[4]))
             }),
         ),
         (
             "genSignedCertWithKey",
             function("sLLics", |frame, a| {
                 let key = checked(&text(a, 5)).map_err(|error| format!("parsing private key: {error}"))?;
-                certificate(
-                    frame,
-                    &text(a, 0),
-                    Some(&a[1]),
-                    Some(&a[2]),
-                    int(a, 3),
-                    &key,
-                    Signer::Other(&a[4]),
-                )
+                certificate_for(frame, a, &key, Signer::Other(&a[4]))
             }),
         ),
     ]
@@ -226,6 +210,11 @@ enum Signer<'a> {
     Authority,
     Own,
     Other(&'a Value),
+}
+
+/// A certificate for the name, addresses, names and days that a template gave.
+fn certificate_for(frame: &Frame<'_, '_>, a: &[Value], key: &str, signer: Signer<'_>) -> Done {
+    certificate(frame, &text(a, 0), Some(&a[1]), Some(&a[2]), int(a, 3), key, signer)
 }
 
 fn certificate(
