@@ -36,6 +36,18 @@ async fn usage(shared: &Shared) -> Result<Vec<Usage>, Error> {
     Ok(found)
 }
 
+/// A sample a container, with the labels that tell which it is.
+fn by_container(usage: &[Usage], value: fn(&Stats) -> f64) -> Vec<(String, f64)> {
+    let labels = |pod: &Usage, name: &str| {
+        let spec = &pod.sandbox.spec;
+        format!("{{container={name:?},namespace={:?},pod={:?}}}", spec.namespace, spec.name)
+    };
+    usage
+        .iter()
+        .flat_map(|pod| pod.containers.iter().map(move |(name, _, stats)| (labels(pod, name), value(stats))))
+        .collect()
+}
+
 /// CPU time of the whole machine in seconds, from /proc/stat.
 fn node_cpu() -> f64 {
     let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -120,20 +132,7 @@ fn metric(
 /// What metrics-server reads.
 pub(super) async fn resource(shared: &Arc<Shared>) -> Result<Response<Body>, Error> {
     let usage = usage(shared).await?;
-    let containers = |value: fn(&Stats) -> f64| -> Vec<(String, f64)> {
-        usage
-            .iter()
-            .flat_map(|pod| {
-                pod.containers.iter().map(move |(name, _, stats)| {
-                    let spec = &pod.sandbox.spec;
-                    (
-                        format!("{{container={name:?},namespace={:?},pod={:?}}}", spec.namespace, spec.name),
-                        value(stats),
-                    )
-                })
-            })
-            .collect()
-    };
+    let containers = |value: fn(&Stats) -> f64| by_container(&usage, value);
     let pods = |value: fn(&Stats) -> f64| -> Vec<(String, f64)> {
         usage
             .iter()
@@ -202,20 +201,7 @@ pub(super) async fn resource(shared: &Arc<Shared>) -> Result<Response<Body>, Err
 /// The few of cAdvisor's metrics that dashboards rely on.
 pub(super) async fn cadvisor(shared: &Arc<Shared>) -> Result<Response<Body>, Error> {
     let usage = usage(shared).await?;
-    let samples = |value: fn(&Stats) -> f64| -> Vec<(String, f64)> {
-        usage
-            .iter()
-            .flat_map(|pod| {
-                pod.containers.iter().map(move |(name, _, stats)| {
-                    let spec = &pod.sandbox.spec;
-                    (
-                        format!("{{container={name:?},namespace={:?},pod={:?}}}", spec.namespace, spec.name),
-                        value(stats),
-                    )
-                })
-            })
-            .collect()
-    };
+    let samples = |value: fn(&Stats) -> f64| by_container(&usage, value);
     let mut out = String::new();
     metric(
         &mut out,

@@ -109,12 +109,8 @@ fn bpf<T>(command: i32, attribute: &T) -> nix::Result<i64> {
     Errno::result(unsafe { libc::syscall(libc::SYS_bpf, command, attribute as *const T, size_of::<T>()) })
 }
 
-/// Restricts the cgroup at `folder`. It fails closed: a container never runs with more devices than asked for.
-pub(super) fn attach(folder: &Path, devices: &Devices) -> Result<(), Error> {
-    let Devices::Default(more) = devices else { return Ok(()) };
-    const OPERATION: &str = "restrict the devices of";
-    let name = folder.display().to_string();
-    let code = program(more);
+/// Gives the program to the kernel.
+fn submit(code: &[Instruction]) -> nix::Result<OwnedFd> {
     let load = Load {
         kind: PROG_TYPE_CGROUP_DEVICE,
         count: code.len() as u32,
@@ -122,9 +118,17 @@ pub(super) fn attach(folder: &Path, devices: &Devices) -> Result<(), Error> {
         license: c"Apache-2.0".as_ptr() as u64,
         rest: [0; 12],
     };
-    let fd = bpf(BPF_PROG_LOAD, &load).map_err(system(OPERATION, &name))?;
+    let fd = bpf(BPF_PROG_LOAD, &load)?;
     // SAFETY: the kernel has just made this descriptor.
-    let program = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Restricts the cgroup at `folder`. It fails closed: a container never runs with more devices than asked for.
+pub(super) fn attach(folder: &Path, devices: &Devices) -> Result<(), Error> {
+    let Devices::Default(more) = devices else { return Ok(()) };
+    const OPERATION: &str = "restrict the devices of";
+    let name = folder.display().to_string();
+    let program = submit(&program(more)).map_err(system(OPERATION, &name))?;
     let cgroup = File::open(folder).map_err(system(OPERATION, &name))?;
     let attach = Attach {
         target: cgroup.as_raw_fd() as u32,
@@ -146,17 +150,8 @@ mod tests {
             eprintln!("SKIPPED the_kernel_takes_the_program: loading BPF needs root");
             return;
         }
-        let code = program(&[(true, 8, 0), (false, 10, 229)]);
-        let load = Load {
-            kind: PROG_TYPE_CGROUP_DEVICE,
-            count: code.len() as u32,
-            instructions: code.as_ptr() as u64,
-            license: c"Apache-2.0".as_ptr() as u64,
-            rest: [0; 12],
-        };
-        match bpf(BPF_PROG_LOAD, &load) {
-            // SAFETY: just made by the kernel.
-            Ok(fd) => drop(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+        match submit(&program(&[(true, 8, 0), (false, 10, 229)])) {
+            Ok(_program) => {}
             Err(errno @ (Errno::EPERM | Errno::ENOSYS)) => {
                 eprintln!("SKIPPED the_kernel_takes_the_program: bpf: {errno}");
             }
