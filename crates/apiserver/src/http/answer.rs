@@ -179,7 +179,7 @@ impl Inner {
         };
         call.warn(call.target.version().deprecated.clone());
         if subresource::is_stream(&call.info.subresource) {
-            return Box::pin(subresource::stream(call, parts.uri, body, upgrade)).await;
+            return Box::pin(subresource::connect::run(call, parts.uri, body, upgrade)).await;
         }
         let bytes = match call.info.verb {
             "get" | "list" | "watch" => Bytes::new(),

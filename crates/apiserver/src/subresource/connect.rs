@@ -31,7 +31,8 @@ enum Way {
 /// Headers that are about one connection only (RFC 9110, 7.6.1), without those of an upgrade.
 const HOP: [&str; 5] = ["keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"];
 
-pub(super) async fn run<B>(
+/// Joins the client to a node or pod.
+pub(crate) async fn run<B>(
     call: Call,
     uri: Uri,
     body: B,

@@ -9,7 +9,7 @@ mod token;
 
 use api::{Value, json};
 use bytes::Bytes;
-use http::{Response, Uri};
+use http::Response;
 
 use crate::engine::Call;
 use crate::engine::patch::{Way, parse_patch, patch_document};
@@ -45,20 +45,6 @@ pub(crate) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
         (_, "patch") => graft_patch(call, bytes).await,
         _ => Err(call.no_verb()),
     }
-}
-
-/// Joins the client to a node or pod.
-pub(crate) async fn stream<B>(
-    call: Call,
-    uri: Uri,
-    body: B,
-    upgrade: Option<hyper::upgrade::OnUpgrade>,
-) -> Result<Response<Body>>
-where
-    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display + Send,
-{
-    connect::run(call, uri, body, upgrade).await
 }
 
 async fn graft_update(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
