@@ -123,7 +123,7 @@ pub struct Who<'a> {
 
 /// The hand-written part of a kind. Every method has upstream's generic behaviour as its default, so that a file says
 /// only what is special. Values are in the storage version, defaulted, except in [`Rules::default`] and conversions.
-#[allow(unused_variables)]
+#[allow(unused_variables)] // defaults that need no argument still show its name
 pub trait Rules: Send + Sync {
     /// Fills in defaults that the facts do not state. `version` is the one the value is in.
     fn default(&self, version: &str, value: &mut Value) {}

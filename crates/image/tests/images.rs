@@ -1,5 +1,5 @@
 //! Import from archives, the inbox, and pulls from a registry that answers as the specification says.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // helpers of tests fail like tests
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

@@ -1,6 +1,6 @@
 //! `kill -9` under 16 writers: every acknowledged write is found again, and a watch that resumes sees each event once, in
 //! order. The child is this test binary; it tells on its standard output what was acknowledged and what it saw.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // helpers of tests fail like tests
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};

@@ -1,6 +1,6 @@
 //! Cuts of power under load: after each, every acknowledged durable write is there, nothing is torn, and no revision that
 //! was shown is given again.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // helpers of tests fail like tests
 
 #[path = "power/disk.rs"]
 mod disk;

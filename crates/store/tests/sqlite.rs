@@ -1,6 +1,6 @@
 //! The SQLite engine: the contract, and what only a file has: restarts, damage, limits.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // helpers of tests fail like tests
 
 mod contract;
 
