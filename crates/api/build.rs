@@ -81,6 +81,12 @@ fn main() {
 fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
     let types = Tsv::read(folder, "types.tsv");
     let fields = Tsv::read(folder, "schema.tsv");
+    let go_types = Tsv::read(folder, "go-types.tsv");
+    let go_names: HashMap<(&str, &str), &str> = go_types
+        .rows
+        .iter()
+        .map(|row| ((go_types.get(row, "type"), go_types.get(row, "json")), go_types.get(row, "go")))
+        .collect();
     let mut names: Vec<&str> = types.rows.iter().map(|row| types.get(row, "type")).collect();
     names.sort();
     let by_name: HashMap<&str, usize> = names.iter().enumerate().map(|(at, name)| (*name, at)).collect();
@@ -107,7 +113,8 @@ fn schema(folder: &Path, blob: &mut Blob, code: &mut String) {
     let _ = writeln!(code, "pub(super) static FIELDS: [Field; {number}] = [");
     for (at, rows) in own.iter().enumerate() {
         for row in rows {
-            field(&fields, row, at, &by_name, blob, code);
+            let go = go_names.get(&(names[at], fields.get(row, "json"))).copied().unwrap_or_default();
+            field(&fields, row, at, &by_name, go, blob, code);
         }
     }
     code.push_str("];\n");
@@ -277,6 +284,7 @@ fn field(
     row: &[String],
     owner: usize,
     by_name: &HashMap<&str, usize>,
+    go: &str,
     blob: &mut Blob,
     code: &mut String,
 ) {
@@ -327,7 +335,7 @@ fn field(
         "Field {{ owner: {owner}, json: Text({}), proto_name: Text({}), tag: {}, kind: Kind::{kind}, map: {map}, \
          repeated: {}, inline: {}, of: {of}, presence: Presence::{presence}, omit: Omit::{omit}, required: {}, \
          default: Text({}), list: ListType::{list}, list_stated: {}, map_keys: Text({}), atomic: {}, granular: {}, strategy: Text({}), merge_key: Text({}), \
-         values: Text({}), format: Text({}) }},",
+         values: Text({}), format: Text({}), go: Text({}) }},",
         blob.pack(get("json")),
         blob.pack(proto_name),
         if get("proto_tag").is_empty() { "0" } else { get("proto_tag") },
@@ -343,6 +351,7 @@ fn field(
         blob.pack(get("patch_merge_key")),
         blob.pack(get("enum")),
         blob.pack(get("format")),
+        blob.pack(go),
     );
 }
 

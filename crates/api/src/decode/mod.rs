@@ -1,8 +1,7 @@
 //! From a parsed tree to the tree that Go's decode and encode would leave: fields in the struct's order, zero values
 //! left out or filled in as Go does, quantities and times in canonical form, unknown fields taken away and named.
 //!
-//! Strict and type errors have upstream's texts. What Go knows and the facts do not is the name of a named scalar
-//! type: an error says `of type string` where Go says `of type v1.PodPhase`. At the first wrong type the walk ends.
+//! Strict and type errors have upstream's texts, Go's names of types in them. At the first wrong type the walk ends.
 
 mod defaults;
 mod scalar;
@@ -40,7 +39,16 @@ const MAX_STRICT: usize = 100;
 /// Brings `value` into the form of `of`. Gives the strict errors: `unknown field "spec.foo"`, in the order of the text.
 /// Unknown fields are gone afterwards.
 pub fn normalize(of: &'static Type, value: &mut Value) -> Result<Vec<String>, Error> {
-    let mut walk = Walk { strict: Vec::new() };
+    walk(of, value, false)
+}
+
+/// [`normalize`] of what is to be stored, which has lost that a list or a map was there but empty.
+pub fn canonical(of: &'static Type, value: &mut Value) -> Result<(), Error> {
+    walk(of, value, true).map(drop)
+}
+
+fn walk(of: &'static Type, value: &mut Value, stored: bool) -> Result<Vec<String>, Error> {
+    let mut walk = Walk { strict: Vec::new(), stored };
     match value {
         Value::Object(map) if is_struct(of) => walk.fields(of, map, &At::Root)?,
         _ => walk.message(of, value, &At::Root)?,
@@ -48,9 +56,72 @@ pub fn normalize(of: &'static Type, value: &mut Value) -> Result<Vec<String>, Er
     Ok(walk.strict)
 }
 
-/// The texts of doubled keys, for [`crate::json::duplicates`].
-pub fn duplicate_errors(paths: &[String]) -> Vec<String> {
-    paths.iter().map(|path| format!("duplicate field {}", crate::text::quote(path))).collect()
+/// Cuts integers to the size of their fields, as Go's conversion of trees into structs does where its decoder of texts
+/// refuses them.
+pub fn wrap(of: &'static Type, value: &mut Value) {
+    match value {
+        Value::Object(map) if is_struct(of) => {
+            for (key, value) in map.iter_mut() {
+                if let Some(field) = of.field(key) {
+                    wrap_field(field, value);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn wrap_field(field: &'static Field, value: &mut Value) {
+    match value {
+        Value::Array(items) if field.is_list() => items.iter_mut().for_each(|item| wrap_one(field, item)),
+        Value::Object(map) if field.is_map() => map.iter_mut().for_each(|(_, item)| wrap_one(field, item)),
+        value => wrap_one(field, value),
+    }
+}
+
+fn wrap_one(field: &'static Field, value: &mut Value) {
+    match (field.kind(), &*value) {
+        (Kind::Int32, Value::Int(number)) => *value = Value::Int(i64::from(*number as i32)),
+        (Kind::Message, _) => {
+            if let Some(of) = field.of() {
+                wrap(of, value);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The texts of doubled keys, for [`crate::json::duplicates`]; nobody looks for them in what is kept as it came.
+pub fn duplicate_errors(of: Option<&'static Type>, paths: &[String]) -> Vec<String> {
+    let seen = paths.iter().filter(|path| of.is_none_or(|of| !is_raw(of, path)));
+    seen.map(|path| format!("duplicate field {}", crate::text::quote(path))).collect()
+}
+
+/// A path leads into a RawExtension or a piece of free JSON.
+fn is_raw(of: &'static Type, path: &str) -> bool {
+    let mut of = of;
+    for part in path.split('.') {
+        let name = part.split('[').next().unwrap_or_default();
+        let Some(field) = of.field(name) else { return false };
+        if matches!(field.kind(), Kind::RawExtension | Kind::Json | Kind::FieldsV1 | Kind::Any) {
+            return true;
+        }
+        let own = |of: &Type| {
+            matches!(
+                of.shape(),
+                TypeShape::SchemaOrBool | TypeShape::SchemaOrArray | TypeShape::SchemaOrStrings
+            )
+        };
+        if field.of().is_some_and(own) {
+            return true;
+        }
+        match field.of() {
+            // A key of a map is a part of the path that no type names.
+            Some(inner) if !field.is_map() => of = inner,
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn is_struct(of: &Type) -> bool {
@@ -76,13 +147,26 @@ impl At<'_> {
         text
     }
 
-    /// A field of Go's type for uids, the one named text whose fields all have one name.
-    fn is_uid(&self) -> bool {
-        let of_a_user = |of: &Type| {
-            ["UserInfo", "SubjectAccessReviewSpec", "CertificateSigningRequestSpec"]
-                .contains(&of.short_name())
-        };
-        matches!(self, At::Field { of, name: "uid", .. } if !of_a_user(of))
+    /// Go's name of a scalar's type, if it has one of its own: `v1.PodPhase`.
+    fn go_scalar(&self) -> Option<&'static str> {
+        let (mut here, mut below) = (self, false);
+        loop {
+            here = match here {
+                At::Root => return None,
+                At::Field { of, name, .. } => {
+                    let name = of.field(name)?.go_name()?;
+                    let element = || {
+                        name.strip_prefix("[]")
+                            .or_else(|| Some(name.strip_prefix("map[")?.split_once(']')?.1))
+                    };
+                    return if below { element() } else { Some(name) };
+                }
+                At::Key { parent, .. } | At::Index { parent, .. } => {
+                    below = true;
+                    parent
+                }
+            };
+        }
     }
 
     /// `struct field PodSpec.spec.hostNetwork`: how Go's type errors name a place, lists and map keys left out.
@@ -96,6 +180,7 @@ impl At<'_> {
                 At::Field { parent, of, name } => {
                     inner.get_or_insert(of.short_name());
                     names.push(*name);
+                    names.extend(embedded(of, name).into_iter().rev());
                     parent
                 }
                 At::Key { parent, .. } | At::Index { parent, .. } => parent,
@@ -109,6 +194,18 @@ impl At<'_> {
             }
         }
     }
+}
+
+/// The structs that hold a field of another one inlined, from the outside in.
+fn embedded(of: &'static Type, name: &str) -> Vec<&'static str> {
+    for inner in of.own().iter().filter(|field| field.is_inline()).filter_map(Field::of) {
+        if inner.field(name).is_some() {
+            let mut path = vec![inner.short_name()];
+            path.extend(embedded(inner, name));
+            return path;
+        }
+    }
+    Vec::new()
 }
 
 impl fmt::Display for At<'_> {
@@ -131,6 +228,8 @@ fn join(parent: &At<'_>, name: &str, out: &mut fmt::Formatter<'_>) -> fmt::Resul
 
 struct Walk {
     strict: Vec<String>,
+    /// See [`canonical`].
+    stored: bool,
 }
 
 impl Walk {
@@ -205,6 +304,10 @@ impl Walk {
         }
         if field.is_list() {
             let Value::Array(items) = value else { return Err(wrong(value, at, || go_type(field))) };
+            if self.stored && items.is_empty() {
+                *value = Value::Null;
+                return Ok(());
+            }
             for (index, item) in items.iter_mut().enumerate() {
                 self.element(field, item, &At::Index { parent: at, at: index })?;
             }
@@ -212,6 +315,10 @@ impl Walk {
         }
         if field.is_map() {
             let Value::Object(map) = value else { return Err(wrong(value, at, || go_type(field))) };
+            if self.stored && map.is_empty() {
+                *value = Value::Null;
+                return Ok(());
+            }
             for (name, item) in map.iter_mut() {
                 self.element(field, item, &At::Key { parent: at, name })?;
             }
@@ -257,14 +364,20 @@ impl Walk {
                 Ok(())
             }
             (TypeShape::SchemaOrBool, Value::Bool(_)) => Ok(()),
+            // These read themselves in Go: nobody looks for unknown fields in them.
             (
                 TypeShape::SchemaOrBool | TypeShape::SchemaOrArray | TypeShape::SchemaOrStrings,
                 Value::Object(map),
-            ) => self.fields(schema_type(of), map, at),
+            ) => Walk { strict: Vec::new(), ..*self }.fields(schema_type(of), map, at),
             (TypeShape::SchemaOrArray, Value::Array(items)) => {
+                let mut walk = Walk { strict: Vec::new(), ..*self };
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.message(schema_type(of), item, &At::Index { parent: at, at: index })?;
+                    walk.message(schema_type(of), item, &At::Index { parent: at, at: index })?;
                 }
+                Ok(())
+            }
+            (TypeShape::SchemaOrArray | TypeShape::SchemaOrStrings, other) if other.as_array().is_none() => {
+                *other = Value::Null;
                 Ok(())
             }
             (TypeShape::SchemaOrStrings, Value::Array(items)) => {
@@ -339,6 +452,9 @@ fn package(of: &Type) -> &'static str {
 
 /// Go's name of a field's type.
 fn go_type(field: &Field) -> String {
+    if let Some(name) = field.go_name() {
+        return name.into();
+    }
     let element = match field.kind() {
         Kind::String => "string".into(),
         Kind::Bool => "bool".into(),

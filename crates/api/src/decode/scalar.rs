@@ -17,7 +17,7 @@ pub(super) fn normalize(kind: Kind, value: &mut Value, at: &At<'_>) -> Result<()
         (Kind::Int32 | Kind::IntOrString, Value::Int(number)) if i32::try_from(*number).is_ok() => Ok(()),
         (Kind::IntOrString, Value::String(_)) => Ok(()),
         (Kind::Int32 | Kind::Int64 | Kind::IntOrString, Value::Int(_) | Value::Float(_)) => {
-            let wanted = if kind == Kind::Int64 { "int64" } else { "int32" };
+            let wanted = at.go_scalar().unwrap_or(if kind == Kind::Int64 { "int64" } else { "int32" });
             Err(Error::Type { found: format!("number {value}"), place: at.go_place(), wanted: wanted.into() })
         }
         (Kind::Bytes, Value::String(text)) => {
@@ -67,15 +67,15 @@ pub(super) fn normalize(kind: Kind, value: &mut Value, at: &At<'_>) -> Result<()
         }
         (Kind::Duration, Value::String(_)) => Ok(()),
         (kind, other) => Err(wrong(other, at, || {
-            match kind {
+            at.go_scalar()
+                .unwrap_or(match kind {
                 Kind::Bool => "bool",
                 Kind::Int32 | Kind::IntOrString => "int32",
                 Kind::Int64 => "int64",
                 Kind::Double => "float64",
                 Kind::Bytes => "[]uint8",
-                Kind::String if at.is_uid() => "types.UID",
                 _ => "string",
-            }
+            })
             .into()
         })),
     }
@@ -104,12 +104,39 @@ fn base64(text: &str) -> Result<Option<String>, Error> {
     } else {
         text
     };
-    let bytes = LENIENT.decode(source).map_err(|error| {
-        Error::Base64(match error {
-            ::base64::DecodeError::InvalidByte(at, _) | ::base64::DecodeError::InvalidLastSymbol(at, _) => at,
-            _ => source.len() / 4 * 4,
-        })
-    })?;
+    let bytes = LENIENT.decode(source).map_err(|_| Error::Base64(corrupt_at(text.as_bytes())))?;
     let written = LENIENT.encode(&bytes);
     Ok((written != text).then_some(written))
+}
+
+/// Where Go's decoder, which goes by groups of four, gives up.
+fn corrupt_at(text: &[u8]) -> usize {
+    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let mut at = 0;
+    loop {
+        let mut group = 0;
+        while group < 4 {
+            let Some(byte) = text.get(at) else { return at - group };
+            at += 1;
+            match byte {
+                b'\r' | b'\n' => continue,
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => group += 1,
+                b'=' if group == 3 => {
+                    return at + text[at..].iter().take_while(|byte| is_break(byte)).count();
+                }
+                b'=' if group == 2 => {
+                    at += text[at..].iter().take_while(|byte| is_break(byte)).count();
+                    return match text.get(at) {
+                        None => text.len(),
+                        Some(b'=') => {
+                            at += 1;
+                            at + text[at..].iter().take_while(|byte| is_break(byte)).count()
+                        }
+                        Some(_) => at - 1,
+                    };
+                }
+                _ => return at - 1,
+            }
+        }
+    }
 }

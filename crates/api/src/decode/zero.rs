@@ -20,6 +20,8 @@ pub(super) fn of_element(field: &Field) -> Value {
         Kind::Bool => Value::Bool(false),
         Kind::Int32 | Kind::Int64 | Kind::Double | Kind::IntOrString => Value::Int(0),
         Kind::Quantity => "0".into(),
+        // What is stored has lost that there was none.
+        Kind::Bytes if field.is_map() || field.is_list() => "".into(),
         Kind::Message => field.of().map_or(Value::Null, zero),
         Kind::Bytes
         | Kind::Time

@@ -10,7 +10,7 @@ mod view;
 use std::fmt;
 
 pub use rows::{ColumnRow, KindRow, SelectableRow, columns, kinds, selectable};
-pub use view::{Schema, Shape};
+pub use view::{Scalar, Schema, Shape};
 
 use rows::Text;
 
@@ -132,6 +132,16 @@ pub struct Field {
     merge_key: Text,
     values: Text,
     format: Text,
+    go: Text,
+}
+
+/// A Go type of this name is a text: `v1.PodPhase`, `types.UID`.
+pub fn is_go_text(name: &str) -> bool {
+    let of = |field: &Field| {
+        let go = field.go_name()?;
+        Some(field.kind() == Kind::String && go.trim_start_matches("[]") == name)
+    };
+    tables::FIELDS.iter().any(|field| of(field) == Some(true))
 }
 
 /// The type with this OpenAPI name, e.g. `io.k8s.api.core.v1.Pod`.
@@ -330,6 +340,11 @@ impl Field {
     /// OpenAPI's format of the value or element.
     pub fn format(&self) -> &'static str {
         self.format.str()
+    }
+    /// Go's name of the field's type, pointers left out, where it does not follow from the other facts:
+    /// `v1.PodPhase`, `[]v1.PersistentVolumeAccessMode`, `v1.ResourceList`.
+    pub fn go_name(&self) -> Option<&'static str> {
+        Some(self.go.str()).filter(|text| !text.is_empty())
     }
 }
 

@@ -4,6 +4,7 @@
 //! A [`Schema`] says what may stand at one place of a document. It is two words and copied freely.
 
 use super::{Field, Kind, ListType, Type, TypeShape};
+use crate::structural::NodeType;
 use crate::{Value, structural};
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -43,6 +44,16 @@ pub enum Shape {
     Free,
 }
 
+/// What a scalar may be, as structured-merge-diff checks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    Text,
+    Number,
+    Bool,
+    /// A format of its own (times, quantities, `int-or-string`): any scalar.
+    Any,
+}
+
 impl<'a> Schema<'a> {
     pub fn shape(self) -> Shape {
         match self {
@@ -58,6 +69,35 @@ impl<'a> Schema<'a> {
             Schema::Custom(node) => node.shape(),
             Schema::Free => Shape::Free,
             Schema::Opaque => Shape::Leaf,
+        }
+    }
+
+    /// Which scalar stands here; `None`: not only scalars may.
+    pub fn scalar(self) -> Option<Scalar> {
+        match self {
+            Schema::Type(of) => type_scalar(of),
+            Schema::Field(field) if field.is_list() || field.is_map() => None,
+            Schema::Field(field) | Schema::Item(field) => match field.kind() {
+                Kind::String if matches!(field.format(), "" | "byte") => Some(Scalar::Text),
+                Kind::String | Kind::IntOrString | Kind::Quantity | Kind::Time | Kind::MicroTime => {
+                    Some(Scalar::Any)
+                }
+                Kind::Bytes | Kind::Duration => Some(Scalar::Text),
+                Kind::Int32 | Kind::Int64 | Kind::Double => Some(Scalar::Number),
+                Kind::Bool => Some(Scalar::Bool),
+                Kind::Message => field.of().and_then(type_scalar),
+                Kind::RawExtension | Kind::FieldsV1 | Kind::Json | Kind::Any => None,
+            },
+            Schema::Custom(node) => match node.node {
+                NodeType::String => {
+                    let format = node.rules.as_ref().map_or("", |rules| rules.format.as_str());
+                    Some(if matches!(format, "" | "byte") { Scalar::Text } else { Scalar::Any })
+                }
+                NodeType::Integer | NodeType::Number => Some(Scalar::Number),
+                NodeType::Boolean => Some(Scalar::Bool),
+                _ => None,
+            },
+            Schema::Resource(_) | Schema::Free | Schema::Opaque => None,
         }
     }
 
@@ -154,6 +194,16 @@ fn value_shape(field: &'static Field) -> Shape {
         // Upstream's OpenAPI gives these no properties, which makes them free-form.
         Kind::Json | Kind::FieldsV1 | Kind::Any => Shape::Free,
         _ => Shape::Leaf,
+    }
+}
+
+fn type_scalar(of: &'static Type) -> Option<Scalar> {
+    match of.shape() {
+        TypeShape::Quantity | TypeShape::IntOrString | TypeShape::Time | TypeShape::MicroTime => {
+            Some(Scalar::Any)
+        }
+        TypeShape::Duration => Some(Scalar::Text),
+        _ => None,
     }
 }
 
