@@ -17,6 +17,9 @@ pub struct Args {
     /// Folder with kube-apiserver and etcd [default: target/upstream, built if missing]
     #[arg(long)]
     reference: Option<PathBuf>,
+    /// Ask upstream anew, and forget what it answered in earlier runs
+    #[arg(long)]
+    fresh: bool,
     /// What the comparison takes: --kind, --seed, --limit, --json, --top, --ask
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
@@ -50,6 +53,15 @@ pub fn run(args: &Args) -> Result<()> {
     )?;
     let mut words = vec!["--reference".into(), programs.display().to_string()];
     words.extend(["--fixtures".into(), fixtures.display().to_string()]);
+    // What upstream answered to a request is asked once; another build of it has a folder of its own.
+    let size = std::fs::metadata(programs.join("kube-apiserver")).map(|data| data.len()).unwrap_or_default();
+    let answers = run::target().join(format!("upstream-answers-{size}"));
+    if args.fresh && answers.exists() {
+        std::fs::remove_dir_all(&answers).with_context(|| format!("cannot remove {}", answers.display()))?;
+    }
+    if !args.rest.iter().any(|word| word.starts_with("--answers")) {
+        words.extend(["--answers".into(), answers.display().to_string()]);
+    }
     words.extend(args.rest.iter().cloned());
     run::program(&run::target().join("quick"), "differential", words)
 }

@@ -8,6 +8,7 @@ mod known;
 mod mutate;
 mod objects;
 mod plan;
+mod recorded;
 mod reference;
 mod report;
 mod side;
@@ -17,6 +18,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use side::Live;
+use tokio::sync::Mutex;
 
 /// Compare the answers of upstream's API server and of skiff's
 #[derive(Parser)]
@@ -27,6 +30,9 @@ pub struct Args {
     /// Folder with upstream's API fixtures (k8s.io/api/testdata/HEAD)
     #[arg(long)]
     fixtures: PathBuf,
+    /// Keep upstream's answers in this folder, and ask upstream only for what is not there yet
+    #[arg(long)]
+    answers: Option<PathBuf>,
     /// Only these kinds, e.g. Pod or apps/Deployment
     #[arg(long, value_delimiter = ',')]
     kind: Vec<String>,
@@ -64,24 +70,40 @@ fn run(args: &Args) -> Result<bool> {
     let objects = objects::read(&args.fixtures)?;
     reference::own_network()?;
     let folder = tempfile::Builder::new().prefix("skiff-differential-").tempdir()?;
-    let mut reference = reference::Reference::start(&args.reference, folder.path())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(16 << 20)
         .build()
         .context("cannot start the runtime")?;
-    let done = runtime.block_on(async {
-        let both = side::Both::start(&mut reference).await?;
-        if let Some(words) = &args.ask {
-            return both.ask(words).await.map(|()| true);
-        }
-        let mut report = report::Report::new(known::read()?, args.json.as_deref(), args.record.as_deref())?;
-        for kind in plan::kinds(&args.kind) {
-            plan::run(&both, kind, &objects, args, &mut report).await?;
-        }
-        report.print(args.top);
-        Ok(report.clean())
-    });
-    reference.stop();
+    let live = Live { programs: &args.reference, folder: folder.path(), reference: Mutex::default() };
+    let done = runtime.block_on(compare_all(args, &objects, &live));
+    if let Some(mut reference) = live.reference.into_inner() {
+        reference.stop();
+    }
     done
+}
+
+async fn compare_all(args: &Args, objects: &objects::Objects, live: &Live<'_>) -> Result<bool> {
+    let mut both = side::Both::start(args.answers.clone().map(recorded::Recorded::at)).await;
+    if let Some(words) = &args.ask {
+        both.go_live(live).await?;
+        return both.ask(words).await.map(|()| true);
+    }
+    let mut report = report::Report::new(known::read()?, args.json.as_deref(), args.record.as_deref())?;
+    for kind in plan::kinds(&args.kind) {
+        let name = plan::name(kind);
+        both.turn(&name, live).await?;
+        match plan::run(&both, kind, objects, args, &mut report).await {
+            Err(error) if error.is::<recorded::Missing>() => {
+                report.forget(&name);
+                both.go_live(live).await?;
+                plan::run(&both, kind, objects, args, &mut report).await?;
+            }
+            done => done?,
+        }
+        both.keep()?;
+        report.keep();
+    }
+    report.print(args.top);
+    Ok(report.clean())
 }

@@ -3,6 +3,8 @@
 //! Creates are tried before the objects are there, then the objects are made, read in every form, changed in every way as a dry
 //! run, and deleted.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use api::schema::{self, KindRow};
 use futures_util::StreamExt;
@@ -20,6 +22,8 @@ use crate::side::{Answer, Ask, Both};
 const AT_ONCE: usize = 24;
 /// Creates of a kind that `--record` writes down.
 const RECORDED: usize = 12;
+/// Between two looks at a status that is still to be written.
+const PAUSE: Duration = Duration::from_millis(50);
 const DRY: &str = "dryRun=All";
 /// Ways to read; the second is the `Accept` header.
 const FORMS: &[(&str, &str)] = &[
@@ -46,6 +50,14 @@ pub fn kinds(wanted: &[String]) -> Vec<&'static KindRow> {
                 .any(|word| names.iter().chain([&version]).any(|name| name.eq_ignore_ascii_case(word)))
     };
     schema::kinds().iter().filter(|row| row.on_by_default()).filter(is).collect()
+}
+
+/// `group/version/kind`, without the group of the core kinds.
+pub fn name(row: &KindRow) -> String {
+    match row.group() {
+        "" => format!("{}/{}", row.version(), row.kind()),
+        group => format!("{group}/{}/{}", row.version(), row.kind()),
+    }
 }
 
 /// One thing to ask; the two sides' requests differ only in what the servers chose (uid, revision).
@@ -109,10 +121,7 @@ pub async fn run(
     };
     let of = schema::lookup(row.type_name()).context("a kind without a type")?;
     let api_version = prefix.trim_start_matches("/apis/").trim_start_matches("/api/").to_string();
-    let name = match row.group() {
-        "" => format!("{}/{}", row.version(), row.kind()),
-        group => format!("{group}/{}/{}", row.version(), row.kind()),
-    };
+    let name = name(row);
     let seed = args.seed ^ name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
     let mut plan = Plan { both, name, row, of, collection, random: Random(seed) };
     if row.namespaced() {
@@ -230,6 +239,9 @@ impl Plan<'_> {
         let (theirs, ours) = self.both.send(&ask).await?;
         self.note("create", &ask, &theirs, &ours, report);
         let path = format!("{}/{name}", self.collection);
+        if theirs.code == 201 && ours.code == 201 {
+            self.settle(&path).await?;
+        }
         for (form, accept) in FORMS {
             let ask = Ask { accept, ..Ask::get(&path) };
             let (theirs, ours) = self.both.send(&ask).await?;
@@ -260,6 +272,36 @@ impl Plan<'_> {
             }
         }
         Ok(cases)
+    }
+
+    /// Waits until the controllers inside the API servers have written the status of what they look after, so that they do
+    /// not write between two requests.
+    async fn settle(&self, path: &str) -> Result<()> {
+        let condition = match self.row.kind() {
+            "CustomResourceDefinition" => "Established",
+            "APIService" => "Available",
+            _ => return Ok(()),
+        };
+        let done = |answer: Answer| {
+            let object = answer.json();
+            let conditions = object["status"]["conditions"].as_array();
+            conditions.into_iter().flatten().any(|one| one["type"] == condition)
+        };
+        // One side after the other: each answers as often in a replay as it did when it was recorded.
+        let ask = Ask::get(path);
+        for _ in 0..300 {
+            if done(self.both.theirs(&ask).await?) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        for _ in 0..300 {
+            if done(self.both.ours(&ask).await?) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
     }
 
     /// An update and one of the patches.

@@ -19,11 +19,14 @@ struct Count {
 
 pub struct Report {
     known: Vec<Known>,
-    used: Vec<usize>,
+    /// By kind and place in `known`.
+    used: BTreeMap<(String, usize), usize>,
     kinds: BTreeMap<String, Count>,
     lines: HashMap<(String, String), (usize, String)>,
     json: Option<Out>,
     record: Option<Out>,
+    /// Lines of `json` and of `record` of the kind at hand.
+    pending: (Vec<Value>, Vec<Value>),
 }
 
 type Out = BufWriter<std::fs::File>;
@@ -38,14 +41,35 @@ fn open(path: Option<&Path>) -> Result<Option<Out>> {
 
 impl Report {
     pub fn new(known: Vec<Known>, json: Option<&Path>, record: Option<&Path>) -> Result<Report> {
-        let used = vec![0; known.len()];
         let (json, record) = (open(json)?, open(record)?);
-        Ok(Report { known, used, kinds: BTreeMap::new(), lines: HashMap::new(), json, record })
+        let (used, kinds, lines) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
+        Ok(Report { known, used, kinds, lines, json, record, pending: Default::default() })
+    }
+
+    /// A kind is compared anew.
+    pub fn forget(&mut self, kind: &str) {
+        self.kinds.remove(kind);
+        self.lines.retain(|(of, _), _| of != kind);
+        self.used.retain(|(of, _), _| of != kind);
+        self.pending = Default::default();
+    }
+
+    /// A kind is done.
+    pub fn keep(&mut self) {
+        let (json, record) = std::mem::take(&mut self.pending);
+        for (out, lines) in [(&mut self.json, json), (&mut self.record, record)] {
+            let Some(out) = out else { continue };
+            for line in lines {
+                let _full = writeln!(out, "{line}");
+            }
+        }
     }
 
     /// A create that both answered alike, as a line of the api crate's fixtures.
     pub fn record(&mut self, asked: &Ask, theirs: &Answer) {
-        let Some(out) = &mut self.record else { return };
+        if self.record.is_none() {
+            return;
+        }
         let (input, mut answer): (Value, Value) =
             (serde_json::from_slice(&asked.body).unwrap_or_default(), theirs.json());
         let line = match theirs.code {
@@ -58,7 +82,7 @@ impl Report {
             422 => json!({ "input": input, "causes": answer["details"]["causes"] }),
             _ => return,
         };
-        let _full = writeln!(out, "{line}");
+        self.pending.1.push(line);
     }
 
     /// One request's outcome; no lines: the answers are the same.
@@ -85,7 +109,7 @@ impl Report {
         let mut open = Vec::new();
         for (line, reason) in lines.iter().zip(reasons) {
             match reason {
-                Some(at) => self.used[at] += 1,
+                Some(at) => *self.used.entry((kind.to_string(), at)).or_default() += 1,
                 None => {
                     open.push(line);
                     let first = || (0, format!("{} {what}", asked.method));
@@ -94,7 +118,7 @@ impl Report {
                 }
             }
         }
-        if let Some(out) = self.json.as_mut().filter(|_| !open.is_empty()) {
+        if self.json.is_some() && !open.is_empty() {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let line = json!({
                 "kind": kind, "what": what, "lines": open,
@@ -102,7 +126,7 @@ impl Report {
                 "upstream": { "code": answers.0.code, "body": text(&answers.0.body), "warnings": answers.0.warnings },
                 "skiff": { "code": answers.1.code, "body": text(&answers.1.body), "warnings": answers.1.warnings },
             });
-            let _full = writeln!(out, "{line}");
+            self.pending.0.push(line);
         }
     }
 
@@ -132,8 +156,11 @@ impl Report {
         }
         let same = sum.requests - sum.explained - sum.unexplained;
         println!("{:<44} {:>9} {same:>9} {:>9} {:>11}", "all", sum.requests, sum.explained, sum.unexplained);
-        for (known, used) in self.known.iter().zip(&self.used).filter(|(_, used)| **used > 0) {
-            println!("explained {used}: {}", known.reason);
+        for (at, known) in self.known.iter().enumerate() {
+            let used: usize = self.used.iter().filter(|((_, of), _)| *of == at).map(|(_, count)| count).sum();
+            if used > 0 {
+                println!("explained {used}: {}", known.reason);
+            }
         }
     }
 

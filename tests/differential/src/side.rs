@@ -1,5 +1,6 @@
 //! The two servers behind one way to ask: upstream's over TLS, skiff's in this process.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -8,11 +9,19 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use testkit_cluster::{Cluster, Identity};
 
+use crate::recorded::Recorded;
 use crate::reference::{Reference, TOKEN, URL};
 
 pub struct Both {
-    theirs: kube::Client,
+    theirs: Theirs,
     ours: Cluster,
+    recorded: Option<Recorded>,
+}
+
+/// Where upstream's answers come from.
+enum Theirs {
+    Recorded,
+    Live(kube::Client),
 }
 
 /// What is sent to a side.
@@ -55,42 +64,50 @@ impl Ask {
 }
 
 impl Both {
-    pub async fn start(reference: &mut Reference) -> Result<Both> {
-        let mut config = kube::Config::new(URL.parse().context("the reference's address is bad")?);
-        config.accept_invalid_certs = true;
-        config.auth_info.token = Some(TOKEN.to_string().into());
-        config.read_timeout = Some(Duration::from_secs(120));
-        let theirs = kube::Client::try_from(config)?;
-        let ours = Cluster::start().await;
-        let both = Both { theirs, ours };
-        for _ in 0..600 {
-            reference.alive()?;
-            if let Ok(answer) = both.theirs(&Ask::get("/readyz")).await
-                && answer.code == 200
-            {
-                return Ok(both);
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+    /// Asks a recording, and no reference before [`Both::go_live`].
+    pub async fn start(recorded: Option<Recorded>) -> Both {
+        Both { theirs: Theirs::Recorded, ours: Cluster::start().await, recorded }
+    }
+
+    /// Turns to a kind: to its recording, or to the reference with a skiff that has seen nothing of it.
+    pub async fn turn(&mut self, kind: &str, reference: &Live<'_>) -> Result<()> {
+        let found = self.recorded.as_ref().is_some_and(|recorded| recorded.open(kind));
+        match found {
+            true => self.theirs = Theirs::Recorded,
+            false => self.go_live(reference).await?,
         }
-        bail!("the reference does not get ready");
+        Ok(())
+    }
+
+    /// From here on the reference is asked. What a recording was replayed to is forgotten.
+    pub async fn go_live(&mut self, reference: &Live<'_>) -> Result<()> {
+        if matches!(self.theirs, Theirs::Live(_)) {
+            return Ok(());
+        }
+        self.theirs = Theirs::Live(reference.client().await?);
+        self.ours = Cluster::start().await;
+        Ok(())
+    }
+
+    /// A kind is done: what the reference answered is kept for the next run.
+    pub fn keep(&self) -> Result<()> {
+        match (&self.theirs, &self.recorded) {
+            (Theirs::Live(_), Some(recorded)) => recorded.keep(),
+            _ => Ok(()),
+        }
     }
 
     pub async fn theirs(&self, ask: &Ask) -> Result<Answer> {
-        let mut request = Request::new(kube::client::Body::from(ask.body.clone()));
-        *request.method_mut() = ask.method.clone();
-        *request.uri_mut() = ask.path.parse().with_context(|| format!("bad path {}", ask.path))?;
-        for (name, value) in headers(ask) {
-            request.headers_mut().insert(name, value.parse()?);
-        }
-        let response = match self.theirs.send(request).await {
-            Ok(response) => response,
-            // A handler that panics closes the connection (a null that its validation follows).
-            Err(kube::Error::HyperError(_) | kube::Error::Service(_)) => return Ok(Answer::none()),
-            Err(other) => return Err(other.into()),
+        let client = match (&self.theirs, &self.recorded) {
+            (Theirs::Live(client), _) => client,
+            (Theirs::Recorded, Some(recorded)) => return Ok(recorded.answer(ask)?),
+            (Theirs::Recorded, None) => bail!("no reference was started"),
         };
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
-        Ok(answer(parts.status, &parts.headers, &body))
+        let answer = send(client, ask).await?;
+        if let Some(recorded) = &self.recorded {
+            recorded.add(ask, &answer);
+        }
+        Ok(answer)
     }
 
     pub async fn ours(&self, ask: &Ask) -> Result<Answer> {
@@ -124,6 +141,56 @@ impl Both {
         }
         Ok(())
     }
+}
+
+/// Upstream's programs, started when the first request needs them.
+pub struct Live<'a> {
+    pub programs: &'a Path,
+    pub folder: &'a Path,
+    pub reference: tokio::sync::Mutex<Option<Reference>>,
+}
+
+impl Live<'_> {
+    async fn client(&self) -> Result<kube::Client> {
+        let mut config = kube::Config::new(URL.parse().context("the reference's address is bad")?);
+        config.accept_invalid_certs = true;
+        config.auth_info.token = Some(TOKEN.to_string().into());
+        config.read_timeout = Some(Duration::from_secs(120));
+        let client = kube::Client::try_from(config)?;
+        let mut slot = self.reference.lock().await;
+        if slot.is_some() {
+            return Ok(client);
+        }
+        let reference = slot.insert(Reference::start(self.programs, self.folder)?);
+        for _ in 0..900 {
+            reference.alive()?;
+            if let Ok(answer) = send(&client, &Ask::get("/readyz")).await
+                && answer.code == 200
+            {
+                return Ok(client);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        bail!("the reference does not get ready");
+    }
+}
+
+async fn send(client: &kube::Client, ask: &Ask) -> Result<Answer> {
+    let mut request = Request::new(kube::client::Body::from(ask.body.clone()));
+    *request.method_mut() = ask.method.clone();
+    *request.uri_mut() = ask.path.parse().with_context(|| format!("bad path {}", ask.path))?;
+    for (name, value) in headers(ask) {
+        request.headers_mut().insert(name, value.parse()?);
+    }
+    let response = match client.send(request).await {
+        Ok(response) => response,
+        // A handler that panics closes the connection (a null that its validation follows).
+        Err(kube::Error::HyperError(_) | kube::Error::Service(_)) => return Ok(Answer::none()),
+        Err(other) => return Err(other.into()),
+    };
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+    Ok(answer(parts.status, &parts.headers, &body))
 }
 
 fn headers(ask: &Ask) -> [(&'static str, &'static str); 3] {
