@@ -27,6 +27,9 @@ pub struct Strategy {
     pub name: fn(&str) -> Vec<String>,
     /// [`Rules::default`].
     pub defaults: fn(&str, &mut Value),
+    /// [`Rules::to_storage`] and [`Rules::from_storage`].
+    pub to_storage: fn(&str, &mut Value),
+    pub from_storage: fn(&str, &mut Value),
     /// [`Rules::cells`].
     pub row: Option<fn(&Value, i64) -> Vec<Value>>,
     /// What a create sets or drops beyond `status`.
@@ -59,6 +62,8 @@ impl Strategy {
             status_keeps_metadata: false,
             name: names::dns_subdomain,
             defaults: |_, _| {},
+            to_storage: |_, _| {},
+            from_storage: |_, _| {},
             row: None,
             created: |_| {},
             updated: |_, _| {},
@@ -87,6 +92,12 @@ impl Default for Strategy {
 impl Rules for Strategy {
     fn default(&self, version: &str, value: &mut Value) {
         (self.defaults)(version, value);
+    }
+    fn to_storage(&self, version: &str, value: &mut Value) {
+        (self.to_storage)(version, value);
+    }
+    fn from_storage(&self, version: &str, value: &mut Value) {
+        (self.from_storage)(version, value);
     }
     fn cells(&self, value: &Value, now: i64) -> Option<Vec<Value>> {
         self.row.map(|row| row(value, now))

@@ -1,7 +1,10 @@
-//! resource.k8s.io DeviceTaintRule: facts only, no rules of its own yet.
+//! DeviceTaintRule: a taint on all devices that match.
 
-use crate::kinds::Builtin;
-use crate::kinds::strategy::Strategy;
+use super::device::taint;
+use super::resource_slice::pool_name;
+use crate::kinds::core::persistent_volume::driver_name;
+use crate::kinds::{Builtin, Strategy};
+use crate::validation::{Node, names};
 
 pub const KIND: Builtin = Builtin {
     group: "resource.k8s.io",
@@ -12,7 +15,30 @@ pub const KIND: Builtin = Builtin {
             status: true,
             status_keeps_metadata: true,
             generation: true,
-            ..Strategy::incomplete()
+            check: |rule| spec(&rule.get("spec"), None),
+            update_alone: true,
+            update: |rule, old| spec(&rule.get("spec"), Some(&old.get("spec"))),
+            check_status: |rule, _| {
+                let conditions = rule.at(&["status", "conditions"]);
+                conditions.conditions();
+                conditions.at_most_items(8);
+            },
+            ..Strategy::new()
         })
     },
 };
+
+fn spec(spec: &Node<'_>, old: Option<&Node<'_>>) {
+    let selector = spec.get("deviceSelector");
+    let (driver, pool, device) = (selector.get("driver"), selector.get("pool"), selector.get("device"));
+    if driver.has() {
+        driver_name(&driver);
+    }
+    if pool.has() {
+        pool_name(&pool);
+    }
+    if device.has() {
+        device.is_even_empty(names::dns_label);
+    }
+    taint(&spec.get("taint"), old.map(|old| old.get("taint")).as_ref());
+}

@@ -1,7 +1,9 @@
-//! What claims, their templates and device classes have in common (dynamic resource allocation, KEP-4381). What the selectors'
-//! expressions say is judged by who compiles them.
+//! What claims, their templates and device classes have in common (dynamic resource allocation, KEP-4381).
+
+use std::sync::LazyLock;
 
 use crate::Value;
+use crate::cel::{Env, Type};
 use crate::field::Error;
 use crate::kinds::core::persistent_volume::driver_name;
 use crate::kinds::edit::{default, default_pointer, each, inside, list};
@@ -10,8 +12,17 @@ use crate::validation::{Node, names};
 const MOST_REQUESTS: usize = 32;
 const MODES: [&str; 2] = ["All", "ExactCount"];
 
-/// Of a claim's spec.
-pub fn defaults(spec: &mut Value) {
+/// Of a claim's spec. v1beta1 has what a request asks for beside its name, not below `exactly`.
+pub fn defaults(version: &str, spec: &mut Value) {
+    if version == "v1beta1" {
+        each(spec, &["devices", "requests"], |request| {
+            if list(request, &["firstAvailable"]).is_empty() {
+                one(request);
+            }
+            each(request, &["firstAvailable"], one);
+        });
+        return;
+    }
     each(spec, &["devices", "requests"], |request| {
         inside(request, &["exactly"], one);
         each(request, &["firstAvailable"], one);
@@ -24,6 +35,37 @@ fn one(request: &mut Value) {
         default(request, "count", 1i64);
     }
     each(request, &["tolerations"], |toleration| default_pointer(toleration, "operator", "Equal"));
+}
+
+/// What v1beta1 has in a request itself, in the order of the struct that holds it since.
+const EXACT: [&str; 7] =
+    ["deviceClassName", "selectors", "allocationMode", "count", "adminAccess", "tolerations", "capacity"];
+
+/// A claim's spec from v1beta1.
+pub fn to_storage(spec: &mut Value) {
+    each(spec, &["devices", "requests"], |request| {
+        let mut exact = Value::object();
+        for field in EXACT {
+            if let Some(value) = request.remove(&[field]).filter(|value| !value.is_null()) {
+                exact.set(&[field], value);
+            }
+        }
+        if exact.as_map().is_some_and(|map| !map.is_empty()) {
+            request.set(&["exactly"], exact);
+        }
+    });
+}
+
+/// A claim's spec for v1beta1.
+pub fn from_storage(spec: &mut Value) {
+    each(spec, &["devices", "requests"], |request| {
+        let Some(mut exact) = request.remove(&["exactly"]) else { return };
+        for field in EXACT {
+            if let Some(value) = exact.remove(&[field]) {
+                request.set(&[field], value);
+            }
+        }
+    });
 }
 
 /// At most so many elements; true: they may be looked at.
@@ -45,6 +87,16 @@ fn once(items: &[Node<'_>], key: fn(&Node<'_>) -> String) {
 /// [`once`], by name.
 pub fn once_by_name(items: &[Node<'_>]) {
     once(items, name_of);
+}
+
+/// [`once`], by the text of a field.
+pub fn once_by(items: &[Node<'_>], field: &str) {
+    for (at, item) in items.iter().enumerate() {
+        let own = item.get(field).text();
+        if items[..at].iter().any(|other| other.get(field).text() == own) {
+            item.error(Error::duplicate(item.path().clone(), own));
+        }
+    }
 }
 
 fn name_of(node: &Node<'_>) -> String {
@@ -145,9 +197,41 @@ pub fn selectors(selectors: &Node<'_>) {
     for selector in selectors.items() {
         let cel = selector.get("cel");
         match cel.has() {
-            true => drop(cel.get("expression").at_most_bytes(10 * 1024)),
+            true => expression(&cel.get("expression")),
             false => cel.missing(""),
         }
+    }
+}
+
+/// What chooses devices: a condition on `device`.
+fn expression(node: &Node<'_>) {
+    static ENV: LazyLock<Env> = LazyLock::new(|| {
+        let of = |value: Type| Type::map(Type::String, Type::map(Type::String, value));
+        let device = Type::object(
+            "kubernetes.DRADevice",
+            [
+                ("driver".into(), Type::String),
+                ("attributes".into(), of(Type::Dyn)),
+                ("capacity".into(), of(Type::Opaque("kubernetes.Quantity"))),
+                ("allowMultipleAllocations".into(), Type::Bool),
+            ],
+        );
+        Env::new().with("device", device)
+    });
+    if node.text().len() > 10 * 1024 {
+        node.at_most_bytes(10 * 1024);
+        return;
+    }
+    // A macro that only these expressions have, and that the compiler does not know: such a one is taken unread.
+    if node.text().contains("cel.bind(") {
+        return;
+    }
+    match ENV.compile(node.text()) {
+        Err(issues) => node.invalid(format!("compilation failed: {issues}")),
+        Ok(program) if !matches!(program.output(), Type::Bool | Type::Dyn) => {
+            node.invalid(format!("must evaluate to bool or the unknown type, not {}", program.output()));
+        }
+        Ok(_) => {}
     }
 }
 
@@ -158,7 +242,11 @@ pub fn configuration(config: &Node<'_>) {
         return opaque.missing("");
     }
     driver_name(&opaque.get("driver"));
-    let parameters = opaque.get("parameters");
+    raw_object(&opaque.get("parameters"));
+}
+
+/// A RawExtension that holds an object of at most 10 KiB.
+pub fn raw_object(parameters: &Node<'_>) {
     let omitted = |text: &str| {
         parameters.error(Error::invalid(parameters.path().clone(), "<value omitted>", text));
     };
@@ -184,7 +272,8 @@ pub fn references(references: &Node<'_>, devices: &Value) {
     once(&items, text_of);
 }
 
-fn reference(name: &Node<'_>, devices: &Value) {
+/// The name of a request of the claim.
+pub fn reference(name: &Node<'_>, devices: &Value) {
     const UNKNOWN: &str = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
     let parts: Vec<&str> = name.text().split('/').collect();
     if parts.len() > 2 {

@@ -2,6 +2,8 @@
 
 use crate::kinds::Builtin;
 
+mod allocation;
+mod device;
 mod device_class;
 mod device_taint_rule;
 mod devices;

@@ -1,9 +1,10 @@
-//! ResourceClaim: devices for pods. What was allocated never changes. The entries of `status.devices` and an allocation's
-//! own fields are not judged.
+//! ResourceClaim: devices for pods. What was allocated never changes.
 
-use super::devices;
-use crate::kinds::edit::inside;
+use super::{allocation, devices};
+use crate::Value;
+use crate::kinds::edit::{has, inside, list};
 use crate::kinds::{Builtin, Strategy};
+use crate::table::{age, cells};
 use crate::validation::Node;
 
 pub const KIND: Builtin = Builtin {
@@ -14,7 +15,18 @@ pub const KIND: Builtin = Builtin {
         Box::new(Strategy {
             status: true,
             status_keeps_metadata: true,
-            defaults: |_, value| inside(value, &["spec"], devices::defaults),
+            defaults: |version, value| inside(value, &["spec"], |spec| devices::defaults(version, spec)),
+            to_storage: |version, value| {
+                if version == "v1beta1" {
+                    inside(value, &["spec"], devices::to_storage);
+                }
+            },
+            from_storage: |version, value| {
+                if version == "v1beta1" {
+                    inside(value, &["spec"], devices::from_storage);
+                }
+            },
+            row: Some(row),
             check: |claim| devices::claim(&claim.get("spec")),
             update_alone: true,
             update: |claim, old| {
@@ -26,9 +38,26 @@ pub const KIND: Builtin = Builtin {
     },
 };
 
+fn row(claim: &Value, now: i64) -> Vec<Value> {
+    let deleted = has(claim, &["metadata", "deletionTimestamp"]);
+    let mut states = Vec::new();
+    if deleted {
+        states.push("deleted");
+    }
+    match has(claim, &["status", "allocation"]) {
+        true => states.push("allocated"),
+        false if !deleted => states.push("pending"),
+        false => {}
+    }
+    if has(claim, &["status", "allocation"]) && !list(claim, &["status", "reservedFor"]).is_empty() {
+        states.push("reserved");
+    }
+    vec![cells::name(claim), states.join(",").into(), age(claim, now)]
+}
+
 fn check_status(claim: &Node<'_>, old: &Node<'_>) {
     let (status, was) = (claim.get("status"), old.get("status"));
-    let (reserved, allocation) = (status.get("reservedFor"), status.get("allocation"));
+    let (reserved, allocated) = (status.get("reservedFor"), status.get("allocation"));
     reserved.at_most_items(256);
     let items = reserved.items();
     for consumer in &items {
@@ -42,10 +71,11 @@ fn check_status(claim: &Node<'_>, old: &Node<'_>) {
             consumer.error(crate::field::Error::duplicate(consumer.path().clone(), uid));
         }
     }
+    allocation::statuses(&status.get("devices"), &allocated);
     if !items.is_empty() {
         let known = was.get("reservedFor").items();
         let is_new = |consumer: &Node<'_>| !known.iter().any(|known| known.is_same(consumer));
-        if !allocation.has() {
+        if !allocated.has() {
             reserved.forbidden("may not be specified when `allocated` is not set");
         } else if claim.at(&["metadata", "deletionTimestamp"]).has() && items.iter().any(is_new) {
             reserved.forbidden(
@@ -53,7 +83,9 @@ fn check_status(claim: &Node<'_>, old: &Node<'_>) {
             );
         }
     }
-    if was.get("allocation").has() && allocation.has() {
-        allocation.immutable(&was.get("allocation"));
+    if was.get("allocation").has() && allocated.has() {
+        allocated.immutable(&was.get("allocation"));
+    } else if allocated.has() {
+        allocation::allocation(&allocated, claim.at(&["spec", "devices"]).value());
     }
 }

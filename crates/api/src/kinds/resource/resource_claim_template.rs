@@ -10,13 +10,24 @@ pub const KIND: Builtin = Builtin {
     storage: "v1",
     rules: || {
         Box::new(Strategy {
-            defaults: |_, value| inside(value, &["spec", "spec"], devices::defaults),
+            defaults: |version, value| {
+                inside(value, &["spec", "spec"], |spec| devices::defaults(version, spec));
+            },
+            to_storage: |version, value| {
+                if version == "v1beta1" {
+                    inside(value, &["spec", "spec"], devices::to_storage);
+                }
+            },
+            from_storage: |version, value| {
+                if version == "v1beta1" {
+                    inside(value, &["spec", "spec"], devices::from_storage);
+                }
+            },
             check: |template| {
                 let spec = template.get("spec");
                 spec.get("metadata").template_metadata();
                 devices::claim(&spec.get("spec"));
             },
-            update_alone: true,
             update: |template, old| {
                 template.get("spec").immutable(&old.get("spec"));
             },

@@ -1,11 +1,14 @@
-//! ResourceSlice: devices that a driver offers. Counters, taints and binding conditions of devices are not judged.
+//! ResourceSlice: devices that a driver offers, or counters that they share.
 
-use super::devices::{few, once_by_name, qualified_key};
+use super::device::{device, shared_counters};
+use super::devices::{few, once_by_name};
 use crate::Value;
 use crate::field::Error;
 use crate::kinds::core::persistent_volume::driver_name;
 use crate::kinds::core::pod::node_selector;
+use crate::kinds::edit::{each, entries, flag, has, inside, list};
 use crate::kinds::{Builtin, Strategy};
+use crate::table::{age, cells};
 use crate::validation::{Node, names};
 
 pub const KIND: Builtin = Builtin {
@@ -15,13 +18,85 @@ pub const KIND: Builtin = Builtin {
     rules: || {
         Box::new(Strategy {
             generation: true,
+            row: Some(row),
+            created: |slice| disabled(slice, None),
+            updated: |slice, old| disabled(slice, Some(old)),
             check: |slice| spec(&slice.get("spec"), None),
             update_alone: true,
             update: |slice, old| spec(&slice.get("spec"), Some(&old.get("spec"))),
+            to_storage: |version, value| {
+                if version == "v1beta1" {
+                    inside(value, &["spec"], to_storage);
+                }
+            },
+            from_storage: |version, value| {
+                if version == "v1beta1" {
+                    inside(value, &["spec"], from_storage);
+                }
+            },
             ..Strategy::new()
         })
     },
 };
+
+fn row(slice: &Value, now: i64) -> Vec<Value> {
+    let text = |path: &[&str]| slice.str_at(path).into();
+    vec![
+        cells::name(slice),
+        text(&["spec", "nodeName"]),
+        text(&["spec", "driver"]),
+        text(&["spec", "pool", "name"]),
+        age(slice, now),
+    ]
+}
+
+/// Off by default upstream (DRANodeAllocatableResources, DRAListTypeAttributes); what an old slice has stays.
+fn disabled(slice: &mut Value, old: Option<&Value>) {
+    const LISTS: [&str; 4] = ["bools", "ints", "strings", "versions"];
+    let devices = old.map(|old| list(old, &["spec", "devices"])).unwrap_or_default();
+    let mapped = devices.iter().any(|device| has(device, &["nodeAllocatableResourceMappings"]));
+    let listed = devices.iter().any(|device| {
+        entries(device, &["attributes"]).any(|(_, value)| LISTS.iter().any(|field| has(value, &[field])))
+    });
+    each(slice, &["spec", "devices"], |device| {
+        if !mapped {
+            device.remove(&["nodeAllocatableResourceMappings"]);
+        }
+        if let Some(Value::Object(attributes)) = device.get_mut("attributes").filter(|_| !listed) {
+            for (_, value) in attributes.iter_mut() {
+                for field in LISTS {
+                    value.remove(&[field]);
+                }
+            }
+        }
+    });
+}
+
+/// A spec from v1beta1, which has all of a device but its name below `basic`, and no pointers in the spec.
+fn to_storage(spec: &mut Value) {
+    if spec.str_at(&["nodeName"]).is_empty() {
+        spec.remove(&["nodeName"]);
+    }
+    if !flag(spec, &["allNodes"]) {
+        spec.remove(&["allNodes"]);
+    }
+    each(spec, &["devices"], |device| {
+        let Some(Value::Object(basic)) = device.remove(&["basic"]) else { return };
+        for (field, value) in basic.iter() {
+            device.set(&[field.as_str()], value.clone());
+        }
+    });
+}
+
+/// A spec for v1beta1.
+fn from_storage(spec: &mut Value) {
+    each(spec, &["devices"], |device| {
+        let name = device.remove(&["name"]).unwrap_or_default();
+        let basic = std::mem::replace(device, Value::object());
+        device.set(&["name"], name);
+        device.set(&["basic"], basic);
+    });
+}
 
 fn spec(spec: &Node<'_>, old: Option<&Node<'_>>) {
     driver_name(&spec.get("driver"));
@@ -60,15 +135,18 @@ fn spec(spec: &Node<'_>, old: Option<&Node<'_>>) {
         |device: &Node<'_>| !device.get("taints").is_empty() || !device.get("consumesCounters").is_empty();
     let items = devices.items();
     if few(&devices, if items.iter().any(rich) { 64 } else { 128 }) {
-        for device in &items {
-            self::device(device, each.flag());
+        let known = old.map(|old| old.get("devices").items()).unwrap_or_default();
+        for item in &items {
+            let name = item.get("name").text();
+            device(item, known.iter().find(|known| known.get("name").text() == name), each.flag());
         }
         once_by_name(&items);
     }
+    shared_counters(&spec.get("sharedCounters"));
 }
 
 /// The ways to say which nodes can reach something, those that are set.
-fn places(node: &Node<'_>, empty: &str) -> Vec<&'static str> {
+pub fn places(node: &Node<'_>, empty: &str) -> Vec<&'static str> {
     let mut set = Vec::new();
     let (name, selector, all) = (node.get("nodeName"), node.get("nodeSelector"), node.get("allNodes"));
     if name.has() && name.text().is_empty() {
@@ -90,8 +168,16 @@ fn places(node: &Node<'_>, empty: &str) -> Vec<&'static str> {
 }
 
 fn pool(pool: &Node<'_>) {
-    let (name, count, generation) =
-        (pool.get("name"), pool.get("resourceSliceCount"), pool.get("generation"));
+    let (count, generation) = (pool.get("resourceSliceCount"), pool.get("generation"));
+    pool_name(&pool.get("name"));
+    count.positive();
+    if generation.int() < 0 {
+        generation.invalid("must be greater than or equal to zero");
+    }
+}
+
+/// Subdomains, joined by slashes.
+pub fn pool_name(name: &Node<'_>) {
     if name.text().is_empty() {
         name.missing("");
     } else {
@@ -102,78 +188,4 @@ fn pool(pool: &Node<'_>) {
             }
         }
     }
-    count.positive();
-    if generation.int() < 0 {
-        generation.invalid("must be greater than or equal to zero");
-    }
-}
-
-fn device(device: &Node<'_>, selects: bool) {
-    device.get("name").is_even_empty(names::dns_label);
-    let (attributes, capacity) = (device.get("attributes"), device.get("capacity"));
-    let total = attributes.len() + capacity.len();
-    if total > 32 {
-        let text = "the total number of attributes and capacities must not exceed 32";
-        device.error(Error::invalid(device.path().clone(), total as i64, text));
-    }
-    for (key, value) in attributes.entries() {
-        qualified_key(&value, key);
-        attribute(&value);
-    }
-    for (key, value) in capacity.entries() {
-        qualified_key(&value, key);
-    }
-    if selects {
-        let one = "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when `perDeviceNodeSelection` is \
-                   set to true in the ResourceSlice spec";
-        let set = places(device, "must not be empty");
-        match set.len() {
-            0 => device.missing(one),
-            1 => {}
-            _ => {
-                device.error(Error::invalid(device.path().clone(), format!("{{{}}}", set.join(", ")), one));
-            }
-        }
-    } else if ["nodeName", "nodeSelector", "allNodes"].iter().any(|field| device.get(field).has()) {
-        let text = "`nodeName`, `nodeSelector` and `allNodes` can only be set if `perDeviceNodeSelection` is set to true \
-                    in the ResourceSlice spec";
-        device.error(Error::invalid(device.path().clone(), Value::Null, text));
-    }
-}
-
-fn attribute(attribute: &Node<'_>) {
-    let set = ["bool", "int", "string", "version"].iter().filter(|field| attribute.get(field).has()).count();
-    let (text, version) = (attribute.get("string"), attribute.get("version"));
-    text.at_most_bytes(64);
-    if version.has() {
-        if !is_semver(version.text()) {
-            version.invalid("must be a string compatible with semver.org spec 2.0.0");
-        }
-        version.at_most_bytes(64);
-    }
-    match set {
-        0 => attribute.missing("exactly one value must be specified"),
-        1 => {}
-        _ => attribute.invalid("exactly one value must be specified"),
-    }
-}
-
-/// `1.2.3-rc.1+build` (semver.org 2.0.0).
-fn is_semver(text: &str) -> bool {
-    let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
-    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
-    let word = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    let number = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|byte| byte.is_ascii_digit())
-            && (part == "0" || !part.starts_with('0'))
-    };
-    let released =
-        |part: &str| word(part) && (number(part) || !part.bytes().all(|byte| byte.is_ascii_digit()));
-    core.split('.').count() == 3
-        && core.split('.').all(number)
-        && pre.is_none_or(|pre| pre.split('.').all(released))
-        && build.is_none_or(|build| build.split('.').all(word))
 }
