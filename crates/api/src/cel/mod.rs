@@ -6,6 +6,7 @@
 //! expression may ask beside its variables comes by [`Resolve`]. The `cel` crate was weighed and not taken: it neither checks
 //! types nor estimates or limits costs, and upstream refuses rules by both.
 
+pub mod admission;
 mod ast;
 pub mod authz;
 mod check;

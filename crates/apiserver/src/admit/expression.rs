@@ -3,11 +3,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use api::Value;
 use api::cel::authz::{Authz, Decision, Question, ResourceCheck, Subject};
-use api::cel::{CALL_LIMIT, Env, Failure, OVER, Program, Resolve, Type, Val};
+use api::cel::{CALL_LIMIT, Env, Failure, OVER, Program, Resolve, Val};
 use smol_str::SmolStr;
 
 use super::webhook::matching::Fit;
@@ -22,50 +21,6 @@ pub(super) const CONDITIONS: u64 = BUDGET / 4;
 
 pub(super) const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
-
-/// What every expression of admission may name.
-pub(super) fn env() -> Env {
-    static ENV: LazyLock<Env> = LazyLock::new(|| {
-        let texts = |name: &str, fields: &[&str]| {
-            Type::object(name, fields.iter().map(|field| (SmolStr::new(field), Type::String)))
-        };
-        let kind = texts("kubernetes.GroupVersionKind", &["group", "version", "kind"]);
-        let resource = texts("kubernetes.GroupVersionResource", &["group", "version", "resource"]);
-        let user = Type::object(
-            "kubernetes.UserInfo",
-            [
-                ("username".into(), Type::String),
-                ("uid".into(), Type::String),
-                ("groups".into(), Type::list(Type::String)),
-                ("extra".into(), Type::map(Type::String, Type::list(Type::String))),
-            ],
-        );
-        let request = Type::object(
-            "kubernetes.AdmissionRequest",
-            [
-                ("kind".into(), kind.clone()),
-                ("resource".into(), resource.clone()),
-                ("subResource".into(), Type::String),
-                ("requestKind".into(), kind),
-                ("requestResource".into(), resource),
-                ("requestSubResource".into(), Type::String),
-                ("name".into(), Type::String),
-                ("namespace".into(), Type::String),
-                ("operation".into(), Type::String),
-                ("userInfo".into(), user),
-                ("dryRun".into(), Type::Bool),
-                ("options".into(), Type::Dyn),
-            ],
-        );
-        Env::new()
-            .with("object", Type::Dyn)
-            .with("oldObject", Type::Dyn)
-            .with("request", request)
-            .with("authorizer", Type::Opaque("kubernetes.authorization.Authorizer"))
-            .with("authorizer.requestResource", Type::Opaque("kubernetes.authorization.ResourceCheck"))
-    });
-    ENV.clone()
-}
 
 /// A named expression, or why it is none.
 pub(crate) struct Expression {

@@ -23,12 +23,15 @@ pub(super) const PROTECTION: Plugin = Plugin {
     name: "StorageObjectInUseProtection",
     default: true,
     handles: |request| {
-        request.creates("", "persistentvolumeclaims") || request.creates("", "persistentvolumes")
+        request.creates("", "persistentvolumeclaims")
+            || request.creates("", "persistentvolumes")
+            || request.creates("storage.k8s.io", "volumeattributesclasses")
     },
     mutate: Some(|request, value| {
-        let finalizer = match request.is("", "persistentvolumes") {
-            true => "kubernetes.io/pv-protection",
-            false => "kubernetes.io/pvc-protection",
+        let finalizer = match request.call.target.kind.resource.plural.as_str() {
+            "persistentvolumes" => "kubernetes.io/pv-protection",
+            "persistentvolumeclaims" => "kubernetes.io/pvc-protection",
+            _ => "kubernetes.io/vac-protection",
         };
         let list = value.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
         if !list.iter().any(|own| own.as_str() == Some(finalizer)) {

@@ -1,10 +1,12 @@
-//! MutatingAdmissionPolicy. What its expressions say is judged by admission, which compiles them.
+//! MutatingAdmissionPolicy.
 
 use super::rules;
-use super::validating_admission_policy::match_resources;
+use super::validating_admission_policy::{match_resources, param_kind_cell};
+use crate::Value;
 use crate::field::Error;
-use crate::kinds::edit::{default_pointer, inside};
+use crate::kinds::edit::{default_pointer, inside, list};
 use crate::kinds::{Builtin, Strategy};
+use crate::table::{age, cells};
 use crate::validation::Node;
 
 pub const KIND: Builtin = Builtin {
@@ -20,14 +22,20 @@ pub const KIND: Builtin = Builtin {
                 inside(value, &["spec", "matchConstraints"], match_resources);
             },
             check,
+            row: Some(row),
             ..Strategy::new()
         })
     },
 };
 
+fn row(value: &Value, now: i64) -> Vec<Value> {
+    let count = list(value, &["spec", "mutations"]).len() as i64;
+    vec![cells::name(value), Value::Int(count), param_kind_cell(value), age(value, now)]
+}
+
 fn check(policy: &Node<'_>) {
     let spec = policy.get("spec");
-    rules::policy(&spec, true);
+    let envs = rules::policy(&spec, true);
     let mutations = spec.get("mutations");
     mutations.required_for("mutations must contain at least one item");
     for mutation in mutations.items() {
@@ -49,6 +57,8 @@ fn check(policy: &Node<'_>) {
         if wanted.has() && wanted.get("expression").text().trim().is_empty() {
             wanted.get("expression").missing("");
         }
+        // Struct literals are not typed here, so that what they give is not known.
+        rules::expression(&wanted.get("expression"), &envs.mutations, &[]);
         if other.has() {
             let name = other.path().as_str().rsplit('.').next().unwrap_or_default();
             let text = format!("must not be specified when patchType is {}", kind.text());

@@ -1,5 +1,7 @@
 //! Rules, conditions and parameters: what webhooks and admission policies match by.
 
+use crate::Value;
+use crate::cel::{Env, admission};
 use crate::field::Error;
 use crate::validation::{Node, names};
 
@@ -104,14 +106,38 @@ pub fn binding<'a>(binding: &Node<'a>) -> Node<'a> {
     spec
 }
 
-/// matchConditions, but for what their expressions say.
-pub fn match_conditions(conditions: &Node<'_>) {
+/// An expression that gives one of these; none: whatever it gives.
+pub fn expression(node: &Node<'_>, env: &Env, gives: &[&str]) {
+    let text = node.text().trim();
+    if text.is_empty() {
+        return;
+    }
+    // Upstream shows the text as it is run, without what surrounds it.
+    let wrong = |why: String| node.error(Error::invalid(node.path().clone(), text, why));
+    match env.compile(text) {
+        Err(issues) => wrong(format!("compilation failed: {issues}")),
+        Ok(program) => {
+            let got = program.output().to_string();
+            match gives {
+                [] => {}
+                _ if gives.contains(&got.as_str()) => {}
+                [one] => wrong(format!("must evaluate to {one} but got {got}")),
+                many => wrong(format!("must evaluate to one of [{}] but got {got}", many.join(" "))),
+            }
+        }
+    }
+}
+
+/// matchConditions.
+pub fn match_conditions(conditions: &Node<'_>, env: &Env) {
     conditions.at_most_items(64);
     let items = conditions.items();
     for (at, condition) in items.iter().enumerate() {
         let (expression, name) = (condition.get("expression"), condition.get("name"));
         if expression.text().trim().is_empty() {
             expression.missing("");
+        } else {
+            self::expression(&expression, env, &["bool"]);
         }
         name.required().is(names::qualified_name);
         if !name.text().is_empty() && items[..at].iter().any(|other| other.get("name").text() == name.text())
@@ -184,9 +210,9 @@ pub fn param_ref(reference: &Node<'_>) {
     reference.get("parameterNotFoundAction").required_one_of(&["Deny", "Allow"]);
 }
 
-/// A policy's variables, but for what their expressions say.
-pub fn variables(variables: &Node<'_>) {
-    for variable in variables.items() {
+/// A policy's variables.
+fn variables(variables: &Node<'_>, envs: &[Env]) {
+    for (variable, env) in variables.items().iter().zip(envs) {
         let (name, expression) = (variable.get("name"), variable.get("expression"));
         if name.text().trim().is_empty() {
             name.missing("name is not specified");
@@ -195,6 +221,8 @@ pub fn variables(variables: &Node<'_>) {
         }
         if expression.text().trim().is_empty() {
             expression.missing("expression is not specified");
+        } else {
+            self::expression(&expression, env, &[]);
         }
     }
 }
@@ -203,8 +231,50 @@ fn is_identifier(text: &str) -> bool {
     names::c_identifier(text).is_empty() && !crate::cel::is_reserved(text)
 }
 
-/// The parts that both kinds of policies have, up to their variables.
-pub fn policy(spec: &Node<'_>, mutating: bool) {
+/// The operations of rules that change nothing that is being deleted.
+pub fn no_deletes(resources: &Node<'_>) {
+    let path = resources.path().child("resourceRules").child("operations");
+    for rule in resources.get("resourceRules").items() {
+        for operation in rule.get("operations").items() {
+            operation.named(path.clone()).one_of_even_empty(&["*", "CONNECT", "CREATE", "UPDATE"]);
+        }
+    }
+}
+
+/// The cell of a binding's paramRef.
+pub fn param_cell(binding: &Value) -> Value {
+    let reference = binding.at(&["spec", "paramRef"]).filter(|reference| !reference.is_null());
+    let Some(reference) = reference else { return "<unset>".into() };
+    let text = |field: &str| reference.str_at(&[field]);
+    match (text("name"), text("namespace")) {
+        ("", _) => reference.get("selector").filter(|own| !own.is_null()).map_or("<unset>".into(), selector),
+        (name, "") => format!("*/{name}").into(),
+        (name, namespace) => format!("{namespace}/{name}").into(),
+    }
+}
+
+/// A selector as Go's generated code prints it.
+fn selector(selector: &Value) -> Value {
+    let labels: String = crate::kinds::edit::entries(selector, &["matchLabels"])
+        .map(|(key, value)| format!("{key}: {},", crate::text::show(value)))
+        .collect();
+    let expressions: String = crate::kinds::edit::list(selector, &["matchExpressions"])
+        .iter()
+        .map(|one| {
+            let values = one.get("values").map(crate::text::show).unwrap_or_else(|| "[]".into());
+            let (key, operator) = (one.str_at(&["key"]), one.str_at(&["operator"]));
+            format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:{values},}},")
+        })
+        .collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+    .into()
+}
+
+/// The parts that both kinds of policies have, up to their variables; gives what their other expressions may name.
+pub fn policy(spec: &Node<'_>, mutating: bool) -> admission::Policy {
+    let envs = admission::Policy::of(spec.value());
     spec.get("failurePolicy").set("").one_of_set(&FAILURE);
     param_kind(&spec.get("paramKind"));
     let constraints = spec.get("matchConstraints");
@@ -214,13 +284,9 @@ pub fn policy(spec: &Node<'_>, mutating: bool) {
         constraints.get("resourceRules").required();
     }
     if mutating {
-        for rule in constraints.get("resourceRules").items() {
-            let path = constraints.path().child("resourceRules").child("operations");
-            for operation in rule.get("operations").items() {
-                operation.named(path.clone()).one_of_even_empty(&["*", "CONNECT", "CREATE", "UPDATE"]);
-            }
-        }
+        no_deletes(&constraints);
     }
-    match_conditions(&spec.get("matchConditions"));
-    variables(&spec.get("variables"));
+    match_conditions(&spec.get("matchConditions"), &envs.conditions);
+    variables(&spec.get("variables"), &envs.variables);
+    envs
 }

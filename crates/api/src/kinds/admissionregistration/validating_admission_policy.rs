@@ -1,7 +1,8 @@
-//! ValidatingAdmissionPolicy. What its expressions say is judged by admission, which compiles them.
+//! ValidatingAdmissionPolicy.
 
 use super::rules;
 use crate::Value;
+use crate::cel::Env;
 use crate::field::Error;
 use crate::kinds::edit::{default_pointer, each, inside, list};
 use crate::kinds::{Builtin, Strategy};
@@ -38,7 +39,7 @@ pub const KIND: Builtin = Builtin {
 
 fn check(policy: &Node<'_>) {
     let spec = policy.get("spec");
-    rules::policy(&spec, false);
+    let envs = rules::policy(&spec, false);
     let (validations, annotations) = (spec.get("validations"), spec.get("auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         let text = "validations or auditAnnotations must contain at least one item";
@@ -50,11 +51,13 @@ fn check(policy: &Node<'_>) {
         if expression.text().trim().is_empty() {
             expression.missing("expression is not specified");
         }
+        rules::expression(&expression, &envs.expressions, &["bool"]);
         let blank = |node: &Node<'_>| !node.text().is_empty() && node.text().trim().is_empty();
         let computed = validation.get("messageExpression");
         if blank(&computed) {
             computed.invalid("must be non-empty if specified");
         }
+        rules::expression(&computed, &envs.expressions, &["string"]);
         if blank(&message) {
             message.invalid("must be non-empty if specified");
         } else if message.text().trim().contains(['\n', '\r']) {
@@ -62,10 +65,10 @@ fn check(policy: &Node<'_>) {
         }
         validation.get("reason").one_of_set(&["Forbidden", "Invalid", "RequestEntityTooLarge"]);
     }
-    audit_annotations(policy, &annotations);
+    audit_annotations(policy, &annotations, &envs.expressions);
 }
 
-fn audit_annotations(policy: &Node<'_>, annotations: &Node<'_>) {
+fn audit_annotations(policy: &Node<'_>, annotations: &Node<'_>, env: &Env) {
     let name = policy.at(&["metadata", "name"]).text();
     if annotations.len() > 20 {
         annotations.invalid("must not have more than 20 auditAnnotations");
@@ -84,7 +87,7 @@ fn audit_annotations(policy: &Node<'_>, annotations: &Node<'_>) {
         match value.text().trim().len() {
             0 => value.missing("valueExpression is not specified"),
             long if long > 5 * 1024 => value.missing("must not exceed 5120 bytes in length"),
-            _ => {}
+            _ => rules::expression(&value, env, &["string", "null_type"]),
         }
         if items[..at].iter().any(|other| other.get("key").text() == key.text()) {
             key.error(Error::duplicate(key.path().clone(), key.text()));
@@ -107,11 +110,15 @@ pub fn match_resources(resources: &mut Value) {
     }
 }
 
-fn row(value: &Value, now: i64) -> Vec<Value> {
-    let kind = match value.at(&["spec", "paramKind"]).filter(|kind| !kind.is_null()) {
+/// The cell of a policy's paramKind.
+pub fn param_kind_cell(value: &Value) -> Value {
+    match value.at(&["spec", "paramKind"]).filter(|kind| !kind.is_null()) {
         None => "<unset>".into(),
-        Some(kind) => format!("{}/{}", kind.str_at(&["apiVersion"]), kind.str_at(&["kind"])),
-    };
+        Some(kind) => format!("{}/{}", kind.str_at(&["apiVersion"]), kind.str_at(&["kind"])).into(),
+    }
+}
+
+fn row(value: &Value, now: i64) -> Vec<Value> {
     let count = list(value, &["spec", "validations"]).len() as i64;
-    vec![cells::name(value), Value::Int(count), kind.into(), age(value, now)]
+    vec![cells::name(value), Value::Int(count), param_kind_cell(value), age(value, now)]
 }

@@ -118,7 +118,7 @@ fn hook(hook: &Node<'_>, mercy: &Mercy) {
     hook.get("reinvocationPolicy").one_of_set(&REINVOCATION);
     client(&hook.get("clientConfig"));
     if !mercy.conditions {
-        match_conditions(&hook.get("matchConditions"));
+        match_conditions(&hook.get("matchConditions"), &crate::cel::admission::env());
     }
 }
 

@@ -1,9 +1,9 @@
 //! A policy and a binding, parsed once.
 
 use api::Value;
-use api::cel::{Env, Type};
+use api::cel::admission;
 
-use crate::admit::expression::{self, Expression};
+use crate::admit::expression::Expression;
 use crate::admit::webhook::matching::{Constraints, Rule};
 
 /// See the module.
@@ -70,29 +70,15 @@ impl Policy {
             .get("paramKind")
             .filter(|kind| !kind.is_null())
             .map(|kind| (kind.str_at(&["apiVersion"]).to_string(), kind.str_at(&["kind"]).to_string()));
-        let mut env = expression::env();
-        if params.is_some() {
-            env = env.with("params", Type::Dyn);
-        }
-        let conditions = Expression::all(&env, spec.get("matchConditions"));
-        env = env.with("namespaceObject", Type::Dyn);
-        let mut variables = Vec::new();
-        for variable in list(&spec, &["variables"]) {
-            let name = variable.str_at(&["name"]);
-            let compiled = Expression::of(&env, name, variable.str_at(&["expression"]));
-            let of = compiled.program.as_ref().map_or(Type::Dyn, |program| program.output().clone());
-            env = env.with(&format!("variables.{name}"), of);
-            variables.push(compiled);
-        }
-        let patches = |env: &Env| {
-            let operation =
-                [("op", Type::String), ("path", Type::String), ("from", Type::String), ("value", Type::Dyn)];
-            let operation = operation.map(|(name, of)| (name.into(), of));
-            env.clone()
-                .with_open_structs("Object")
-                .with_struct("JSONPatch", Type::object("JSONPatch", operation))
-        };
-        let mutating = patches(&env);
+        let envs = admission::Policy::of(&spec);
+        let (env, mutating) = (&envs.expressions, &envs.mutations);
+        let conditions = Expression::all(&envs.conditions, spec.get("matchConditions"));
+        let variables = list(&spec, &["variables"]).iter().zip(&envs.variables);
+        let variables = variables
+            .map(|(variable, env)| {
+                Expression::of(env, variable.str_at(&["name"]), variable.str_at(&["expression"]))
+            })
+            .collect();
         Policy {
             name: policy.str_at(&["metadata", "name"]).into(),
             ignore: spec.str_at(&["failurePolicy"]) == "Ignore",
@@ -101,17 +87,17 @@ impl Policy {
             validations: list(&spec, &["validations"])
                 .iter()
                 .map(|validation| Validation {
-                    expression: Expression::of(&env, "", validation.str_at(&["expression"])),
+                    expression: Expression::of(env, "", validation.str_at(&["expression"])),
                     message: validation.str_at(&["message"]).trim().into(),
                     dynamic: Some(validation.str_at(&["messageExpression"]))
                         .filter(|text| !text.is_empty())
-                        .map(|text| Expression::of(&env, "", text)),
+                        .map(|text| Expression::of(env, "", text)),
                     reason: validation.str_at(&["reason"]).into(),
                 })
                 .collect(),
             annotations: list(&spec, &["auditAnnotations"])
                 .iter()
-                .map(|note| Expression::of(&env, note.str_at(&["key"]), note.str_at(&["valueExpression"])))
+                .map(|note| Expression::of(env, note.str_at(&["key"]), note.str_at(&["valueExpression"])))
                 .collect(),
             mutations: list(&spec, &["mutations"])
                 .iter()
@@ -120,7 +106,7 @@ impl Policy {
                     let place = if json { "jsonPatch" } else { "applyConfiguration" };
                     Mutation {
                         json,
-                        expression: Expression::of(&mutating, "", mutation.str_at(&[place, "expression"])),
+                        expression: Expression::of(mutating, "", mutation.str_at(&[place, "expression"])),
                     }
                 })
                 .collect(),

@@ -67,7 +67,7 @@ impl Hook {
             timeout: Duration::from_secs(seconds.clamp(1, 30) as u64),
             side_effects: hook.str_at(&["sideEffects"]).into(),
             review_versions: versions.iter().filter_map(Value::as_str).map(String::from).collect(),
-            conditions: Expression::all(&expression::env(), hook.get("matchConditions")),
+            conditions: Expression::all(&api::cel::admission::env(), hook.get("matchConditions")),
             reinvoke: hook.str_at(&["reinvocationPolicy"]) == "IfNeeded",
         }
     }
