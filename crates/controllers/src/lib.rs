@@ -77,6 +77,7 @@ pub const ALL: &[Controller] = &[
     resource_quota::CONTROLLER,
     storage_protection::CLAIMS,
     storage_protection::VOLUMES,
+    storage_protection::CLASSES,
 ];
 
 /// Gives a client with the identity named, as `system:serviceaccount:kube-system:deployment-controller`.

@@ -1,5 +1,6 @@
-//! Lets go of claims and volumes that are being deleted once nobody uses them: the other half of admission's
-//! StorageObjectInUseProtection (k8s.io/kubernetes/pkg/controller/volume/pvcprotection, pvprotection).
+//! Lets go of claims, volumes and classes of attributes that are being deleted once nobody uses them: the other half of
+//! admission's StorageObjectInUseProtection (k8s.io/kubernetes/pkg/controller/volume/pvcprotection, pvprotection,
+//! vacprotection).
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use client::reconcile::Error;
 use client::writer::gone_is_fine;
 use client::{Action, Cache, Reconciler, Watch};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use serde_json::json;
 
 use crate::{Context, Controller};
@@ -31,9 +33,28 @@ pub const VOLUMES: Controller = Controller {
     make: |context| Some(Arc::new(Volumes { own: context.cache::<PersistentVolume>()?, context })),
 };
 
+pub const CLASSES: Controller = Controller {
+    name: "volumeattributesclass-protection",
+    account: "volumeattributesclass-protection-controller",
+    workers: 1,
+    make: |context| {
+        let (own, claims) =
+            (context.cache::<VolumeAttributesClass>()?, context.cache::<PersistentVolumeClaim>()?);
+        let volumes = context.cache::<PersistentVolume>()?;
+        Some(Arc::new(Classes { own, claims, volumes, context }))
+    },
+};
+
 struct Claims {
     own: Arc<Cache>,
     pods: Arc<Cache>,
+    context: Context,
+}
+
+struct Classes {
+    own: Arc<Cache>,
+    claims: Arc<Cache>,
+    volumes: Arc<Cache>,
     context: Context,
 }
 
@@ -51,6 +72,16 @@ fn claims_of(pod: &Value) -> Vec<String> {
         claim => Some(claim.to_string()),
     };
     volumes.iter().filter_map(of).collect()
+}
+
+/// Names of the classes that a claim or a volume uses, asks for, or is on the way to.
+fn classes_of(object: &Value) -> impl Iterator<Item = &str> {
+    const FIELDS: [&[&str]; 3] = [
+        &["spec", "volumeAttributesClassName"],
+        &["status", "currentVolumeAttributesClassName"],
+        &["status", "modifyVolumeStatus", "targetVolumeAttributesClassName"],
+    ];
+    FIELDS.into_iter().map(|path| object.str_at(path)).filter(|name| !name.is_empty())
 }
 
 /// Finalizers without `finalizer`; `None`: it was not there.
@@ -120,6 +151,39 @@ impl Reconciler for Volumes {
     }
 }
 
+#[async_trait]
+impl Reconciler for Classes {
+    fn name(&self) -> &'static str {
+        CLASSES.name
+    }
+    fn watches(&self) -> Vec<Watch> {
+        // Whatever a claim or a volume was before, it may have let go of any class that waits.
+        let waiting = |own: &Arc<Cache>| {
+            let own = own.clone();
+            move |_: &Change, add: &mut dyn FnMut(Key)| {
+                own.snapshot().iter().filter(|class| class.deleting).for_each(|class| add(class.key.clone()));
+            }
+        };
+        vec![
+            Watch::own(&self.own),
+            Watch::by(&self.claims, waiting(&self.own)),
+            Watch::by(&self.volumes, waiting(&self.own)),
+        ]
+    }
+    async fn reconcile(&self, key: &Key) -> Result<Action, Error> {
+        let Some(class) = self.own.get_key(key).filter(|class| class.deleting) else {
+            return Ok(Action::Done);
+        };
+        let used = |cache: &Arc<Cache>| {
+            cache.snapshot().iter().any(|object| classes_of(&object.value()).any(|name| name == class.name()))
+        };
+        match used(&self.claims) || used(&self.volumes) {
+            true => Ok(Action::Done),
+            false => release(&self.context, &class, "kubernetes.io/vac-protection").await,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +199,10 @@ mod tests {
         let claim = api::json::parse(br#"{"metadata":{"finalizers":["x","y"]}}"#).unwrap();
         assert_eq!(without(&claim, "y"), Some(vec!["x".to_string()]));
         assert_eq!(without(&claim, "z"), None);
+        let claim = api::json::parse(
+            br#"{"spec":{"volumeAttributesClassName":"a"},"status":{"currentVolumeAttributesClassName":"b"}}"#,
+        )
+        .unwrap();
+        assert_eq!(classes_of(&claim).collect::<Vec<_>>(), ["a", "b"]);
     }
 }
