@@ -22,6 +22,14 @@ impl Path {
     pub fn key(&self, key: &str) -> Path {
         Path(format!("{}[{key}]", self.0))
     }
+    /// A path below this one.
+    pub fn join(&self, below: &Path) -> Path {
+        match below.0.as_str() {
+            "" => self.clone(),
+            text if text.starts_with('[') => Path(format!("{}{text}", self.0)),
+            text => self.child(text),
+        }
+    }
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -222,6 +222,10 @@ pub trait Rules: Send + Sync {
         true
     }
     /// What a delete that names no policy does with dependents: they are orphaned, as batch/v1 and v1 promised once.
+    /// Its objects may own others, which the garbage collector then looks after.
+    fn has_dependents(&self) -> bool {
+        true
+    }
     fn orphans_by_default(&self) -> bool {
         false
     }

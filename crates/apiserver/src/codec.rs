@@ -84,7 +84,7 @@ pub fn decode(
         "application/json" => {
             let parsed = json::parse_all(bytes).map_err(|error| unrecognized(expected, &error, bytes))?;
             let doubled = match parsed.doubled && strictness != Strictness::Ignore {
-                true => decode::duplicate_errors(&json::duplicates(bytes).unwrap_or_default()),
+                true => decode::duplicate_errors(expected.of, &json::duplicates(bytes).unwrap_or_default()),
                 false => Vec::new(),
             };
             (parsed.value, doubled)
@@ -278,7 +278,7 @@ pub fn canonical(storage: &Kind, value: &mut Value) -> Result<()> {
     let api_version = storage.api_version(&version.name);
     match schema::lookup(version.type_name) {
         Some(of) => {
-            decode::normalize(of, value).map_err(Status::internal)?;
+            decode::canonical(of, value).map_err(Status::internal)?;
         }
         None => {
             if let (Some(of), Some(metadata)) = (object_meta(), value.get_mut("metadata")) {

@@ -122,7 +122,7 @@ pub(crate) fn applied(
     });
     result.map_err(|error| match &error {
         apply::Error::BadRequest(text) => Status::bad_request(text.as_str()),
-        apply::Error::Failed(text) => Status::new(500, "InternalError", text.as_str()),
+        apply::Error::Failed(text) => Status::new(500, "", text.as_str()),
         apply::Error::Conflicts(conflicts) => {
             let status = Status::new(409, "Conflict", error.to_string()).with(Details::default());
             conflicts.iter().fold(status, |status, conflict| {

@@ -23,8 +23,12 @@ pub(crate) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
     }
     let options = call.write_options()?;
     let expected = Expected::kind(&call.target.kind, call.target.version());
-    let mut value =
-        codec::decode(&expected, call.content_type(), &bytes, options.strictness, &mut Vec::new())?;
+    let mut warnings = Vec::new();
+    let mut value = codec::decode(&expected, call.content_type(), &bytes, options.strictness, &mut warnings)?;
+    call.warn(warnings);
+    if call.target.kind.namespaced {
+        call.check_names(&mut value)?;
+    }
     if plural != "bindings" {
         crate::manage::created(&call.target, &mut value, &options, "", &call.inner.now());
     }
@@ -44,6 +48,9 @@ pub(crate) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
             let pods = call.inner.call_as(call.identity.clone(), place, "create")?;
             return subresource::bind(&pods, &value, &options).await;
         }
+        "tokenreviews" if value.str_at(&["spec", "token"]).is_empty() => {
+            return Err(Status::bad_request("token is required for TokenReview in authentication"));
+        }
         "tokenreviews" => token(call, &mut value),
         "selfsubjectreviews" => {
             value = anew(&value);
@@ -54,6 +61,9 @@ pub(crate) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
         "subjectaccessreviews" | "localsubjectaccessreviews" => {
             let identity = subject(&value);
             access(call, &identity, &mut value)?;
+        }
+        "selfsubjectrulesreviews" if value.str_at(&["spec", "namespace"]).is_empty() => {
+            return Err(Status::bad_request("no namespace on request"));
         }
         "selfsubjectrulesreviews" => rules(call, &mut value),
         _ => return Err(Status::no_such_path()),
@@ -123,7 +133,11 @@ fn token(call: &Call, value: &mut Value) {
             }
         }
         Err(_) => {
-            value.set(&["status", "user"], Value::object());
+            // What else the client said of the answer stands: upstream only adds to it.
+            value.remove(&["status", "authenticated"]);
+            if value.at(&["status", "user"]).is_none() {
+                value.set(&["status", "user"], Value::object());
+            }
             value.set(&["status", "error"], "invalid bearer token");
         }
     }

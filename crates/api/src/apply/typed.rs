@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 
 use super::element::Element;
 use super::set::{Node, Set};
-use crate::schema::{Field, Kind, ListType, Omit, Presence, Schema, Shape};
+use crate::schema::{Field, Kind, ListType, Omit, Presence, Scalar, Schema, Shape};
 use crate::{Map, Value};
 
 /// The set of all fields that a value states.
@@ -136,6 +136,26 @@ fn key_default(schema: Schema<'_>) -> Option<Value> {
     })
 }
 
+/// Every element of a list of type set or map is one: it has a key, or is a scalar.
+pub(super) fn has_elements(value: &Value, schema: Schema<'_>) -> bool {
+    match (schema.shape(), value) {
+        (Shape::Object { .. }, Value::Object(map)) => map.iter().all(|(key, value)| match value {
+            Value::Object(_) | Value::Array(_) => {
+                schema.child(key).is_none_or(|schema| has_elements(value, schema))
+            }
+            _ => true,
+        }),
+        (Shape::List(kind), Value::Array(items)) => {
+            let keys = schema.keys();
+            let associative = kind != ListType::Atomic;
+            items.iter().all(|item| {
+                (!associative || element(item, &keys, schema).is_ok()) && has_elements(item, schema.item())
+            })
+        }
+        _ => true,
+    }
+}
+
 /// What in a configuration does not fit the schema: `.spec.foo: field not declared in schema`.
 pub(super) fn validate(value: &Value, schema: Schema<'_>) -> Vec<String> {
     let mut errors = Vec::new();
@@ -217,6 +237,57 @@ fn check(value: &Value, schema: Schema<'_>, at: &At<'_>, errors: &mut Vec<String
         (Shape::List(_), other) => {
             wrong(at, &format!("expected list, got &{{{}}}", crate::text::show(other)), errors);
         }
-        (Shape::Leaf | Shape::Free, _) => {}
+        (Shape::Leaf, value) => {
+            if let Some(text) = schema.scalar().and_then(|scalar| unlike(scalar, value)) {
+                wrong(at, &text, errors);
+            }
+        }
+        (Shape::Free, _) => {}
+    }
+}
+
+/// Why a value is not that scalar. Upstream prints its own types, and each scalar in another way.
+fn unlike(scalar: Scalar, value: &Value) -> Option<String> {
+    let number = matches!(value, Value::Int(_) | Value::Float(_));
+    match (scalar, value) {
+        (Scalar::Text, Value::String(_)) | (Scalar::Bool, Value::Bool(_)) => None,
+        (Scalar::Any, Value::Array(_) | Value::Object(_)) => {
+            Some(format!("expected any scalar, got &{{{}}}", crate::text::show(value)))
+        }
+        (Scalar::Any, _) => None,
+        (Scalar::Number, _) if number => None,
+        (Scalar::Number, other) => {
+            let name = match other {
+                Value::String(_) => "string",
+                Value::Bool(_) => "bool",
+                Value::Array(_) => "[]interface {}",
+                _ => "map[string]interface {}",
+            };
+            Some(format!("expected numeric (int or float), got {name}"))
+        }
+        (Scalar::Bool, other) => Some(format!("expected boolean, got &{{{}}}", crate::text::show(other))),
+        (Scalar::Text, other) => {
+            Some(format!("expected string, got &value.valueUnstructured{{Value:{}}}", literal(other)))
+        }
+    }
+}
+
+/// Go's `%#v` of a decoded value.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "interface {}(nil)".into(),
+        Value::String(text) => crate::text::quote(text),
+        Value::Array(items) => {
+            format!("[]interface {{}}{{{}}}", items.iter().map(literal).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(map) => {
+            let mut fields: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{}:{}", crate::text::quote(key), literal(value)))
+                .collect();
+            fields.sort();
+            format!("map[string]interface {{}}{{{}}}", fields.join(", "))
+        }
+        other => other.to_string(),
     }
 }

@@ -153,6 +153,10 @@ pub fn track_update(subject: &Subject<'_>, live: Option<&Value>, new: &mut Value
             &empty
         }
     };
+    if !typed::has_elements(new, subject.schema) {
+        // Upstream cannot compare such a value, and takes all owners away.
+        return;
+    }
     note_update(subject, live, new, &mut entries, manager);
     managed::cap(&mut entries);
     managed::encode(new, entries);
@@ -286,7 +290,10 @@ pub fn apply(
     let failed = |what: &str, problem: &str| {
         let (namespace, name) =
             (config.str_at(&["metadata", "namespace"]), config.str_at(&["metadata", "name"]));
-        Error::Failed(format!("failed to {what} ({namespace}/{name}; {version}, Kind={kind}): {problem}"))
+        let slash = if version.contains('/') { "" } else { "/" };
+        Error::Failed(format!(
+            "failed to {what} ({namespace}/{name}; {slash}{version}, Kind={kind}): {problem}"
+        ))
     };
     let problems = typed::validate(config, subject.schema);
     if !problems.is_empty() {

@@ -39,13 +39,6 @@ pub fn inside(value: &mut Value, path: &[&str], with: impl FnOnce(&mut Value)) {
     }
 }
 
-/// A list that upstream writes even when it is empty: what has been stored has lost that it was a list.
-pub fn null_if_empty(value: &mut Value, field: &str) {
-    if list(value, &[field]).is_empty() {
-        value.set(&[field], Value::Null);
-    }
-}
-
 /// The elements of the list at `path`.
 pub fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     value.at(path).and_then(Value::as_array).unwrap_or_default()
@@ -76,14 +69,22 @@ pub fn has(value: &Value, path: &[&str]) -> bool {
     value.at(path).is_some_and(|value| !value.is_null())
 }
 
-/// Equal as Go's semantic comparison sees it: absent, null and empty collections are the same.
+/// Equal as Go's semantic comparison sees normalized values: absent, null and an empty list are the same. An empty object is
+/// a pointer that is set, where it does not stand in place of a null.
 pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     let empty = |value: Option<&Value>| match value {
         None | Some(Value::Null) => true,
         Some(Value::Array(items)) => items.is_empty(),
-        Some(Value::Object(map)) => map.is_empty(),
         Some(_) => false,
     };
+    let bare = |value: Option<&Value>| match value {
+        Some(Value::Null) => true,
+        Some(Value::Object(map)) => map.is_empty(),
+        _ => false,
+    };
+    if bare(a) && bare(b) {
+        return true;
+    }
     match (a, b) {
         _ if empty(a) || empty(b) => empty(a) && empty(b),
         (Some(Value::Object(a)), Some(Value::Object(b))) => {

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use smol_str::SmolStr;
 
 use super::Error;
-use crate::schema::Schema;
+use crate::schema::{Kind, Schema};
 use crate::text::show;
 use crate::{Map, Value, json};
 
@@ -46,7 +46,9 @@ fn meta<'a>(schema: Schema<'a>, field: &str) -> Result<Meta<'a>, Error> {
         return Ok(plain(schema));
     }
     let Some(child) = schema.child(field) else {
-        let of = schema.struct_type().map_or("object", |of| of.short_name());
+        let raw = schema.field().is_some_and(|field| field.kind() == Kind::RawExtension);
+        let none = if raw { "RawExtension" } else { "object" };
+        let of = schema.struct_type().map_or(none, |of| of.short_name());
         return Err(bad(format!(
             "unable to find api field in struct {of} for the json field {}",
             crate::text::quote(field)

@@ -290,7 +290,7 @@ impl<'a> Node<'a> {
         self.get("labels").labels();
         for (field, shown) in OTHERS.into_iter().chain([("managedFields", "managedFields")]) {
             let node = self.get(field);
-            let zero = node.value().as_int() == Some(0);
+            let zero = field == "generation" && node.int() == 0;
             if node.has() && !zero && (!node.is_empty() || node.value().as_int().is_some()) {
                 node.named(self.path.child(shown)).forbidden("cannot be set");
             }

@@ -46,7 +46,7 @@ impl Call {
     }
 
     /// The body's name and namespace are the path's, or empty.
-    fn check_names(&self, value: &mut Value) -> Result<()> {
+    pub(crate) fn check_names(&self, value: &mut Value) -> Result<()> {
         if self.target.kind.namespaced {
             self.placed_as_asked(value.str_at(&["metadata", "namespace"]))?;
             value.set(&["metadata", "namespace"], self.info.namespace.as_str());
@@ -54,7 +54,7 @@ impl Call {
             value.remove(&["metadata", "namespace"]);
         }
         let given = value.str_at(&["metadata", "name"]);
-        if !self.info.name.is_empty() && self.info.subresource.is_empty() && self.info.verb != "create" {
+        if !self.info.name.is_empty() && self.info.verb != "create" {
             self.named_as_asked(given)?;
         }
         Ok(())
@@ -112,6 +112,10 @@ impl Call {
             let context =
                 Context { key: &key, now: &now, user: &self.identity.name, who: self.identity.who() };
             target.storage.rules.prepare_create(&context, &mut value);
+            // A kind may name what nobody named.
+            let name = value.str_at(&["metadata", "name"]).to_string();
+            let key = target.key(if target.kind.namespaced { &self.info.namespace } else { "" }, &name);
+            let context = Context { key: &key, ..context };
             if target.storage.rules.has_generation() {
                 value.set(&["metadata", "generation"], 1i64);
             }

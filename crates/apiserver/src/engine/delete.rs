@@ -67,6 +67,9 @@ impl Options {
         }
         options.validate()?;
         let rules = &call.target.storage.rules;
+        if !rules.has_dependents() {
+            (options.policy, options.orphan) = (None, None);
+        }
         if options.policy.is_none() && options.orphan.is_none() && rules.orphans_by_default() {
             if call.target.kind.kind == "Job" {
                 call.warn([JOBS.to_string()]);

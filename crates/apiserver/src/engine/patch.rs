@@ -68,10 +68,13 @@ impl Call {
         let mut document = old.clone();
         codec::from_storage(&target.kind, &target.version().name, &mut document)?;
         let schema = crate::custom::schema_of(target.version());
-        let value = patch_document(way, patch, document, schema)?;
+        let mut value = patch_document(way, patch, document, schema)?;
         let mut warnings = Vec::new();
         let expected = Expected::kind(&target.kind, target.version());
         let shown = value.to_string();
+        if way == Way::Strategic {
+            wrapped(&expected, &mut value);
+        }
         let mut value = codec::finish(&expected, value, Vec::new(), options.strictness, &mut warnings)
             .map_err(|error| misfit(error, shown, way))?;
         self.named_as_asked(value.str_at(&["metadata", "name"]))?;
@@ -103,16 +106,11 @@ impl Call {
             true => json::parse(bytes).map_err(|error| error.to_string()),
             false => codec::from_yaml(text),
         };
-        let mut config =
-            config.map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+        let config = config.map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
         let expected = Expected::kind(&target.kind, target.version());
-        let mut warnings = Vec::new();
-        // Strict errors are found on a copy: what is applied is what was sent.
-        codec::finish(&expected, config.clone(), Vec::new(), options.strictness, &mut warnings)?;
-        self.warn(warnings);
+        // No strict errors here: applying what the schema does not have fails whatever is asked.
         if target.kind.namespaced {
             self.placed_as_asked(config.str_at(&["metadata", "namespace"]))?;
-            config.set(&["metadata", "namespace"], self.info.namespace.as_str());
         }
         if config.str_at(&["kind"]) != target.kind.kind
             || config.str_at(&["apiVersion"]) != expected.api_version()
@@ -130,17 +128,34 @@ impl Call {
             if let Some(shown) = &mut old {
                 codec::from_storage(&target.kind, &target.version().name, shown)?;
             }
-            let merged =
+            let mut merged =
                 manage::applied(target, old.as_ref(), &config, options, &self.info.subresource, &now)?;
+            if target.kind.namespaced {
+                merged.set(&["metadata", "namespace"], self.info.namespace.as_str());
+            }
             // A configuration without a name has that of the object that is there.
             self.named_as_asked(merged.str_at(&["metadata", "name"]))?;
-            self.completed(merged, options)
+            self.completed(merged, options).map_err(|error| match reason_of(&error) {
+                Some(why) => unconverted(&config, restored(why)),
+                None => error,
+            })
         };
+        let cache = target.cache()?;
+        self.inner.catch_up(cache).await?;
+        let there = cache.get_key(&target.key(self.namespace(), &self.info.name)).is_some();
+        let change = |old: &Value| make(Some(old));
         let new = match part {
-            Part::Main => make(None).map(Some),
-            _ => Ok(None),
+            Part::Main if !there => Some(make(None)?),
+            _ => None,
         };
-        self.change(part, options, How::Apply, &|old| make(Some(old)), new?.as_ref()).await
+        match self.change(part, options, How::Apply, &change, new.as_ref()).await {
+            // Somebody deleted it in between.
+            Err(status) if there && part == Part::Main && status.reason() == "NotFound" => {
+                let new = make(None)?;
+                self.change(part, options, How::Apply, &change, Some(&new)).await
+            }
+            done => done,
+        }
     }
 
     /// A merged object in the storage version, with its form and defaults.
@@ -148,6 +163,8 @@ impl Call {
         let target = &self.target;
         let expected = Expected::kind(&target.kind, target.version());
         let ignore = codec::Strictness::Ignore;
+        let mut value = value;
+        wrapped(&expected, &mut value);
         let mut value = codec::finish(&expected, value, Vec::new(), ignore, &mut Vec::new())?;
         let options = WriteOptions { strictness: ignore, ..options.clone() };
         target.complete(&mut value, &options, &mut Vec::new())?;
@@ -157,15 +174,39 @@ impl Call {
 
 /// The patched document has not the form of its kind: upstream blames the field `patch`, and shows all of it.
 fn misfit(error: Status, document: String, way: Way) -> Status {
-    let text = error.message().to_string();
-    let reason = text.split_once(" cannot be handled as a ").and_then(|(_, rest)| rest.split_once(": "));
-    match reason {
-        Some((_, why)) if error.code().as_u16() == 400 => {
+    match reason_of(&error) {
+        Some(why) => {
             let path = api::field::Path::new("patch");
             let why = if way == Way::Strategic { restored(why) } else { why.to_string() };
             Status::invalid_kind("", "", "", &[api::field::Error::invalid(path, document, why)])
         }
-        _ => error,
+        None => error,
+    }
+}
+
+/// Why a document has not the form of its kind.
+fn reason_of(error: &Status) -> Option<&str> {
+    let (_, rest) = error.message().split_once(" cannot be handled as a ")?;
+    (error.code().as_u16() == 400).then_some(rest.split_once(": ")?.1)
+}
+
+/// What was applied has not the form of its kind.
+fn unconverted(config: &Value, why: String) -> Status {
+    let text = |path: &[&str]| config.str_at(path).to_string();
+    let (version, kind) = (text(&["apiVersion"]), text(&["kind"]));
+    let slash = if version.contains('/') { "" } else { "/" };
+    let (namespace, name) = (text(&["metadata", "namespace"]), text(&["metadata", "name"]));
+    let message = format!(
+        "failed to convert new object ({namespace}/{name}; {slash}{version}, Kind={kind}) to proper version: unable to convert \
+         unstructured object to {slash}{version}, Kind={kind}: {why}"
+    );
+    Status::new(500, "", message)
+}
+
+/// Integers as Go's conversion leaves them, which cuts off what does not fit.
+fn wrapped(expected: &Expected<'_>, value: &mut Value) {
+    if let Some(of) = expected.of {
+        api::decode::wrap(of, value);
     }
 }
 
@@ -185,22 +226,32 @@ fn restored(why: &str) -> String {
             "array" => "slice",
             other => other,
         };
+        let scalar = scalar_of(wanted);
         Some(if wanted.starts_with("[]") {
             format!("cannot restore slice from {kind}")
-        } else if wanted.starts_with("map[") {
+        } else if wanted.starts_with("map[") || wanted == "v1.ResourceList" {
             format!("cannot restore map from {kind}")
-        } else if wanted.contains('.') && wanted != "types.UID" {
+        } else if scalar.is_empty() {
             format!("cannot restore struct from: {kind}")
-        } else if matches!(
-            (kind, wanted),
-            ("int64", "string" | "types.UID") | ("int64" | "float64", "int32" | "int64")
-        ) {
+        } else if matches!((kind, scalar), ("int64", "string") | ("int64" | "float64", "int32" | "int64")) {
             format!("cannot convert {kind} to {wanted}")
         } else {
-            format!("unrecognized type: {}", if wanted == "types.UID" { "string" } else { wanted })
+            format!("unrecognized type: {scalar}")
         })
     };
-    parse().unwrap_or_else(|| why.to_string())
+    match why.starts_with("illegal base64") {
+        true => format!("error decoding from json: {why}"),
+        false => parse().unwrap_or_else(|| why.to_string()),
+    }
+}
+
+/// What a named scalar is made of; empty for a struct.
+fn scalar_of(wanted: &str) -> &str {
+    match wanted {
+        "string" | "bool" | "int32" | "int64" | "float64" => wanted,
+        _ if api::schema::is_go_text(wanted) => "string",
+        _ => "",
+    }
 }
 
 /// JSON, or YAML as people write patches by hand.
@@ -239,6 +290,7 @@ pub(crate) fn patch_document(
             tracing::debug!(text, "a JSON patch does not fit");
             status.with(Default::default())
         }
+        patch::Error::Apply(text) if way == Way::Strategic => Status::new(500, "", text),
         patch::Error::Apply(text) => Status::bad_request(text),
         error @ patch::Error::TooMany { .. } => Status::new(413, "RequestEntityTooLarge", error.to_string()),
     })

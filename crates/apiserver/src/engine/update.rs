@@ -132,7 +132,7 @@ impl Call {
             let why = format!(
                 "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
                  failed: UID in precondition: {uid}, UID in object meta: {}",
-                storage_key(key),
+                storage_key(&target.kind, key),
                 old.uid
             );
             return Err(Status::conflict(resource, name, why));
@@ -157,10 +157,19 @@ impl Call {
         if part == Part::Status {
             // What the subresource may not change is the old object's before anybody comes to own it.
             rules.prepare_status(&context, &mut new, old_value);
-        } else if shown {
+        } else if sub == "approval" {
             rules.prepare_subresource(sub, &context, &mut new, old_value);
         }
         manage::updated(target, old_value, &mut new, options, &self.info.subresource, &now);
+        if shown && sub != "approval" {
+            // Upstream notes who asked for what before the strategy drops it.
+            let owners = new.at(&["metadata", "managedFields"]).cloned();
+            rules.prepare_subresource(sub, &context, &mut new, old_value);
+            match owners {
+                Some(owners) => new.set(&["metadata", "managedFields"], owners),
+                None => drop(new.remove(&["metadata", "managedFields"])),
+            }
+        }
         let asked = if part == Part::Status { "status" } else { sub };
         let request = admit::Request::new(self, Operation::Update, asked, Options::Write(options));
         let scaled = sub == "scale";
@@ -204,7 +213,10 @@ impl Call {
         } else if !options.admitted {
             admit::validate(&request, Some(&new)).await?;
         }
-        self.warn(rules.warnings(&new, Some(old_value)));
+        // Upstream's strategies of subresources have none.
+        if part == Part::Main {
+            self.warn(rules.warnings(&new, Some(old_value)));
+        }
         manage::settle(&mut new, old_value);
         let stored = Bytes::from(api::object::stored(&new));
         if old.is_stored_as(&stored) {
@@ -240,10 +252,24 @@ enum Tried {
     Beaten,
 }
 
-/// The key that upstream's store has for an object, which its texts show.
-fn storage_key(key: &Key) -> String {
-    let text = key.to_string();
-    format!("/{}", text.strip_prefix("core/").unwrap_or(&text))
+/// The key that upstream's store has for an object, which its texts show: resources of old have the names of their first
+/// registries, and groups stand only before those of the servers that are joined to the main one.
+fn storage_key(kind: &api::Kind, key: &Key) -> String {
+    let resource = &kind.resource;
+    let prefix = match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "replicationcontrollers") => "controllers".into(),
+        ("", "endpoints") => "services/endpoints".into(),
+        ("", "services") => "services/specs".into(),
+        ("", "nodes") => "minions".into(),
+        ("networking.k8s.io", "ingresses") => "ingress".into(),
+        (group @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), plural) => format!("{group}/{plural}"),
+        (group, plural) if kind.custom => format!("{group}/{plural}"),
+        (_, plural) => plural.to_string(),
+    };
+    match key.namespace() {
+        "" => format!("/{prefix}/{}", key.name()),
+        namespace => format!("/{prefix}/{namespace}/{}", key.name()),
+    }
 }
 
 /// What no client changes (`rest.BeforeUpdate`).

@@ -7,7 +7,7 @@ use crate::field::{Error, Path};
 use crate::kind::{Context, Rules, keep, only_status};
 use crate::kinds::Builtin;
 use crate::kinds::edit::{default, flag, has, inside, list, same};
-use crate::table::{cells, jsonpath};
+use crate::table::cells;
 use crate::validation::check::{self, Errors};
 use crate::validation::{meta, names};
 use crate::{pod, structural};
@@ -54,12 +54,8 @@ fn spec(crd: &Value, errors: &mut Errors) {
         errors.push(Error::invalid(path.child("group"), group, "should be a domain with at least one dot"));
     }
     check::required_one_of(spec.str_at(&["scope"]), path.child("scope"), &["Cluster", "Namespaced"], errors);
-    if flag(spec, &["preserveUnknownFields"]) {
-        let text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema \
-                    instead";
-        errors.push(Error::invalid(path.child("preserveUnknownFields"), true, text));
-    }
     versions(spec, &path.child("versions"), errors);
+    self::names(spec.get("names").unwrap_or(&empty), true, &path.child("names"), errors);
     let strategy = spec.str_at(&["conversion", "strategy"]);
     check::required_one_of(
         strategy,
@@ -71,11 +67,27 @@ fn spec(crd: &Value, errors: &mut Errors) {
         let path = path.child("conversion").child("webhookClientConfig");
         errors.push(Error::required(path, "required when strategy is set to Webhook"));
     }
-    self::names(spec.get("names").unwrap_or(&empty), true, &path.child("names"), errors);
+}
+
+/// Not in a schema's place, and therefore looked at last.
+fn preserves(crd: &Value, errors: &mut Errors) {
+    if flag(crd, &["spec", "preserveUnknownFields"]) {
+        let text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema \
+                    instead";
+        errors.push(Error::invalid(Path::new("spec").child("preserveUnknownFields"), true, text));
+    }
+}
+
+/// The schema of a version, if it has one.
+fn schema_of(version: &Value) -> Option<&Value> {
+    version.at(&["schema", "openAPIV3Schema"]).filter(|schema| !schema.is_null())
 }
 
 fn versions(spec: &Value, path: &Path, errors: &mut Errors) {
     let versions = list(spec, &["versions"]);
+    for (at, _) in versions.iter().enumerate().filter(|(_, version)| schema_of(version).is_none()) {
+        errors.push(Error::required(path.index(at).child("schema").child("openAPIV3Schema"), ""));
+    }
     let mut seen = BTreeSet::new();
     for (at, version) in versions.iter().enumerate() {
         let path = path.index(at);
@@ -83,46 +95,138 @@ fn versions(spec: &Value, path: &Path, errors: &mut Errors) {
         let wrong = names::dns_1035_label(name);
         if !wrong.is_empty() {
             errors.push(Error::invalid(path.child("name"), name, wrong.join(",")));
-            if at == 0 {
-                // The first version's name is also what an older field, `version`, is taken to say.
-                errors.push(Error::invalid(Path::new("spec").child("version"), name, wrong.join(",")));
-            }
         }
         seen.insert(name);
-        let inner = path.child("schema").child("openAPIV3Schema");
-        match version.at(&["schema", "openAPIV3Schema"]).filter(|schema| !schema.is_null()) {
-            None => errors.push(Error::required(inner, "")),
-            Some(schema) => errors.extend(structural::check(&inner, schema)),
+        for text in deprecation(version) {
+            let shown = version.str_at(&["deprecationWarning"]);
+            errors.push(Error::invalid(path.child("deprecationWarning"), shown, text));
         }
-        if !flag(version, &["deprecated"]) && has(version, &["deprecationWarning"]) {
-            let text = version.str_at(&["deprecationWarning"]);
-            let path = path.child("deprecationWarning");
-            errors.push(Error::invalid(path, text, "can only be set for deprecated versions"));
+        if let Some(schema) = schema_of(version) {
+            let inner = path.child("schema").child("openAPIV3Schema");
+            let kind = schema.str_at(&["type"]);
+            if has(version, &["subresources", "status"]) && !matches!(kind, "" | "object") {
+                let text = "only \"object\" is allowed as the type at the root of the schema if the status \
+                            subresource is enabled";
+                errors.push(Error::invalid(inner.child("type"), kind, text));
+            }
+            errors.extend(structural::check(&inner, schema));
         }
         subresources(version, &path.child("subresources"), errors);
         for (at, column) in list(version, &["additionalPrinterColumns"]).iter().enumerate() {
             self::column(column, &path.child("additionalPrinterColumns").index(at), errors);
         }
-        let fields = list(version, &["selectableFields"]);
-        let inner = path.child("selectableFields");
-        if fields.len() > 8 {
-            errors.push(Error::too_many(inner.clone(), fields.len(), 8));
-        }
-        for (at, field) in fields.iter().enumerate() {
-            let text = field.str_at(&["jsonPath"]);
-            if text.is_empty() || !jsonpath::is_valid(text) {
-                errors.push(Error::invalid(inner.index(at).child("jsonPath"), text, "is an invalid path"));
-            }
-        }
+        selectable(version, &path.child("selectableFields"), errors);
     }
-    let whole = |text: &str| Error::invalid(path.clone(), versions.to_vec(), text);
+    let whole =
+        |text: &str| Error::invalid(path.clone(), spec.get("versions").cloned().unwrap_or_default(), text);
     if seen.len() != versions.len() {
         errors.push(whole("must contain unique version names"));
     }
     if versions.iter().filter(|version| flag(version, &["storage"])).count() != 1 {
         errors.push(whole("must have exactly one version marked as storage version"));
     }
+    // The first version's name is also what an older field, `version`, is taken to say.
+    let first = versions.first().map(|version| version.str_at(&["name"])).unwrap_or_default();
+    let wrong = names::dns_1035_label(first);
+    if !first.is_empty() && !wrong.is_empty() {
+        errors.push(Error::invalid(Path::new("spec").child("version"), first, wrong.join(",")));
+    }
 }
+
+/// What is wrong with `deprecationWarning`.
+fn deprecation(version: &Value) -> Vec<&'static str> {
+    let Some(text) = version.get("deprecationWarning").and_then(Value::as_str) else { return Vec::new() };
+    if !flag(version, &["deprecated"]) {
+        return vec!["can only be set for deprecated versions"];
+    }
+    let mut wrong = Vec::new();
+    if text.len() > 256 {
+        wrong.push("must be <= 256 characters long");
+    }
+    if text.is_empty() {
+        wrong.push("must not be an empty string");
+    }
+    wrong
+}
+
+/// Fields by which lists may be asked for: scalars that the schema has, outside of lists.
+fn selectable(version: &Value, path: &Path, errors: &mut Errors) {
+    let fields = list(version, &["selectableFields"]);
+    if fields.is_empty() {
+        return;
+    }
+    let Some(schema) = schema_of(version) else {
+        let text = "may only be set when `version.schema.openAPIV3Schema` is not included";
+        return errors.push(Error::invalid(path.clone(), "", text));
+    };
+    let schema = structural::Schema::parse(schema);
+    let mut seen = BTreeSet::new();
+    for (at, field) in fields.iter().enumerate() {
+        let text = field.str_at(&["jsonPath"]);
+        let path = path.index(at).child("jsonPath");
+        if text.is_empty() {
+            errors.push(Error::required(path, ""));
+            continue;
+        }
+        let found = match place(text, &schema) {
+            Ok(found) => found,
+            Err(why) => {
+                errors.push(Error::invalid(path, text, format!("is an invalid path: {why}")));
+                continue;
+            }
+        };
+        if text.starts_with(".metadata") {
+            errors.push(Error::invalid(path.clone(), text, "must not point to fields in metadata"));
+        }
+        use structural::NodeType;
+        if !matches!(found.node, NodeType::String | NodeType::Boolean | NodeType::Integer) {
+            let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with \
+                       formats are allowed.";
+            errors.push(Error::invalid(path.clone(), text, why));
+        }
+        if !seen.insert(text) {
+            errors.push(Error::duplicate(path, text));
+        }
+    }
+    if seen.len() > 8 {
+        errors.push(Error::too_many(path.clone(), seen.len(), 8));
+    }
+}
+
+/// The node of a schema that a path of names leads to.
+fn place<'a>(text: &str, schema: &'a structural::Schema) -> Result<&'a structural::Schema, String> {
+    const NOWHERE: &str = "does not refer to a valid field";
+    let Some(rest) = text.strip_prefix('.') else {
+        let word = text.split(['.', '[', ']']).next().unwrap_or_default();
+        return Err(match text.starts_with('[') {
+            true => "array notation is not allowed".into(),
+            false => format!("expected [ or . but got: {word}"),
+        });
+    };
+    let mut here = schema;
+    for name in rest.split('.') {
+        if name.is_empty() {
+            return Err("unexpected end of JSON path".into());
+        }
+        let (name, bracket) = name.split_once('[').map_or((name, false), |(name, _)| (name, true));
+        here = match (here.properties.is_empty(), &here.additional) {
+            (false, _) => here.property(name).ok_or(NOWHERE)?,
+            (true, structural::Additional::Schema(inner)) => inner,
+            (true, _) => return Err(NOWHERE.into()),
+        };
+        if bracket {
+            return Err("array notation is not allowed".into());
+        }
+    }
+    Ok(here)
+}
+
+/// A path in dots; what it says is found out by who follows it.
+fn simple(text: &str) -> bool {
+    text.starts_with('.')
+}
+
+const NOT_SIMPLE: &str = "must be a simple json path starting with .";
 
 fn subresources(version: &Value, path: &Path, errors: &mut Errors) {
     let Some(scale) = version.at(&["subresources", "scale"]).filter(|scale| !scale.is_null()) else { return };
@@ -138,8 +242,8 @@ fn subresources(version: &Value, path: &Path, errors: &mut Errors) {
             if required {
                 errors.push(Error::required(inner, ""));
             }
-        } else if !jsonpath::is_valid(text) || text.contains('[') {
-            errors.push(Error::invalid(inner, text, "must be a json path without array notation"));
+        } else if !simple(text) {
+            errors.push(Error::invalid(inner, text, NOT_SIMPLE));
         } else if required && !text.starts_with(root) {
             let text_of = format!("should be a json path under {}", root.trim_end_matches('.'));
             errors.push(Error::invalid(inner, text, text_of));
@@ -168,44 +272,43 @@ fn column(column: &Value, path: &Path, errors: &mut Errors) {
     let json = column.str_at(&["jsonPath"]);
     if json.is_empty() {
         errors.push(Error::required(path.child("JSONPath"), ""));
-    } else if !jsonpath::is_valid(json) {
-        errors.push(Error::invalid(path.child("JSONPath"), json, "is an invalid path"));
+    } else if !simple(json) {
+        errors.push(Error::invalid(path.child("JSONPath"), json, NOT_SIMPLE));
     }
 }
 
 fn names(names_: &Value, required: bool, path: &Path, errors: &mut Errors) {
-    let label = |field: &str, text: &str, errors: &mut Errors| {
-        let wrong = names::dns_1035_label(&text.to_lowercase());
-        if !text.is_empty() && !wrong.is_empty() {
-            errors.push(Error::invalid(path.child(field), text, wrong.join(",")));
-        }
-    };
-    for field in ["plural", "singular", "kind", "listKind"] {
+    const NAMES: [&str; 4] = ["plural", "singular", "kind", "listKind"];
+    for field in NAMES.iter().filter(|field| required && names_.str_at(&[field]).is_empty()) {
+        errors.push(Error::required(path.child(field), ""));
+    }
+    for field in NAMES {
         let text = names_.str_at(&[field]);
-        if text.is_empty() && required {
-            errors.push(Error::required(path.child(field), ""));
-        }
         let lower = matches!(field, "plural" | "singular");
-        if lower && text.chars().any(|letter| letter.is_uppercase()) {
-            let wrong = names::dns_1035_label(text);
-            errors.push(Error::invalid(path.child(field), text, wrong.join(",")));
-        } else {
-            label(field, text, errors);
+        let wrong = match lower {
+            true => names::dns_1035_label(text),
+            false => names::dns_1035_label(&text.to_lowercase()),
+        };
+        if !text.is_empty() && !wrong.is_empty() {
+            let mixed = if lower { "" } else { "may have mixed case, but should otherwise match: " };
+            errors.push(Error::invalid(path.child(field), text, format!("{mixed}{}", wrong.join(","))));
         }
     }
-    for field in ["shortNames", "categories"] {
+    let labels = |field: &str, errors: &mut Errors| {
         for (at, text) in list(names_, &[field]).iter().filter_map(Value::as_str).enumerate() {
             let wrong = names::dns_1035_label(text);
             if !wrong.is_empty() {
                 errors.push(Error::invalid(path.child(field).index(at), text, wrong.join(",")));
             }
         }
-    }
+    };
+    labels("shortNames", errors);
     let (kind, list_kind) = (names_.str_at(&["kind"]), names_.str_at(&["listKind"]));
     if !kind.is_empty() && kind == list_kind {
         let text = "kind and listKind may not be the same";
         errors.push(Error::invalid(path.child("listKind"), list_kind, text));
     }
+    labels("categories", errors);
 }
 
 fn stored_versions(crd: &Value, errors: &mut Errors) {
@@ -233,6 +336,23 @@ fn stored_versions(crd: &Value, errors: &mut Errors) {
             errors.push(Error::invalid(path.index(at), name, text));
         }
     }
+}
+
+/// What holds for a definition at any time.
+fn whole(crd: &Value, changed: &[Error], errors: &mut Errors) {
+    spec(crd, errors);
+    errors.extend_from_slice(changed);
+    stored_versions(crd, errors);
+    let group = crd.str_at(&["spec", "group"]);
+    let protected = group.ends_with(".k8s.io") || group.ends_with(".kubernetes.io");
+    let approval = "api-approved.kubernetes.io";
+    if protected && crd.str_at(&["metadata", "annotations", approval]).is_empty() {
+        let path = Path::new("metadata").child("annotations").key(approval);
+        let text = "protected groups must have approval annotation \"api-approved.kubernetes.io\", see \
+                    https://github.com/kubernetes/enhancements/pull/1111";
+        errors.push(Error::required(path, text));
+    }
+    preserves(crd, errors);
 }
 
 impl Rules for CustomResourceDefinition {
@@ -270,36 +390,25 @@ impl Rules for CustomResourceDefinition {
         let name = new.str_at(&["metadata", "name"]);
         let wanted =
             format!("{}.{}", new.str_at(&["spec", "names", "plural"]), new.str_at(&["spec", "group"]));
-        if name != wanted {
+        if !name.is_empty() && name != wanted {
             let text = "must be spec.names.plural+\".\"+spec.group";
             errors.push(Error::invalid(Path::new("metadata").child("name"), name, text));
         }
-        let group = new.str_at(&["spec", "group"]);
-        let protected = group.ends_with(".k8s.io") || group.ends_with(".kubernetes.io");
-        let approval = "api-approved.kubernetes.io";
-        if protected && new.str_at(&["metadata", "annotations", approval]).is_empty() {
-            let path = Path::new("metadata").child("annotations").key(approval);
-            let text = "protected groups must have approval annotation \"api-approved.kubernetes.io\", see \
-                        https://github.com/kubernetes/enhancements/pull/1111";
-            errors.push(Error::required(path, text));
-        }
-        spec(new, errors);
-        stored_versions(new, errors);
+        whole(new, &[], errors);
     }
-    fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
-        self.validate_create(context, new, errors);
-        if !is_established(old) {
-            return;
+    fn validate_update(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        const FIXED: [&[&str]; 4] = [
+            &["spec", "scope"],
+            &["spec", "names", "kind"],
+            &["spec", "group"],
+            &["spec", "names", "plural"],
+        ];
+        let mut changed = Errors::new();
+        for field in FIXED.iter().filter(|_| is_established(old)) {
+            let path = field[1..].iter().fold(Path::new("spec"), |path, name| path.child(name));
+            meta::immutable(new.at(field), old.at(field), path, &mut changed);
         }
-        let path = Path::new("spec");
-        for (field, inner) in [("scope", path.child("scope")), ("group", path.child("group"))] {
-            let (now, was) = (new.at(&["spec", field]), old.at(&["spec", field]));
-            meta::immutable(now, was, inner, errors);
-        }
-        for field in ["kind", "plural"] {
-            let (now, was) = (new.at(&["spec", "names", field]), old.at(&["spec", "names", field]));
-            meta::immutable(now, was, path.child("names").child(field), errors);
-        }
+        whole(new, &changed, errors);
     }
     fn validate_status(&self, _: &Context<'_>, new: &Value, _: &Value, errors: &mut Errors) {
         let empty = Value::object();

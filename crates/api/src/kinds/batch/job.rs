@@ -145,7 +145,8 @@ impl Rules for Job {
             if job.at(&["spec", "completionMode"]).text() == "Indexed" && last >= 0 {
                 let host = format!("{}-{last}", name.text());
                 if !names::dns_label(&host).is_empty() {
-                    name.invalid(format!("will not able to create pod with invalid DNS label: {host}"));
+                    let text = format!("will not able to create pod with invalid DNS label: {host}");
+                    name.error(Error::invalid(name.path().clone(), name.text(), text));
                 }
             }
         });

@@ -163,8 +163,12 @@ impl Rules for Event {
             "related",
             "reportingInstance",
         ] {
+            // A text that is not there is an empty one.
+            let empty = Value::from("");
+            let text = old.get(field).is_some_and(|old| old.as_str().is_some()) && !field.ends_with("amp");
+            let is = new.get(field).or(text.then_some(&empty));
             if !same(new.get(field), old.get(field)) {
-                meta::immutable(new.get(field), old.get(field), Path::new(field), errors);
+                meta::immutable(is, old.get(field), Path::new(field), errors);
             }
         }
         let component = "reportingComponent";
@@ -172,6 +176,12 @@ impl Rules for Event {
     }
     fn create_on_update(&self) -> bool {
         true
+    }
+    fn bad_name(&self, _: &str, _: bool) -> Option<String> {
+        None
+    }
+    fn has_dependents(&self) -> bool {
+        false
     }
     fn cells(&self, value: &Value, now: i64) -> Option<Vec<Value>> {
         let of =

@@ -29,6 +29,13 @@ pub const KIND: Builtin = Builtin {
                     check(limit);
                 }
             },
+            created: |range| {
+                // Upstream makes up a name where none is asked for.
+                if range.str_at(&["metadata", "name"]).is_empty() {
+                    let uid = range.str_at(&["metadata", "uid"]).to_string();
+                    range.set(&["metadata", "name"], uid);
+                }
+            },
             row: Some(row),
             ..Strategy::new()
         })
@@ -129,8 +136,17 @@ fn amounts(limit: &Node<'_>, key: &str, pod: bool) {
             ratio.invalid(format!("ratio {} is less than 1", ratio.quantity()));
         }
         if let (Some(least), Some(most)) = (&least, &most) {
-            let real = most.quantity().as_f64() / least.quantity().as_f64();
-            if ratio.quantity().as_f64() > real {
+            // Thousandths, and whole numbers where one is too large for that.
+            let (asked, least, most) = (ratio.quantity(), least.quantity(), most.quantity());
+            let whole = [&asked, &least, &most].iter().any(|amount| amount.value() >= i64::MAX / 1000);
+            let (value, real) = match whole {
+                true => (asked.value() as f64, most.value() as f64 / least.value() as f64),
+                false => (
+                    asked.milli_value() as f64 / 1000.0,
+                    most.milli_value() as f64 / least.milli_value() as f64,
+                ),
+            };
+            if value > real {
                 ratio.invalid(format!("ratio {} is greater than max/min = {real:.6}", ratio.quantity()));
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::pod::validate::resources::is_integer;
 use super::pod::validate::scheduling;
 use crate::Value;
 use crate::field::{Error, Path};
@@ -26,7 +27,16 @@ fn resources(node: &Value, errors: &mut Errors) {
                 let text = "must be greater than or equal to 0";
                 errors.push(Error::invalid(path, quantity.to_string(), text));
             }
+            if is_integer(name) && quantity.milli_value() % 1000 != 0 {
+                let path = Path::new("status").child(field).child(name);
+                errors.push(Error::invalid(path, quantity.to_string(), "must be an integer"));
+            }
         }
+    }
+    let swap = ["status", "nodeInfo", "swap", "capacity"];
+    if let Some(capacity) = node.at(&swap).and_then(Value::as_int).filter(|capacity| *capacity <= 0) {
+        let path = Path::new("metadata").child("nodeSwapStatus").child("capacity");
+        errors.push(Error::invalid(path, capacity, "must be greater than zero"));
     }
 }
 
@@ -45,6 +55,9 @@ fn update(new: &Value, old: &Value, errors: &mut Errors) {
         let text = "node updates may not change podCIDR except from \"\" to valid";
         errors.push(Error::forbidden(path.child("podCIDRs"), text));
     }
+    if new.str_at(&["spec", "externalID"]) != old.str_at(&["spec", "externalID"]) {
+        errors.push(Error::forbidden(path.child("externalID"), "may not be updated"));
+    }
     let id = old.str_at(&["spec", "providerID"]);
     if !id.is_empty() && id != new.str_at(&["spec", "providerID"]) {
         let text = "node updates may not change providerID except from \"\" to valid";
@@ -60,7 +73,7 @@ fn pod_cidrs(node: &mut Value) {
         list(node, &["spec", "podCIDRs"]).first().and_then(Value::as_str).unwrap_or_default().to_string();
     if one.is_empty() && !first.is_empty() {
         node.set(&["spec", "podCIDR"], first);
-    } else if !one.is_empty() && first.is_empty() {
+    } else if !one.is_empty() && first != one {
         node.set(&["spec", "podCIDRs"], vec![Value::from(one)]);
     }
 }
@@ -88,6 +101,22 @@ impl Rules for Node {
     fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
         new.remove(&["spec", "configSource"]);
         new.remove(&["status", "config"]);
+    }
+    fn prepare_status(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
+        crate::kind::keep_all_but(new, old, &["metadata", "status"]);
+        if !has(old, &["status", "config"]) {
+            new.remove(&["status", "config"]);
+        }
+    }
+    fn warnings(&self, new: &Value, _: Option<&Value>) -> Vec<String> {
+        let mut texts = Vec::new();
+        if has(new, &["spec", "configSource"]) {
+            texts.push("spec.configSource: the feature is removed".to_string());
+        }
+        if !new.str_at(&["spec", "externalID"]).is_empty() {
+            texts.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());
+        }
+        texts
     }
     fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
         keep(new, old, "status");

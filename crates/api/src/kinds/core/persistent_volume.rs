@@ -177,7 +177,11 @@ fn capacity(capacity: &Node<'_>) {
         capacity.error(Error::not_supported(capacity.path().clone(), shown, &["storage"]));
     }
     for (_, amount) in capacity.entries() {
-        amount.nonnegative_quantity().positive_quantity();
+        if amount.quantity().sign() < 0 {
+            let text = "must be a valid resource quantity";
+            amount.error(Error::invalid(amount.path().clone(), amount.quantity().value(), text));
+        }
+        amount.positive_quantity();
     }
 }
 

@@ -58,6 +58,11 @@ pub fn defaults(_: &str, claim: &mut Value) {
 /// `dataSource` and `dataSourceRef` say the same where only one was set (KEP-1495).
 fn data_sources(spec: &mut Value, old: Option<&Value>) {
     let set = |spec: &Value, field: &str| spec.get(field).is_some_and(|source| !source.is_null());
+    // Off by default upstream: CrossNamespaceVolumeDataSource.
+    let used = old.is_some_and(|old| set(old, "dataSourceRef"));
+    if !used && !spec.str_at(&["dataSourceRef", "namespace"]).is_empty() {
+        spec.remove(&["dataSourceRef"]);
+    }
     let in_use = old.is_some_and(|old| set(old, "dataSource") || set(old, "dataSourceRef"));
     if !in_use && !set(spec, "dataSourceRef") && set(spec, "dataSource") {
         let of = |field: &str| spec.str_at(&["dataSource", field]);

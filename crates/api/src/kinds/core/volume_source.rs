@@ -34,7 +34,7 @@ pub fn check(kind: &str, source: &Node<'_>, volume: Option<&str>) -> bool {
         "gcePersistentDisk" | "awsElasticBlockStore" => {
             let partition = source.get("partition");
             if !(0..=255).contains(&partition.int()) {
-                partition.invalid("must be between 0 and 255, inclusive");
+                partition.invalid("must be between 1 and 255, inclusive");
             }
         }
         "glusterfs" if persistent => {

@@ -7,7 +7,7 @@ use crate::Value;
 use crate::field::{Error, Path};
 use crate::kind::{Context, Rules, spec_differs};
 use crate::kinds::Builtin;
-use crate::kinds::edit::{default_pointer, each, int, list, null_if_empty, same};
+use crate::kinds::edit::{default_pointer, each, int, list, same};
 use crate::table::{age, cells};
 use crate::validation::check::{self, Errors};
 use crate::validation::{meta, names};
@@ -37,9 +37,8 @@ fn ports(ports: &[Value], errors: &mut Errors) {
             errors.push(Error::duplicate(path.child("name"), name));
         }
         let protocol = port.str_at(&["protocol"]);
-        check::required_one_of(protocol, path.child("protocol"), &["SCTP", "TCP", "UDP"], errors);
-        let app = port.str_at(&["appProtocol"]);
-        if !app.is_empty() {
+        check::one_of(protocol, path.child("protocol"), &["SCTP", "TCP", "UDP"], errors);
+        if let Some(app) = port.get("appProtocol").and_then(Value::as_str) {
             check::format(app, &path.child("appProtocol"), names::qualified_name, errors);
         }
     }
@@ -62,13 +61,40 @@ fn endpoints(endpoints: &[Value], family: &str, errors: &mut Errors) {
         for (at, text) in addresses.iter().enumerate() {
             address(text.as_str().unwrap_or_default(), family, &inner, at, errors);
         }
-        let node = endpoint.str_at(&["nodeName"]);
-        if !node.is_empty() {
+        if let Some(node) = endpoint.get("nodeName").and_then(Value::as_str) {
             check::format(node, &path.child("nodeName"), names::dns_subdomain, errors);
         }
         if let Some(host) = endpoint.get("hostname").and_then(Value::as_str) {
             check::format(host, &path.child("hostname"), names::dns_label, errors);
         }
+        hints(endpoint, &path.child("hints"), errors);
+    }
+}
+
+/// For which zones and nodes an endpoint is.
+fn hints(endpoint: &Value, path: &Path, errors: &mut Errors) {
+    type Format = fn(&str) -> Vec<String>;
+    for (field, format) in
+        [("forZones", names::label_value as Format), ("forNodes", names::dns_subdomain as Format)]
+    {
+        let (items, path) = (list(endpoint, &["hints", field]), path.child(field));
+        if items.len() > 8 {
+            return errors.push(Error::too_many(path, items.len(), 8));
+        }
+        for (at, item) in items.iter().enumerate() {
+            let (name, path) = (item.str_at(&["name"]), path.index(at).child("name"));
+            if items[..at].iter().any(|other| other.str_at(&["name"]) == name) {
+                errors.push(Error::duplicate(path.clone(), name));
+            }
+            check::format(name, &path, format, errors);
+        }
+    }
+}
+
+/// Written by clients of v1beta1 only; stays as long as the endpoints do.
+fn drop_topology(new: &mut Value, old: Option<&Value>) {
+    if old.is_none_or(|old| !same(new.get("endpoints"), old.get("endpoints"))) {
+        each(new, &["endpoints"], |endpoint| drop(endpoint.remove(&["deprecatedTopology"])));
     }
 }
 
@@ -120,10 +146,14 @@ impl Rules for EndpointSlice {
         });
     }
     fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
-        null_if_empty(new, "ports");
+        drop_topology(new, None);
     }
-    fn prepare_update(&self, _: &Context<'_>, new: &mut Value, _: &Value) {
-        null_if_empty(new, "ports");
+    fn prepare_update(&self, _: &Context<'_>, new: &mut Value, old: &Value) {
+        drop_topology(new, Some(old));
+    }
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let deprecated = old.is_none() && new.str_at(&["addressType"]) == "FQDN";
+        deprecated.then(|| "spec.addressType: FQDN endpoints are deprecated".into()).into_iter().collect()
     }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         let family = new.str_at(&["addressType"]);
@@ -132,7 +162,14 @@ impl Rules for EndpointSlice {
         endpoints(list(new, &["endpoints"]), family, errors);
     }
     fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        let before = errors.len();
         self.validate_create(context, new, errors);
+        if same(new.get("endpoints"), old.get("endpoints")) {
+            // Endpoints that are there are not judged again.
+            let kept = |error: &Error| !error.path.to_string().starts_with("endpoints");
+            let own = errors.split_off(before);
+            errors.extend(own.into_iter().filter(kept));
+        }
         let path = Path::new("addressType");
         meta::immutable(new.get("addressType"), old.get("addressType"), path, errors);
     }

@@ -15,6 +15,7 @@ pub const KIND: Builtin = Builtin {
     rules: || {
         Box::new(Strategy {
             status: true,
+            status_keeps_metadata: true,
             generation: true,
             defaults,
             check: |level| {

@@ -1,6 +1,7 @@
 //! IngressClass.
 
 use crate::Value;
+use crate::field::Error;
 use crate::kinds::edit::{default_pointer, inside};
 use crate::kinds::{Builtin, Strategy};
 use crate::table::age;
@@ -17,7 +18,11 @@ pub const KIND: Builtin = Builtin {
             check,
             update_alone: true,
             update: |class, old| {
-                class.at(&["spec", "controller"]).immutable(&old.at(&["spec", "controller"]));
+                let controller = class.at(&["spec", "controller"]);
+                if controller.text() != old.at(&["spec", "controller"]).text() {
+                    let text = crate::validation::meta::IMMUTABLE;
+                    class.error(Error::invalid(controller.path().clone(), controller.text(), text));
+                }
                 check(class);
             },
             row: Some(row),

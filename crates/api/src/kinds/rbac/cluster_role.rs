@@ -5,7 +5,7 @@ use crate::Value;
 use crate::field::{Error, Path};
 use crate::kind::{Context, Rules};
 use crate::kinds::Builtin;
-use crate::kinds::edit::{has, list, null_if_empty};
+use crate::kinds::edit::{has, list};
 use crate::selector::Labels;
 use crate::validation::check;
 use crate::validation::check::Errors;
@@ -16,12 +16,6 @@ pub const KIND: Builtin =
 struct ClusterRole;
 
 impl Rules for ClusterRole {
-    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
-        null_if_empty(new, "rules");
-    }
-    fn prepare_update(&self, _: &Context<'_>, new: &mut Value, _: &Value) {
-        null_if_empty(new, "rules");
-    }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         rules::rules(new, false, errors);
         let path = Path::new("aggregationRule").child("clusterRoleSelectors");

@@ -4,7 +4,6 @@ use super::rules;
 use crate::Value;
 use crate::kind::{Context, Rules};
 use crate::kinds::Builtin;
-use crate::kinds::edit::null_if_empty;
 use crate::validation::check::Errors;
 
 pub const KIND: Builtin =
@@ -13,12 +12,6 @@ pub const KIND: Builtin =
 struct Role;
 
 impl Rules for Role {
-    fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {
-        null_if_empty(new, "rules");
-    }
-    fn prepare_update(&self, _: &Context<'_>, new: &mut Value, _: &Value) {
-        null_if_empty(new, "rules");
-    }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         rules::rules(new, true, errors);
     }

@@ -1,4 +1,4 @@
-//! Validation of a PodSpec, in a Pod and in every template. Windows' own rules and dynamic resource claims are not here.
+//! Validation of a PodSpec, in a Pod and in every template.
 
 use crate::Value;
 use crate::field::{Error, Path};
@@ -11,6 +11,7 @@ pub mod resources;
 pub mod scheduling;
 pub mod security;
 pub mod volume;
+mod windows;
 
 pub use scheduling::node_selector;
 pub use volume::HOST_PATH_TYPES;
@@ -110,9 +111,10 @@ pub fn spec(spec: &Value, path: &Path, pod: Option<&str>, is_pod: bool, errors: 
     if !has(spec, &["terminationGracePeriodSeconds"]) {
         errors.push(Error::required(path.child("terminationGracePeriodSeconds"), ""));
     }
-    let volumes = volume::volumes(list(spec, &["volumes"]), pod, &path.child("volumes"), errors);
+    let volumes = volume::volumes(list(spec, &["volumes"]), pod, is_pod, &path.child("volumes"), errors);
     let grace = spec.get("terminationGracePeriodSeconds").and_then(Value::as_int);
     let scope = Scope { spec, volumes, grace };
+    resource_claims(list(spec, &["resourceClaims"]), &path.child("resourceClaims"), errors);
     container::containers(&scope, &path.child("containers"), errors);
     container::init_containers(&scope, &path.child("initContainers"), errors);
     container::ephemeral_containers(&scope, &path.child("ephemeralContainers"), errors);
@@ -136,6 +138,7 @@ pub fn spec(spec: &Value, path: &Path, pod: Option<&str>, is_pod: bool, errors: 
         &path.child("topologySpreadConstraints"),
         errors,
     );
+    windows::host_process(spec, path, errors);
     host_users(spec, path, errors);
     hostname_override(spec, path, errors);
     for (field, format) in [
@@ -165,10 +168,45 @@ pub fn spec(spec: &Value, path: &Path, pod: Option<&str>, is_pod: bool, errors: 
     resources::list(spec.get("overhead"), &path.child("overhead").child("limits"), errors);
     if has(spec, &["os"]) {
         let (name, path) = (spec.str_at(&["os", "name"]), path.child("os"));
-        let path = if name.is_empty() { path.child("name") } else { path };
-        check::required_one_of(name, path, &["linux", "windows"], errors);
+        let at = if name.is_empty() { path.child("name") } else { path };
+        check::required_one_of(name, at, &["linux", "windows"], errors);
+    }
+    match spec.str_at(&["os", "name"]) {
+        "linux" => windows::linux(spec, path, errors),
+        "windows" => windows::windows(spec, path, errors),
+        _ => {}
     }
     container::file_key_volumes(spec, path, errors);
+}
+
+/// Claims for devices (KEP-4381).
+fn resource_claims(claims: &[Value], path: &Path, errors: &mut Errors) {
+    for (at, claim) in claims.iter().enumerate() {
+        let path = path.index(at);
+        let name = claim.str_at(&["name"]);
+        if name.is_empty() {
+            errors.push(Error::required(path.child("name"), ""));
+        } else if claims[..at].iter().any(|other| other.str_at(&["name"]) == name) {
+            errors.push(Error::duplicate(path.child("name"), name));
+        } else {
+            check::format(name, &path.child("name"), names::dns_label, errors);
+        }
+        let text = match (has(claim, &["resourceClaimName"]), has(claim, &["resourceClaimTemplateName"])) {
+            (true, true) => {
+                "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            }
+            (false, false) => "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+            _ => "",
+        };
+        if !text.is_empty() {
+            errors.push(Error::invalid(path.clone(), claim.clone(), text));
+        }
+        for field in ["resourceClaimName", "resourceClaimTemplateName"] {
+            if let Some(name) = claim.get(field).and_then(Value::as_str) {
+                check::format(name, &path.child(field), names::dns_subdomain, errors);
+            }
+        }
+    }
 }
 
 fn host_network_ports(spec: &Value, path: &Path, is_pod: bool, errors: &mut Errors) {

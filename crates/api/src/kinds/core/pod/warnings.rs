@@ -45,6 +45,22 @@ pub fn spec(object: &Value, root: &str, texts: &mut Vec<String>) {
             texts.push(format!("{path}: a null labelSelector results in matching no pod"));
         }
     }
+    for kind in ["podAffinity", "podAntiAffinity"] {
+        let path = path.child("affinity").child(kind);
+        for (field, inner) in [
+            ("requiredDuringSchedulingIgnoredDuringExecution", &[][..]),
+            ("preferredDuringSchedulingIgnoredDuringExecution", &["podAffinityTerm"]),
+        ] {
+            for (at, term) in list(body, &["affinity", kind, field]).iter().enumerate() {
+                let path = path.child(field).index(at);
+                if !has(term, &[inner, &["labelSelector"]].concat()) {
+                    let path =
+                        inner.iter().fold(path, |path, field| path.child(field)).child("labelSelector");
+                    texts.push(format!("{path}: a null labelSelector results in matching no pod"));
+                }
+            }
+        }
+    }
     for (key, text) in ANNOTATIONS {
         if has(object, &["metadata", "annotations", key]) {
             texts.push(format!("{}: {text}", root.child("metadata").child("annotations").key(key)));

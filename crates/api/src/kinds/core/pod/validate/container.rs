@@ -38,7 +38,14 @@ pub fn init_containers(scope: &Scope<'_>, path: &Path, errors: &mut Errors) {
     for (at, container) in list(scope.spec, &["initContainers"]).iter().enumerate() {
         let path = path.index(at);
         common(scope, container, &path, errors);
-        restart_policy(container, &path, errors);
+        match has(container, &["restartPolicy"]) {
+            true => restart_policy(container, &path, errors),
+            false if list(container, &["restartPolicyRules"]).is_empty() => {}
+            false => {
+                let text = "must specify restartPolicy when restart rules are used";
+                errors.push(Error::required(path.child("restartPolicy"), text));
+            }
+        }
         let name = container.str_at(&["name"]);
         if !seen.insert(name) {
             errors.push(Error::duplicate(path.child("name"), name));
@@ -65,7 +72,7 @@ pub fn init_containers(scope: &Scope<'_>, path: &Path, errors: &mut Errors) {
 }
 
 /// Fields that an ephemeral container may not set (upstream's allow list, turned round).
-const NOT_EPHEMERAL: [&str; 7] = [
+const NOT_EPHEMERAL: [&str; 8] = [
     "ports",
     "livenessProbe",
     "readinessProbe",
@@ -73,6 +80,7 @@ const NOT_EPHEMERAL: [&str; 7] = [
     "lifecycle",
     "resizePolicy",
     "restartPolicy",
+    "restartPolicyRules",
 ];
 
 pub fn ephemeral_containers(scope: &Scope<'_>, path: &Path, errors: &mut Errors) {
@@ -94,13 +102,16 @@ pub fn ephemeral_containers(scope: &Scope<'_>, path: &Path, errors: &mut Errors)
             let set = container.get(field).is_some_and(|value| {
                 !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
             });
+            // The order is that of the struct.
+            if field == "resizePolicy"
+                && container.get("resources").and_then(Value::as_map).is_some_and(|map| !map.is_empty())
+            {
+                let text = "cannot be set for an Ephemeral Container";
+                errors.push(Error::forbidden(path.child("resources"), text));
+            }
             if set {
                 errors.push(Error::forbidden(path.child(field), "cannot be set for an Ephemeral Container"));
             }
-        }
-        if container.get("resources").and_then(Value::as_map).is_some_and(|map| !map.is_empty()) {
-            errors
-                .push(Error::forbidden(path.child("resources"), "cannot be set for an Ephemeral Container"));
         }
         for (at, mount) in list(container, &["volumeMounts"]).iter().enumerate() {
             for field in ["subPath", "subPathExpr"] {
@@ -479,12 +490,8 @@ fn restart_policy(container: &Value, path: &Path, errors: &mut Errors) {
     }
     for (at, rule) in rules.iter().enumerate() {
         let path = path.index(at);
-        check::one_of(
-            rule.str_at(&["action"]),
-            path.child("action"),
-            &["Restart", "RestartAllContainers"],
-            errors,
-        );
+        let actions = ["Restart", "RestartAllContainers"];
+        check::one_of(rule.str_at(&["action"]), path.child("action"), &actions, errors);
         if !has(rule, &["exitCodes"]) {
             errors.push(Error::required(path.child("exitCodes"), "must be specified"));
             continue;

@@ -5,7 +5,7 @@ use crate::field::{Error, Path};
 use crate::kinds::edit::{entries, list as items};
 use crate::pod::{container_totals, quantity, resources};
 use crate::quantity::Quantity;
-use crate::validation::check::Errors;
+use crate::validation::check::{self, Errors};
 use crate::validation::names;
 
 /// Resource names without a domain that a container may ask for.
@@ -126,12 +126,18 @@ fn amount(name: &str, value: &Value, path: &Path, errors: &mut Errors) {
 /// `resources` of a container.
 pub fn container(spec: &Value, container: &Value, path: &Path, errors: &mut Errors) {
     let Some(body) = container.get("resources") else { return };
-    list(body.get("limits"), &path.child("limits"), errors);
-    requirements(body, path, errors);
+    requirements(body, resource_name, path, errors);
     claims(spec, body, &path.child("claims"), errors);
 }
 
-fn requirements(body: &Value, path: &Path, errors: &mut Errors) {
+type CheckName = fn(&str, &Path, &mut Errors);
+
+fn requirements(body: &Value, resource_name: CheckName, path: &Path, errors: &mut Errors) {
+    for (name, value) in entries(body, &["limits"]) {
+        let path = path.child("limits").key(name);
+        resource_name(name, &path, errors);
+        amount(name, value, &path, errors);
+    }
     let limits = resources(body.get("limits"));
     for (name, value) in entries(body, &["requests"]) {
         let request = quantity(value);
@@ -165,19 +171,29 @@ fn requirements(body: &Value, path: &Path, errors: &mut Errors) {
 fn claims(spec: &Value, body: &Value, path: &Path, errors: &mut Errors) {
     let known: Vec<&str> =
         items(spec, &["resourceClaims"]).iter().map(|claim| claim.str_at(&["name"])).collect();
-    let mut seen = Vec::new();
+    let mut seen: Vec<(&str, &str)> = Vec::new();
     for (at, claim) in items(body, &["claims"]).iter().enumerate() {
         let path = path.index(at);
-        let name = claim.str_at(&["name"]);
-        let key = (name, claim.str_at(&["request"]));
+        let (name, request) = (claim.str_at(&["name"]), claim.str_at(&["request"]));
         if name.is_empty() {
             errors.push(Error::required(path, ""));
             continue;
         }
-        if seen.contains(&key) {
+        // A claim without a request means all of them.
+        if seen.contains(&(name, "")) {
             errors.push(Error::duplicate(path.clone(), name));
+        } else {
+            if !request.is_empty() {
+                check::format(request, &path.child("request"), names::dns_label, errors);
+            }
+            if seen.contains(&(name, request)) {
+                errors.push(Error::duplicate(path.clone(), format!("{name}/{request}")));
+            } else if request.is_empty() {
+                let of_claim = seen.iter().filter(|(other, _)| *other == name);
+                errors.extend(of_claim.map(|_| Error::duplicate(path.clone(), name)));
+            }
+            seen.push((name, request));
         }
-        seen.push(key);
         if !known.contains(&name) {
             let mut error = Error::not_found(path, name);
             let mut sorted = known.clone();
@@ -193,6 +209,14 @@ fn claims(spec: &Value, body: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
+fn pod_resource_name(name: &str, path: &Path, errors: &mut Errors) {
+    let before = errors.len();
+    known_name(name, path, errors);
+    if errors.len() == before && !matches!(name, "cpu" | "memory") && !name.starts_with("hugepages-") {
+        errors.push(Error::not_supported(path.clone(), name, &["cpu", "hugepages-", "memory"]));
+    }
+}
+
 /// `spec.resources` (KEP-2837).
 pub fn pod_level(spec: &Value, path: &Path, errors: &mut Errors) {
     let Some(body) = spec.get("resources").filter(|body| !body.is_null()) else { return };
@@ -201,18 +225,8 @@ pub fn pod_level(spec: &Value, path: &Path, errors: &mut Errors) {
         let text = "claims may not be set for Resources at pod-level";
         errors.push(Error::forbidden(path.child("claims"), text));
     }
-    for field in ["limits", "requests"] {
-        for (name, _) in entries(body, &[field]) {
-            if !matches!(name, "cpu" | "memory") && !name.starts_with("hugepages-") {
-                let supported = ["cpu", "hugepages-", "memory"];
-                errors.push(Error::not_supported(path.child(field).key(name), name, &supported));
-            }
-        }
-    }
-    for (name, value) in entries(body, &["limits"]) {
-        amount(name, value, &path.child("limits").key(name), errors);
-    }
-    requirements(body, &path, errors);
+    requirements(body, pod_resource_name, &path, errors);
+    claims(spec, body, &path.child("claims"), errors);
     let asked = resources(body.get("requests"));
     for (name, sum) in container_totals(spec, "requests") {
         if let Some(request) = asked.get(&name).filter(|request| sum > **request) {

@@ -1,4 +1,4 @@
-//! Security contexts of pods and containers. Windows' options are not checked.
+//! Security contexts of pods and containers.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +8,8 @@ use crate::kinds::edit::{flag, has, list};
 use crate::validation::check::{self, Errors};
 use crate::validation::names;
 
+/// `MountOption` needs the kubelet's gate SELinuxMount; objects that have it are not judged again.
+const SELINUX_POLICIES: &[&str] = &["Recursive"];
 const MOST: i64 = i32::MAX as i64;
 
 pub fn pod(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -32,7 +34,8 @@ pub fn pod(spec: &Value, path: &Path, errors: &mut Errors) {
     check::optional_one_of(context, path, "fsGroupChangePolicy", &["Always", "OnRootMismatch"], errors);
     profiles(context, path, errors);
     check::optional_one_of(context, path, "supplementalGroupsPolicy", &["Merge", "Strict"], errors);
-    check::optional_one_of(context, path, "seLinuxChangePolicy", &["MountOption", "Recursive"], errors);
+    check::optional_one_of(context, path, "seLinuxChangePolicy", SELINUX_POLICIES, errors);
+    super::windows::options(context, path, errors);
 }
 
 pub fn container(context: Option<&Value>, host_users: bool, path: &Path, errors: &mut Errors) {
@@ -59,6 +62,7 @@ pub fn container(context: Option<&Value>, host_users: bool, path: &Path, errors:
             errors.push(Error::invalid(path.clone(), context.clone(), text));
         }
     }
+    super::windows::options(context, path, errors);
 }
 
 fn profiles(context: &Value, path: &Path, errors: &mut Errors) {
@@ -77,6 +81,10 @@ fn profiles(context: &Value, path: &Path, errors: &mut Errors) {
                 &["Localhost", "RuntimeDefault", "Unconfined"],
                 errors,
             ),
+        }
+        let known = matches!(kind, "Localhost" | "RuntimeDefault" | "Unconfined");
+        if !known && field == "appArmorProfile" {
+            continue;
         }
         let local = profile.str_at(&["localhostProfile"]);
         let set = has(profile, &["localhostProfile"]);

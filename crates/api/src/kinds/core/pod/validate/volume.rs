@@ -19,6 +19,7 @@ const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive"
 pub fn volumes<'a>(
     volumes: &'a [Value],
     pod: Option<&str>,
+    is_pod: bool,
     path: &Path,
     errors: &mut Errors,
 ) -> Vec<(&'a str, &'a Value)> {
@@ -27,7 +28,7 @@ pub fn volumes<'a>(
         let path = path.index(at);
         let name = volume.str_at(&["name"]);
         let before = errors.len();
-        source(volume, &path, errors);
+        source(volume, is_pod, &path, errors);
         check::required_format(name, &path.child("name"), names::dns_label, errors);
         if good.iter().any(|(other, _)| *other == name) {
             errors.push(Error::duplicate(path.child("name"), name));
@@ -50,7 +51,7 @@ pub fn volumes<'a>(
     good
 }
 
-fn source(volume: &Value, path: &Path, errors: &mut Errors) {
+fn source(volume: &Value, is_pod: bool, path: &Path, errors: &mut Errors) {
     let mut sources: Vec<(&str, &Value)> = volume
         .as_map()
         .into_iter()
@@ -64,8 +65,13 @@ fn source(volume: &Value, path: &Path, errors: &mut Errors) {
         errors.push(Error::required(path.clone(), "must specify a volume type"));
     }
     for (at, (kind, source)) in sources.into_iter().enumerate() {
-        // Upstream names this one otherwise where it looks into it.
-        let path = path.child(if kind == "gcePersistentDisk" && at == 0 { "persistentDisk" } else { kind });
+        // Upstream names some otherwise: where it looks into them, or where it does not.
+        let path = path.child(match (kind, at) {
+            ("gcePersistentDisk", 0) => "persistentDisk",
+            ("downwardAPI", 1..) => "downwarAPI",
+            ("cephfs", 1..) => "cephFS",
+            _ => kind,
+        });
         if at > 0 {
             errors.push(Error::forbidden(path, "may not specify more than 1 volume type"));
             continue;
@@ -110,7 +116,10 @@ fn source(volume: &Value, path: &Path, errors: &mut Errors) {
             "image" => {
                 let policy = source.str_at(&["pullPolicy"]);
                 let policies = ["Always", "IfNotPresent", "Never"];
-                check::required(source, &path, "reference", errors);
+                // A template may leave it to who makes the pod.
+                if is_pod {
+                    check::required(source, &path, "reference", errors);
+                }
                 check::required_one_of(policy, path.child("pullPolicy"), &policies, errors);
             }
             kind => inspect_at(source, &path, errors, |source| {
