@@ -125,6 +125,7 @@ impl Server {
         crate::bootstrap::run(&inner).await?;
         crate::custom::start(&inner, kinds).await;
         crate::aggregate::start(&inner);
+        crate::flow::start(&inner);
         Ok(Server { inner })
     }
 

@@ -4,6 +4,7 @@
 //! follow the watch caches and are swapped whole; a level keeps its queues over changes of its configuration. Unlike
 //! upstream every request takes one seat, whatever it lists, and idle seats are lent at once, not by a loop of ten seconds.
 
+mod dangling;
 mod defaults;
 mod level;
 mod schema;
@@ -25,6 +26,7 @@ use crate::http::Info;
 use level::{Level, Limits, Refused};
 use schema::Schema;
 
+pub(crate) use dangling::start;
 pub(crate) use defaults::{AUTOUPDATE, flow_schemas, priority_levels};
 pub(crate) use level::Seat;
 
