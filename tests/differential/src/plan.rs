@@ -280,6 +280,7 @@ impl Plan<'_> {
         let condition = match self.row.kind() {
             "CustomResourceDefinition" => "Established",
             "APIService" => "Available",
+            "FlowSchema" => "Dangling",
             _ => return Ok(()),
         };
         let done = |answer: Answer| {

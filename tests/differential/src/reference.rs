@@ -78,7 +78,6 @@ impl Reference {
                 ("--endpoint-reconciler-type", "none"),
                 ("--max-requests-inflight", "0"),
                 ("--max-mutating-requests-inflight", "0"),
-                ("--enable-priority-and-fairness", "false"),
             ],
         )?;
         Ok(reference)

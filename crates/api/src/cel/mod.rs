@@ -61,7 +61,8 @@ impl Issues {
             format!(
                 "ERROR: <input>:{}:{}: {}\n | {source}\n | {}^",
                 line + 1,
-                column + 1,
+                // Nothing has no first column.
+                column + usize::from(!text.is_empty()),
                 issue.text,
                 ".".repeat(column)
             )

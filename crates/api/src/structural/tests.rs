@@ -148,7 +148,7 @@ fn names_what_is_not_structural() {
         (
             r#"{"type":"object","properties":{"a":{"type":"string","default":1}}}"#,
             vec![
-                r#"s.properties[a].default: Invalid value: "integer": s.properties[a].default in body must be of type string: "integer""#,
+                r#"s.properties[a].default: Invalid value: "integer":  in body must be of type string: "integer""#,
             ],
         ),
         (

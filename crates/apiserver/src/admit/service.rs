@@ -65,9 +65,13 @@ impl Drop for Hold {
 
 pub(super) fn assign(call: &Call, old: Option<&Value>, new: &mut Value) -> Result<Hold> {
     let services = call.inner.services.clone();
-    let taken =
-        services.0.lock().assign(new, old).map_err(|errors| {
-            Status::invalid(&call.target.kind, new.str_at(&["metadata", "name"]), &errors)
-        })?;
+    let refused = |new: &Value, errors: &[api::field::Error]| {
+        Status::invalid(&call.target.kind, new.str_at(&["metadata", "name"]), errors)
+    };
+    let errors = api::kinds::core::service::asked(new);
+    if !errors.is_empty() {
+        return Err(refused(new, &errors));
+    }
+    let taken = services.0.lock().assign(new, old).map_err(|errors| refused(new, &errors))?;
     Ok(Hold { services, taken, old: old.cloned(), new: new.clone() })
 }

@@ -1,8 +1,9 @@
 //! Rules, conditions and parameters: what webhooks and admission policies match by.
 
 use crate::Value;
-use crate::cel::{Env, admission};
+use crate::cel::{Env, Type, admission};
 use crate::field::Error;
+use crate::table::{age, cells};
 use crate::validation::{Node, names};
 
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
@@ -117,7 +118,10 @@ pub fn expression(node: &Node<'_>, env: &Env, gives: &[&str]) {
     match env.compile(text) {
         Err(issues) => wrong(format!("compilation failed: {issues}")),
         Ok(program) => {
-            let got = program.output().to_string();
+            let got = match program.output() {
+                Type::Null => "null_type".to_string(),
+                other => other.to_string(),
+            };
             match gives {
                 [] => {}
                 _ if gives.contains(&got.as_str()) => {}
@@ -241,8 +245,13 @@ pub fn no_deletes(resources: &Node<'_>) {
     }
 }
 
+/// The row of a binding of either kind.
+pub fn binding_row(value: &Value, now: i64) -> Vec<Value> {
+    vec![cells::name(value), value.str_at(&["spec", "policyName"]).into(), param_cell(value), age(value, now)]
+}
+
 /// The cell of a binding's paramRef.
-pub fn param_cell(binding: &Value) -> Value {
+fn param_cell(binding: &Value) -> Value {
     let reference = binding.at(&["spec", "paramRef"]).filter(|reference| !reference.is_null());
     let Some(reference) = reference else { return "<unset>".into() };
     let text = |field: &str| reference.str_at(&[field]);

@@ -2,10 +2,8 @@
 
 use super::rules;
 use super::validating_admission_policy::match_resources;
-use crate::Value;
 use crate::kinds::edit::inside;
 use crate::kinds::{Builtin, Strategy};
-use crate::table::{age, cells};
 
 pub const KIND: Builtin = Builtin {
     group: "admissionregistration.k8s.io",
@@ -16,7 +14,7 @@ pub const KIND: Builtin = Builtin {
             generation: true,
             unconditional_update: false,
             defaults: |_, value| inside(value, &["spec", "matchResources"], match_resources),
-            row: Some(row),
+            row: Some(rules::binding_row),
             check: |binding| {
                 let actions = rules::binding(binding).get("validationActions");
                 let items = actions.items();
@@ -39,8 +37,3 @@ pub const KIND: Builtin = Builtin {
         })
     },
 };
-
-fn row(value: &Value, now: i64) -> Vec<Value> {
-    let policy = value.str_at(&["spec", "policyName"]).into();
-    vec![cells::name(value), policy, rules::param_cell(value), age(value, now)]
-}

@@ -17,7 +17,7 @@ mod pod_template;
 mod replication_controller;
 mod resource_quota;
 mod secret;
-mod service;
+pub mod service;
 mod service_account;
 pub mod volume_source;
 

@@ -12,6 +12,8 @@ use crate::validation::names;
 mod validate;
 mod warnings;
 
+pub use validate::asked;
+
 pub const KIND: Builtin =
     Builtin { group: "", plural: "services", storage: "v1", rules: || Box::new(Service) };
 

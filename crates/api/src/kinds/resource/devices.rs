@@ -342,3 +342,48 @@ fn identifier(name: &Node<'_>, text: &str) {
         name.error(Error::invalid(name.path().clone(), text, why));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Value {
+        crate::json::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn v1beta1_asks_beside_the_name() {
+        let old = parse(
+            r#"{"devices":{"requests":[{"name":"a","deviceClassName":"gpu","allocationMode":"ExactCount","count":2},
+            {"name":"b","firstAvailable":[{"name":"c","deviceClassName":"gpu"}]}]}}"#,
+        );
+        let mut spec = old.clone();
+        to_storage(&mut spec);
+        let stored = parse(
+            r#"{"devices":{"requests":[{"name":"a","exactly":{"deviceClassName":"gpu","allocationMode":"ExactCount","count":2}},
+            {"name":"b","firstAvailable":[{"name":"c","deviceClassName":"gpu"}]}]}}"#,
+        );
+        assert_eq!(spec, stored);
+        from_storage(&mut spec);
+        assert_eq!(spec, old);
+    }
+
+    #[test]
+    fn selectors_are_compiled() {
+        let check = |text: &str| {
+            let mut selector = Value::object();
+            selector.set(&["cel", "expression"], text);
+            let mut body = Value::object();
+            body.set(&["selectors"], vec![selector]);
+            let mut errors = Vec::new();
+            crate::validation::node::inspect(&body, &mut errors, |body| selectors(&body.get("selectors")));
+            errors.iter().map(|error| error.detail.lines().next().unwrap_or_default().to_string()).collect()
+        };
+        let good: Vec<String> = check(r#"device.attributes["x.com"].size > 3 && device.driver == "x.com""#);
+        assert_eq!(good, Vec::<String>::new());
+        let bad: Vec<String> = check("device.nothing");
+        assert_eq!(bad, ["compilation failed: ERROR: <input>:1:7: undefined field 'nothing'"]);
+        let text: Vec<String> = check("device.driver");
+        assert_eq!(text, ["must evaluate to bool or the unknown type, not string"]);
+    }
+}

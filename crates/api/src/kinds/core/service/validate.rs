@@ -64,6 +64,17 @@ pub(super) fn service(service: &Value, errors: &mut Errors) {
     traffic(service, spec, &path, errors);
 }
 
+/// What is wrong with the addresses, families and policy that a client asks for: told before any are handed out.
+pub fn asked(service: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let empty = Value::object();
+    let spec = service.get("spec").unwrap_or(&empty);
+    if spec.str_at(&["type"]) != "ExternalName" {
+        addresses(spec, is_headless(service), &Path::new("spec"), &mut errors);
+    }
+    errors
+}
+
 fn external_name(spec: &Value, path: &Path, errors: &mut Errors) {
     let some = |field: &str| !list(spec, &[field]).is_empty();
     for (field, set) in [
