@@ -1,6 +1,10 @@
 //! HTTPS and HTTP to registries, with the machine's CAs, those of Mozilla for boxes that have none, and each host's own.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base::tls;
@@ -11,19 +15,26 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tower::Service;
 
 use crate::registries::Tls;
 use crate::{Error, Registries};
 
 pub(crate) type Response = http::Response<Incoming>;
-type Http = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type Http = Client<HttpsConnector<HttpConnector<Names>>, Empty<Bytes>>;
 
 /// Until a registry has answered with its headers.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Until a resolver has told a name's addresses. Alone, the system's resolver gives up after half a minute and longer: whoever waits for
+/// a pod would be told nothing for as long.
+const RESOLVE: Duration = Duration::from_secs(5);
+/// Until a connection is there, over all addresses of a name: four SYNs at the kernel's intervals (RFC 6298), for slow links.
+const CONNECT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Transport {
     usual: Http,
@@ -81,11 +92,46 @@ pub(crate) fn join(from: &str, to: &str) -> Result<String, String> {
 }
 
 fn client(config: ClientConfig) -> Http {
-    let https = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+    let mut tcp = HttpConnector::new_with_resolver(Names(GaiResolver::new()));
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(CONNECT));
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(Duration::from_secs(20))
         .pool_max_idle_per_host(2)
         .build(https)
+}
+
+/// The system's resolver, with an end to its patience.
+#[derive(Clone)]
+struct Names(GaiResolver);
+
+impl Service<Name> for Names {
+    type Response = GaiAddrs;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<GaiAddrs>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        Box::pin(in_time(name.to_string(), self.0.call(name)))
+    }
+}
+
+async fn in_time<T>(name: String, found: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match tokio::time::timeout(RESOLVE, found).await {
+        Ok(found) => found,
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no resolver told the address of {name} in {} seconds", RESOLVE.as_secs()),
+        )),
+    }
 }
 
 fn own(settings: &Tls) -> Result<ClientConfig, String> {
@@ -110,5 +156,20 @@ fn own(settings: &Tls) -> Result<ClientConfig, String> {
             builder.with_client_auth_cert(pem(certificate)?, key).map_err(|error| error.to_string())
         }
         _ => Ok(builder.with_no_client_auth()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resolver_that_does_not_answer_is_told_soon() {
+        let began = tokio::time::Instant::now();
+        let error = in_time::<()>("registry.example".into(), std::future::pending()).await.unwrap_err();
+        assert_eq!(error.to_string(), "no resolver told the address of registry.example in 5 seconds");
+        assert_eq!(began.elapsed(), RESOLVE);
+        let found = in_time("registry.example".into(), async { Ok(7) }).await.unwrap();
+        assert_eq!(found, 7);
     }
 }
