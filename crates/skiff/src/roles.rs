@@ -63,7 +63,11 @@ pub struct Roles(Arc<Inner>);
 struct Inner {
     report: Mutex<Report>,
     order: Mutex<BTreeMap<String, usize>>,
+    looks: Mutex<Vec<(&'static str, Look)>>,
 }
+
+/// Looks whether a role that is up does all its work: why not, and what a person can do.
+type Look = Box<dyn Fn() -> Option<(String, String)> + Send + Sync>;
 
 /// A task that panicked this often, and not long ago, makes its role Degraded (D16).
 const PANICS: u64 = 3;
@@ -71,7 +75,11 @@ const RECENT: Duration = Duration::from_secs(600);
 
 impl Roles {
     pub fn new(report: Report) -> Roles {
-        Roles(Arc::new(Inner { report: Mutex::new(report), order: Mutex::default() }))
+        Roles(Arc::new(Inner {
+            report: Mutex::new(report),
+            order: Mutex::default(),
+            looks: Mutex::default(),
+        }))
     }
 
     pub fn set(&self, name: &str, state: State, reason: impl Into<String>, hint: impl Into<String>) {
@@ -97,9 +105,27 @@ impl Roles {
         self.set(name, State::Up, "", "");
     }
 
-    /// The present state, with panics laid over it.
+    /// The role is looked at whenever somebody asks.
+    pub fn look(
+        &self,
+        name: &'static str,
+        look: impl Fn() -> Option<(String, String)> + Send + Sync + 'static,
+    ) {
+        self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(look)));
+    }
+
+    /// The present state, with what a look finds and panics laid over it.
     pub fn report(&self) -> Report {
         let mut report = self.0.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (name, look) in self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let role = report.roles.iter_mut().find(|role| role.name == *name && role.state == State::Up);
+            if let Some(role) = role
+                && let Some((reason, hint)) = look()
+            {
+                *role =
+                    Role { state: State::Degraded, since: Timestamp::now(), reason, hint, ..role.clone() };
+            }
+        }
         for (task, count, last) in base::task::panics() {
             if count >= PANICS && last.elapsed() < RECENT {
                 report.roles.push(Role {

@@ -147,6 +147,9 @@ pub trait Store: Send + Sync + 'static {
     /// older revision gets 410 Gone.
     fn epoch(&self) -> Revision;
 
+    /// Why writes are refused or fail, told of the last one that was tried; `None` while they work.
+    fn trouble(&self) -> Option<String>;
+
     /// Bytes that the store takes on disk.
     async fn size(&self) -> Result<u64, Error>;
 

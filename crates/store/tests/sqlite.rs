@@ -88,6 +88,11 @@ async fn a_full_store_refuses_writes_and_takes_deletes() {
         assert!(written.len() < 100, "the limit does not hold");
     };
     assert!(matches!(error, Error::Full(_)), "{error}");
+    assert!(
+        store.trouble().is_some_and(|told| told.contains("at its limit of 1 MiB")),
+        "{:?}",
+        store.trouble()
+    );
     let mut last = Revision(0);
     for (name, revision) in written.drain(..) {
         last = store.write(Write { value: None, ..put(&name, Expect::At(revision), "") }).await.unwrap();
@@ -95,6 +100,7 @@ async fn a_full_store_refuses_writes_and_takes_deletes() {
     store.compact(last).await.unwrap();
     assert!(store.size().await.unwrap() < 200_000, "a compaction gives the space back");
     store.write(put("core/secrets/a/again", Expect::Absent, &value)).await.unwrap();
+    assert_eq!(store.trouble(), None);
 }
 
 #[tokio::test]

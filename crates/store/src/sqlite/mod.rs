@@ -74,6 +74,8 @@ struct Shared {
     overlay: Mutex<Overlay>,
     /// Idle read connections.
     readers: Mutex<Vec<Connection>>,
+    /// What the last commit failed with, until one succeeds.
+    trouble: Mutex<Option<String>>,
     /// Held for as long as the engine is open: one process a database.
     _lock: std::fs::File,
 }
@@ -120,6 +122,7 @@ impl Sqlite {
             index: RwLock::new(std::mem::take(&mut state.index)),
             overlay: Mutex::default(),
             readers: Mutex::default(),
+            trouble: Mutex::default(),
             _lock: lock,
         });
         let (commands, queue) = mpsc::channel(shared.options.queue);
@@ -346,6 +349,10 @@ impl Store for Sqlite {
 
     fn epoch(&self) -> Revision {
         self.shared.epoch
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().clone()
     }
 
     async fn size(&self) -> Result<u64, Error> {

@@ -185,7 +185,12 @@ impl Writer {
                     let expires = write.ttl.map(|ttl| unix_now() + i64::from(ttl));
                     pending.push(Pending { event, expires, durability: write.durability, answer });
                 }
-                Err(error) => drop(answer.send(Err(error))),
+                Err(error) => {
+                    if let Error::Full(why) = &error {
+                        *self.shared.trouble.lock() = Some(why.clone());
+                    }
+                    let _caller_gone = answer.send(Err(error));
+                }
             }
         }
         if pending.is_empty() {
@@ -289,7 +294,11 @@ impl Writer {
             }
             transaction.commit()
         };
-        run(self).map_err(engine("commit"))?;
+        if let Err(error) = run(self).map_err(engine("commit")) {
+            *self.shared.trouble.lock() = Some(base::chain(&error).to_string());
+            return Err(error);
+        }
+        *self.shared.trouble.lock() = None;
         {
             let (mut index, overlay) = (self.shared.index.write(), self.shared.overlay.lock());
             let batch = pending.iter().filter(|write| write.durability != Durability::Volatile);
