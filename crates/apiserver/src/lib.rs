@@ -30,6 +30,7 @@ mod status;
 mod subresource;
 mod tls;
 
+pub use admit::node_restriction::restricted as restricted_node_label;
 pub use admit::pod_security::{Policy as PodSecurityPolicy, Settings as PodSecurity};
 pub use config::Config;
 pub use identity::Identity;

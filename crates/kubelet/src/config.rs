@@ -110,7 +110,7 @@ impl Default for Settings {
 /// Why a `--kubelet-arg` was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("--kubelet-arg={name}: this kubelet has no such setting; it has {}", NAMES.join(", "))]
+    #[error("--kubelet-arg={name}: this kubelet has no such setting; it has cgroup-root, {}", NAMES.join(", "))]
     Unknown { name: String },
     #[error("--kubelet-arg={name}={value}: {hint}")]
     Value { name: String, value: String, hint: &'static str },

@@ -57,8 +57,8 @@ enum Sub {
     },
 }
 
-fn cli() -> clap::Command {
-    Cli::command().subcommand(config::command()).subcommand_required(true)
+fn cli(server: clap::Command) -> clap::Command {
+    Cli::command().subcommand(server).subcommand_required(true)
 }
 
 fn main() -> ExitCode {
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    let matches = cli().get_matches();
+    let matches = cli(config::command()).get_matches();
     if let Some(("server", matches)) = matches.subcommand() {
         let config = config::resolve(matches)?;
         log::start(&config.log)?;
@@ -93,7 +93,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Sub::Uninstall(args) => command::uninstall::run(&args),
         Sub::Fleet(command) => command::fleet::run(&command),
         Sub::Completion { shell } => {
-            clap_complete::generate(shell, &mut cli(), "skiff", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut cli(config::completed()), "skiff", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
     }

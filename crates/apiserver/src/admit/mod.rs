@@ -11,7 +11,7 @@ mod expression;
 mod ingress_class;
 mod lifecycle;
 mod limit_ranger;
-mod node_restriction;
+pub mod node_restriction;
 mod owner_references;
 pub(crate) mod pod_security;
 mod pods;

@@ -149,7 +149,7 @@ fn kubelet_label(key: &str) -> bool {
 }
 
 /// The node may not give itself these, as it would draw pods to itself.
-fn restricted(key: &str) -> bool {
+pub fn restricted(key: &str) -> bool {
     let Some((prefix, _)) = key.split_once('/') else { return false };
     let below = |domain: &str| prefix == domain || prefix.ends_with(&format!(".{domain}"));
     if below("node-restriction.kubernetes.io") {

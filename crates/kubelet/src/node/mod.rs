@@ -38,6 +38,14 @@ fn is_code(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
+/// What the API server said, without the answer's other fields; else the whole chain.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => base::chain(other).to_string(),
+    }
+}
+
 /// Registers the node and keeps it alive. Runs until its task is stopped.
 pub async fn run(shared: Arc<Shared>, machine: Machine) {
     let mut presence = Presence {
@@ -50,7 +58,7 @@ pub async fn run(shared: Arc<Shared>, machine: Machine) {
     };
     let mut wait = Duration::from_millis(100);
     while let Err(error) = presence.register().await {
-        tracing::warn!(error = %base::chain(&error), "cannot register the node");
+        tracing::warn!(error = said(&error), "cannot register the node");
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(7));
     }
@@ -151,10 +159,10 @@ impl Presence {
             // Somebody deleted the node: it comes back, as upstream's does.
             Err(error) if is_code(&error, 404) => {
                 if let Err(error) = self.register().await {
-                    tracing::warn!(error = %base::chain(&error), "cannot register the node again");
+                    tracing::warn!(error = said(&error), "cannot register the node again");
                 }
             }
-            Err(error) => tracing::warn!(error = %base::chain(&error), "cannot write the node's status"),
+            Err(error) => tracing::warn!(error = said(&error), "cannot write the node's status"),
         }
     }
 

@@ -25,9 +25,9 @@ pub enum Command {
 #[command(after_help = "Example:\n  skiff backup create /mnt/usb/monday.tar")]
 pub struct Create {
     file: PathBuf,
-    /// The server's data directory
-    #[arg(short, long, default_value = config::DATA_DIR, env = "SKIFF_DATA_DIR")]
-    data_dir: PathBuf,
+    /// The server's data directory [default: the configuration file's, else /var/lib/skiff]
+    #[arg(short, long, env = "SKIFF_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 /// Bring a state back on a machine whose server has none
@@ -35,42 +35,46 @@ pub struct Create {
 #[command(after_help = "Example:\n  skiff backup restore /mnt/usb/monday.tar && skiff server")]
 pub struct Restore {
     file: PathBuf,
-    /// The server's data directory
-    #[arg(short, long, default_value = config::DATA_DIR, env = "SKIFF_DATA_DIR")]
-    data_dir: PathBuf,
+    /// The server's data directory [default: the configuration file's, else /var/lib/skiff]
+    #[arg(short, long, env = "SKIFF_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 const DATABASE: &str = "state.db";
 
 pub fn run(command: &Command) -> Result<ExitCode> {
     match command {
-        Command::Create(args) => create(args)?,
-        Command::Restore(args) => restore(args)?,
+        Command::Create(args) => create(&args.file, &data(args.data_dir.as_ref())?)?,
+        Command::Restore(args) => restore(&args.file, &data(args.data_dir.as_ref())?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn create(args: &Create) -> Result<()> {
-    let state = args.data_dir.join("server");
+fn data(given: Option<&PathBuf>) -> Result<PathBuf> {
+    config::told("data-dir", given, config::DATA_DIR)
+}
+
+fn create(file: &Path, data: &Path) -> Result<()> {
+    let state = data.join("server");
     if !state.join(DATABASE).exists() {
-        bail!("there is no server's state in {}: name its --data-dir", args.data_dir.display());
+        bail!("there is no server's state in {}: name its --data-dir", data.display());
     }
-    if args.file.exists() {
-        bail!("{} is there already; remove it or choose another name", args.file.display());
+    if file.exists() {
+        bail!("{} is there already; remove it or choose another name", file.display());
     }
     // The copy lies beside the original for a moment: the file may be on a slow stick, and reading must not hold writers up.
-    let scratch = tempfile::Builder::new().prefix("backup-").tempdir_in(&args.data_dir);
-    let scratch = scratch.with_context(|| format!("cannot make a folder in {}", args.data_dir.display()))?;
+    let scratch = tempfile::Builder::new().prefix("backup-").tempdir_in(data);
+    let scratch = scratch.with_context(|| format!("cannot make a folder in {}", data.display()))?;
     let copy = scratch.path().join(DATABASE);
     store::sqlite::copy(&state.join(DATABASE), &copy)?;
-    let new = args.file.with_extension("part");
+    let new = file.with_extension("part");
     let written = write(&new, &state, &copy);
-    if let Err(error) = written.and_then(|()| Ok(fs::rename(&new, &args.file)?)) {
+    if let Err(error) = written.and_then(|()| Ok(fs::rename(&new, file)?)) {
         let _not_made = fs::remove_file(&new);
-        return Err(error.context(format!("cannot write {}", args.file.display())));
+        return Err(error.context(format!("cannot write {}", file.display())));
     }
-    let size = fs::metadata(&args.file)?.len();
-    println!("{}: {:.1} MB", args.file.display(), size as f64 / 1e6);
+    let size = fs::metadata(file)?.len();
+    println!("{}: {:.1} MB", file.display(), size as f64 / 1e6);
     Ok(())
 }
 
@@ -98,9 +102,9 @@ fn write(to: &Path, state: &Path, copy: &Path) -> Result<()> {
     Ok(())
 }
 
-fn restore(args: &Restore) -> Result<()> {
-    let state = args.data_dir.join("server");
-    let _lock = crate::server::lock(&args.data_dir)?;
+fn restore(from: &Path, data: &Path) -> Result<()> {
+    let state = data.join("server");
+    let _lock = crate::server::lock(data)?;
     if fs::read_dir(&state).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!(
             "{} holds a server's state already; a backup is restored only where there is none: name another \
@@ -108,9 +112,9 @@ fn restore(args: &Restore) -> Result<()> {
             state.display()
         );
     }
-    let file = File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
-    let scratch = tempfile::Builder::new().prefix("restore-").tempdir_in(&args.data_dir);
-    let scratch = scratch.with_context(|| format!("cannot make a folder in {}", args.data_dir.display()))?;
+    let file = File::open(from).with_context(|| format!("cannot open {}", from.display()))?;
+    let scratch = tempfile::Builder::new().prefix("restore-").tempdir_in(data);
+    let scratch = scratch.with_context(|| format!("cannot make a folder in {}", data.display()))?;
     let new = scratch.path().join("server");
     let unpack = || -> Result<()> {
         let mut tar = tar::Archive::new(file);
@@ -118,17 +122,17 @@ fn restore(args: &Restore) -> Result<()> {
         tar.unpack(&new)?;
         Ok(())
     };
-    unpack().with_context(|| format!("{} is no backup of skiff, or is damaged", args.file.display()))?;
+    unpack().with_context(|| format!("{} is no backup of skiff, or is damaged", from.display()))?;
     let database = new.join(DATABASE);
     if !database.exists() {
-        bail!("{} is no backup of skiff: there is no {DATABASE} in it", args.file.display());
+        bail!("{} is no backup of skiff: there is no {DATABASE} in it", from.display());
     }
     fs::set_permissions(&new, Permissions::from_mode(0o700))?;
-    store::sqlite::restored(&database).with_context(|| format!("cannot use {}", args.file.display()))?;
+    store::sqlite::restored(&database).with_context(|| format!("cannot use {}", from.display()))?;
     let _empty = fs::remove_dir(&state);
     fs::rename(&new, &state).with_context(|| format!("cannot put {} in its place", state.display()))?;
-    File::open(&args.data_dir)?.sync_all()?;
-    println!("{} holds the state of {}; start the server.", state.display(), args.file.display());
+    File::open(data)?.sync_all()?;
+    println!("{} holds the state of {}; start the server.", state.display(), from.display());
     Ok(())
 }
 
@@ -137,19 +141,13 @@ mod tests {
     use super::*;
     use store::{Sqlite, Store};
 
-    fn at(folder: &Path) -> (Create, Restore) {
-        let (file, data_dir) = (folder.join("file.tar"), folder.join("data"));
-        let create = Create { file: file.clone(), data_dir };
-        (create, Restore { file, data_dir: folder.join("other") })
-    }
-
     #[tokio::test]
     async fn a_state_comes_back_with_its_keys() {
         let folder = tempfile::tempdir().unwrap();
-        let (save, back) = at(folder.path());
-        let error = create(&save).unwrap_err().to_string();
+        let [file, data, other] = ["file.tar", "data", "other"].map(|name| folder.path().join(name));
+        let error = create(&file, &data).unwrap_err().to_string();
         assert!(error.contains("there is no server's state"), "{error}");
-        let state = save.data_dir.join("server");
+        let state = data.join("server");
         fs::create_dir_all(state.join("tls")).unwrap();
         fs::write(state.join("tls/ca.key"), "secret").unwrap();
         fs::set_permissions(state.join("tls/ca.key"), Permissions::from_mode(0o600)).unwrap();
@@ -162,29 +160,29 @@ mod tests {
             ttl: None,
         };
         live.write(write.clone()).await.unwrap();
-        create(&save).unwrap();
-        assert_eq!(fs::metadata(&save.file).unwrap().permissions().mode() & 0o777, 0o600);
-        let error = create(&save).unwrap_err().to_string();
+        create(&file, &data).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let error = create(&file, &data).unwrap_err().to_string();
         assert!(error.contains("is there already"), "{error}");
-        restore(&back).unwrap();
-        let key = back.data_dir.join("server/tls/ca.key");
+        restore(&file, &other).unwrap();
+        let key = other.join("server/tls/ca.key");
         assert_eq!(fs::read_to_string(&key).unwrap(), "secret");
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-        let again = Sqlite::open(&back.data_dir.join("server").join(DATABASE), Default::default()).unwrap();
+        let again = Sqlite::open(&other.join("server").join(DATABASE), Default::default()).unwrap();
         assert!(again.get(&write.key, None).await.unwrap().is_some());
-        let error = restore(&back).unwrap_err().to_string();
+        let error = restore(&file, &other).unwrap_err().to_string();
         assert!(error.contains("holds a server's state already"), "{error}");
     }
 
     #[test]
     fn what_is_no_backup_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let (_, back) = at(folder.path());
+        let [file, other] = ["file.tar", "other"].map(|name| folder.path().join(name));
         for text in ["this is no archive", ""] {
-            fs::write(&back.file, text.repeat(100)).unwrap();
-            let error = restore(&back).unwrap_err().to_string();
+            fs::write(&file, text.repeat(100)).unwrap();
+            let error = restore(&file, &other).unwrap_err().to_string();
             assert!(error.contains("is no backup of skiff"), "{error}");
-            assert!(!back.data_dir.join("server").exists());
+            assert!(!other.join("server").exists());
         }
     }
 }

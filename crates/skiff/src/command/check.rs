@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{Output, table};
@@ -16,12 +16,12 @@ use crate::config;
     after_help = "Exit code: 0 all good or only warnings, 1 something is missing.\n\nExamples:\n  skiff check\n  skiff check --data-dir /data/skiff -o json"
 )]
 pub struct Args {
-    /// Where state would be kept
-    #[arg(short, long, default_value = config::DATA_DIR, env = "SKIFF_DATA_DIR")]
-    data_dir: PathBuf,
-    /// Port of the API
-    #[arg(long, default_value_t = 6443)]
-    https_listen_port: u16,
+    /// Where state would be kept [default: the configuration file's, else /var/lib/skiff]
+    #[arg(short, long, env = "SKIFF_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Port of the API [default: the configuration file's, else 6443]
+    #[arg(long, value_name = "PORT")]
+    https_listen_port: Option<u16>,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -54,7 +54,15 @@ fn missing(what: &'static str, found: impl Into<String>, hint: &'static str) -> 
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let findings = look(&args.data_dir, args.https_listen_port);
+    let data = config::told("data-dir", args.data_dir.as_ref(), config::DATA_DIR)?;
+    let port = match args.https_listen_port {
+        Some(port) => port,
+        None => {
+            let text: String = config::told("https-listen-port", None, "6443")?;
+            text.parse().with_context(|| format!("https-listen-port: {text}: this is no port"))?
+        }
+    };
+    let findings = look(&data, port);
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
         Output::Table => {

@@ -16,22 +16,23 @@ use crate::roles;
     after_help = "Exit code: 0 all up, 1 something is not, 3 no server runs here.\n\nExamples:\n  skiff status\n  skiff status -o json"
 )]
 pub struct Args {
-    /// The server's run directory
-    #[arg(long, default_value = config::RUN_DIR, env = "SKIFF_RUN_DIR")]
-    run_dir: PathBuf,
+    /// The server's run directory [default: the configuration file's, else /run/skiff]
+    #[arg(long, env = "SKIFF_RUN_DIR", hide_env_values = true, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let Some(report) = roles::ask(&args.run_dir)? else {
+    let run_dir = config::told("run-dir", args.run_dir.as_ref(), config::RUN_DIR)?;
+    let Some(report) = roles::ask(&run_dir)? else {
         match args.output {
             Output::Json => println!("{}", serde_json::json!({"running": false})),
             Output::Table => println!(
                 "No skiff server runs here (nothing answers in {}).\nStart one with `skiff server`; `skiff check` tells \
                  whether this machine can run it.",
-                args.run_dir.display()
+                run_dir.display()
             ),
         }
         return Ok(ExitCode::from(3));

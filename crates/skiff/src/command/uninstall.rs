@@ -19,35 +19,55 @@ use crate::{config, roles};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skiff uninstall --yes")]
 pub struct Args {
-    /// The server's data directory
-    #[arg(short, long, default_value = config::DATA_DIR, env = "SKIFF_DATA_DIR")]
-    data_dir: PathBuf,
-    /// The server's run directory
-    #[arg(long, default_value = config::RUN_DIR, env = "SKIFF_RUN_DIR")]
-    run_dir: PathBuf,
-    /// The administrator's kubeconfig
-    #[arg(long, default_value = config::KUBECONFIG)]
-    kubeconfig: PathBuf,
+    /// The server's data directory [default: the configuration file's, else /var/lib/skiff]
+    #[arg(short, long, env = "SKIFF_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The server's run directory [default: the configuration file's, else /run/skiff]
+    #[arg(long, env = "SKIFF_RUN_DIR", hide_env_values = true, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// The administrator's kubeconfig [default: the configuration file's, else /etc/skiff/skiff.yaml]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// The cgroup of the pods, if the server was given another by --kubelet-arg=cgroup-root
-    #[arg(long, default_value = crate::server::CGROUP)]
-    cgroup_root: String,
+    #[arg(long, value_name = "NAME")]
+    cgroup_root: Option<String>,
     /// Links to pods' logs, if the server was given another by --kubelet-arg=pod-logs-dir
-    #[arg(long, default_value = kubelet::config::POD_LOGS)]
-    pod_logs_dir: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    pod_logs_dir: Option<String>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+}
+
+/// What a server here made, and where.
+struct Places {
+    data: PathBuf,
+    run: PathBuf,
+    kubeconfig: PathBuf,
+    cgroup: String,
+    logs: String,
+}
+
+fn places(args: &Args) -> Result<Places> {
+    Ok(Places {
+        data: config::told("data-dir", args.data_dir.as_ref(), config::DATA_DIR)?,
+        run: config::told("run-dir", args.run_dir.as_ref(), config::RUN_DIR)?,
+        kubeconfig: config::told("write-kubeconfig", args.kubeconfig.as_ref(), config::KUBECONFIG)?,
+        cgroup: config::told_kubelet("cgroup-root", args.cgroup_root.as_deref(), crate::server::CGROUP)?,
+        logs: config::told_kubelet("pod-logs-dir", args.pod_logs_dir.as_deref(), kubelet::config::POD_LOGS)?,
+    })
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     if !nix::unistd::geteuid().is_root() {
         bail!("only root can remove what skiff made: run it as root");
     }
+    let places = places(args)?;
     if !args.yes {
         if !std::io::stdin().is_terminal() {
-            bail!("this removes the cluster and its data in {}: say --yes", args.data_dir.display());
+            bail!("this removes the cluster and its data in {}: say --yes", places.data.display());
         }
-        print!("Remove the cluster, its pods and all data in {}? [y/N] ", args.data_dir.display());
+        print!("Remove the cluster, its pods and all data in {}? [y/N] ", places.data.display());
         std::io::stdout().flush()?;
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;
@@ -56,33 +76,33 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     }
-    if let Some(report) = roles::ask(&args.run_dir)? {
+    if let Some(report) = roles::ask(&places.run)? {
         step("stopping the server", stop(Pid::from_raw(report.pid as i32)))?;
     }
-    step("ending the pods' processes", end_pods(&args.data_dir))?;
-    step("removing links, network namespaces and nftables tables", network(args))?;
-    step("taking mounts off", unmount(&[&args.data_dir, &args.run_dir]))?;
-    step("removing cgroups", cgroups(&args.cgroup_root))?;
-    step("removing links to logs", logs(args))?;
-    for path in [&args.data_dir, &args.run_dir, &args.kubeconfig] {
+    step("ending the pods' processes", end_pods(&places.data))?;
+    step("removing links, network namespaces and nftables tables", network(&places))?;
+    step("taking mounts off", unmount(&[&places.data, &places.run]))?;
+    step("removing cgroups", cgroups(&places.cgroup))?;
+    step("removing links to logs", logs(&places))?;
+    for path in [&places.data, &places.run, &places.kubeconfig] {
         step(&format!("removing {}", path.display()), remove(path))?;
     }
     // Ours if it is empty; a configuration in it is its owner's.
-    if let Some(folder) = args.kubeconfig.parent().filter(|folder| folder.ends_with("skiff")) {
+    if let Some(folder) = places.kubeconfig.parent().filter(|folder| folder.ends_with("skiff")) {
         let _kept = fs::remove_dir(folder);
     }
     println!("Nothing of skiff is left but its binary and what you wrote yourself.");
     Ok(ExitCode::SUCCESS)
 }
 
-fn logs(args: &Args) -> Result<()> {
-    let pods = base::paths::Paths::new(&args.data_dir, &args.run_dir).pods();
-    kubelet::links::remove(&args.pod_logs_dir, &pods, |_| true);
+fn logs(places: &Places) -> Result<()> {
+    let pods = base::paths::Paths::new(&places.data, &places.run).pods();
+    kubelet::links::remove(places.logs.as_ref(), &pods, |_| true);
     Ok(())
 }
 
-fn network(args: &Args) -> Result<()> {
-    let (state, run) = crate::server::network_folders(&args.data_dir, &args.run_dir);
+fn network(places: &Places) -> Result<()> {
+    let (state, run) = crate::server::network_folders(&places.data, &places.run);
     Ok(net::Network::uninstall(&state, &run)?)
 }
 

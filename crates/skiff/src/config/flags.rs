@@ -159,7 +159,7 @@ pub const REFUSED: &[(&str, &[(&str, Takes)])] = &[
         ],
     ),
     (
-        "there is no embedded etcd: state is one SQLite file under the data directory; copy it with the server stopped",
+        "there is no embedded etcd: state is one SQLite file under the data directory; save it with `skiff backup create`",
         &[
             ("cluster-reset", Switch),
             ("cluster-reset-restore-path", One("FILE")),

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
+use api::validation::names;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use ipnet::IpNet;
@@ -76,6 +77,15 @@ pub struct Log {
 
 /// `skiff server` as clap knows it, made of the table of flags.
 pub fn command() -> Command {
+    of(flags::all())
+}
+
+/// The same with the flags that work alone, as a shell completes it.
+pub fn completed() -> Command {
+    of(flags::SERVED.iter().copied())
+}
+
+fn of(flags: impl Iterator<Item = Flag>) -> Command {
     let command = Command::new("server")
         .about("Run a cluster of one node: API, controllers, scheduler, kubelet, network, DNS and fleet in one process")
         .after_help(
@@ -83,7 +93,7 @@ pub fn command() -> Command {
              skiff server --config /etc/skiff/config.yaml --https-listen-port 7443\n\n\
              Then: export KUBECONFIG=/etc/skiff/skiff.yaml; kubectl get nodes",
         );
-    flags::all().fold(command, |command, flag| command.arg(arg(flag)))
+    flags.fold(command, |command, flag| command.arg(arg(flag)))
 }
 
 fn arg(flag: Flag) -> Arg {
@@ -145,6 +155,34 @@ impl Values<'_> {
         };
         self.all(name).into_iter().map(pair).collect()
     }
+}
+
+/// A setting as the commands beside the server know it: the one given, else what the server's configuration file says,
+/// else the default.
+pub fn told<T: Clone + From<String>>(name: &str, given: Option<&T>, default: &str) -> Result<T> {
+    if let Some(value) = given {
+        return Ok(value.clone());
+    }
+    Ok(settings()?.remove(name).and_then(|mut values| values.pop()).unwrap_or_else(|| default.into()).into())
+}
+
+/// A setting of the kubelet as the configuration file says it, else the default.
+pub fn told_kubelet(name: &str, given: Option<&str>, default: &str) -> Result<String> {
+    if let Some(value) = given {
+        return Ok(value.to_owned());
+    }
+    let args = settings()?.remove("kubelet-arg").unwrap_or_default();
+    let value = args.iter().rev().find_map(|arg| {
+        let (key, value) = arg.trim_start_matches("--").split_once('=')?;
+        (key == name).then(|| value.to_owned())
+    });
+    Ok(value.unwrap_or_else(|| default.to_owned()))
+}
+
+/// The configuration file that a server here would read.
+fn settings() -> Result<file::Settings> {
+    let asked = std::env::var_os("SKIFF_CONFIG_FILE");
+    file::read(asked.as_deref().unwrap_or(CONFIG_FILE.as_ref()).as_ref(), asked.is_some())
 }
 
 /// Checks everything that can be checked without touching the machine.
@@ -211,11 +249,11 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
         data_dir: folder("data-dir", DATA_DIR)?,
         run_dir: folder("run-dir", RUN_DIR)?,
         bind_address: values.parse("bind-address", "address")?.unwrap_or(IpAddr::from([0, 0, 0, 0])),
-        port: values.parse("https-listen-port", "port")?.unwrap_or(6443),
-        advertise_address: values.parse("advertise-address", "address")?,
+        port: values.parse::<std::num::NonZeroU16>("https-listen-port", "port")?.map_or(6443, Into::into),
+        advertise_address: advertised(values.parse("advertise-address", "address")?)?,
         tls_san: values.all("tls-san"),
         node_ports: ports(&values.one("service-node-port-range").unwrap_or_else(|| "30000-32767".into()))?,
-        cluster_domain: values.one("cluster-domain").unwrap_or_else(|| "cluster.local".into()),
+        cluster_domain: domain(values.one("cluster-domain").unwrap_or_else(|| "cluster.local".into()))?,
         node_ip: values.parse("node-ip", "address")?,
         node_external_ip: values.parse("node-external-ip", "address")?,
         resolv_conf: folder("resolv-conf", "/etc/resolv.conf")?,
@@ -227,7 +265,7 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
         kubeconfig_group: values.one("write-kubeconfig-group"),
         token,
         node_name: node_name(values.one("node-name"))?,
-        node_labels: values.pairs("node-label")?,
+        node_labels: labels(values.pairs("node-label")?)?,
         node_taints: values.all("node-taint").iter().map(|text| taint(text)).collect::<Result<_>>()?,
         registries: folder("private-registry", REGISTRIES)?,
         kubelet_args: values.pairs("kubelet-arg")?,
@@ -259,6 +297,35 @@ fn disabled(names: Vec<String>) -> Result<BTreeSet<String>> {
         }
     }
     Ok(names.into_iter().collect())
+}
+
+fn labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+    for (key, value) in &labels {
+        if let Some(why) = names::qualified_name(key).into_iter().chain(names::label_value(value)).next() {
+            bail!("--node-label={key}={value}: {why}");
+        }
+        if apiserver::restricted_node_label(key) {
+            bail!(
+                "--node-label={key}={value}: a node may not give itself this label of Kubernetes' own; set it with kubectl \
+                 label, or use another prefix"
+            );
+        }
+    }
+    Ok(labels)
+}
+
+fn advertised(address: Option<IpAddr>) -> Result<Option<IpAddr>> {
+    if let Some(address) = address.filter(|address| address.is_unspecified() || address.is_loopback()) {
+        bail!("--advertise-address={address}: pods cannot reach that; give an address of this machine");
+    }
+    Ok(address)
+}
+
+fn domain(name: String) -> Result<String> {
+    match names::dns_subdomain(&name).pop() {
+        None => Ok(name),
+        Some(why) => bail!("--cluster-domain={name}: {why}"),
+    }
 }
 
 fn ports(text: &str) -> Result<RangeInclusive<u16>> {
@@ -348,7 +415,17 @@ mod tests {
         assert!(error("--cluster-init").contains("SQLite"));
         assert!(error("-s https://other:6443").contains("--server is not served"));
         assert!(error("--flannel-backend=wireguard-native").contains("there is no flannel"));
-        assert!(error("--node-name n --https-listen-port 99999").contains("this is no port"));
+        for (words, part) in [
+            ("--https-listen-port 99999", "this is no port"),
+            ("--https-listen-port 0", "this is no port"),
+            ("--cluster-domain Foo_Bar", "--cluster-domain=Foo_Bar: a lowercase RFC 1123 subdomain"),
+            ("--advertise-address 0.0.0.0", "pods cannot reach that"),
+            ("--node-label a/b/c=d", "--node-label=a/b/c=d: a valid label key"),
+            ("--node-label kubernetes.io/x=y", "a node may not give itself this label"),
+        ] {
+            let said = error(&format!("--node-name n {words}"));
+            assert!(said.contains(part), "{words}: {said}");
+        }
         assert!(error("--node-name n --service-cidr 10.42.8.0/24").contains("overlap"));
         assert!(error("--node-name n --cluster-dns 1.2.3.4").contains("is not in --service-cidr"));
         assert!(error("--node-name n --node-taint a=b").contains("Effect is needed"));

@@ -96,6 +96,21 @@ fn make_private(folder: &Path) -> Result<()> {
     make().with_context(|| format!("cannot make {} for root alone", folder.display()))
 }
 
+/// A database without a byte, beside the keys of a cluster, lost what it held: it is older than the keys. SQLite would take it
+/// for a new one.
+fn not_emptied(database: &Path, keys: &Path) -> Result<()> {
+    let written = std::fs::read_dir(keys).is_ok_and(|mut files| files.next().is_some());
+    if written && std::fs::metadata(database).is_ok_and(|file| file.len() == 0) {
+        bail!(
+            "the database is damaged: {} is empty, and {} holds the keys of a cluster; restore a backup, or remove that file to \
+             start with an empty one",
+            database.display(),
+            keys.display()
+        );
+    }
+    Ok(())
+}
+
 /// The trusted clock never reads below the build, or below the last write to the database (D12).
 fn clock(database: &Path) -> Clock {
     let built = Timestamp::from_second(crate::BUILT).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -144,9 +159,17 @@ async fn serve(config: Server) -> Result<()> {
 
     roles.set("store", State::Starting, "", "");
     let database = paths.database();
+    not_emptied(&database, &paths.tls())?;
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&database, Default::default()));
     let store: Arc<dyn Store> = Arc::new(opened.await?.context("cannot open the store")?);
     roles.up("store");
+    let (seen, data_dir) = (store.clone(), config.data_dir.display().to_string());
+    roles.look("store", move || {
+        let hint = format!(
+            "writes are refused until the next one succeeds, what was written is kept; look at the disk of {data_dir} (df)"
+        );
+        Some((seen.trouble()?, hint))
+    });
 
     let host = Host { config, paths, clock, node_ip, roles, tasks };
     let started = start(&host, listener, store.clone()).await;
