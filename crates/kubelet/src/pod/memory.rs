@@ -163,6 +163,8 @@ pub struct Memory {
     pub stops: BTreeMap<ContainerId, Timestamp>,
     /// Containers that could not be stopped or removed, and when to try again.
     pub stuck: BTreeMap<ContainerId, Timestamp>,
+    /// Containers that were told to end so that they start anew.
+    pub restarting: BTreeSet<ContainerId>,
     /// Termination messages, by container.
     pub messages: BTreeMap<ContainerId, String>,
     /// Why a resize that the spec asks for is not begun: `Deferred` or `Infeasible`.

@@ -12,6 +12,9 @@ use crate::probe;
 /// Less time than this no container gets between the stop signal and the kill (upstream's `minimumGracePeriodInSeconds`).
 const LEAST_GRACE: Duration = Duration::from_secs(2);
 
+/// For so long nothing is told of a container that was ended to be started anew: within one sync, upstream tells of neither.
+const RESTART: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
 /// See the module.
 pub fn plan(view: &View) -> Plan {
     let mut planner =
@@ -310,6 +313,17 @@ impl Planner<'_> {
         }
     }
 
+    /// When it is told that a container which was ended to be started anew does not run again yet.
+    fn restarted(&self) -> Option<jiff::Timestamp> {
+        if self.view.memory.ending.is_some() {
+            return None;
+        }
+        let newest = |entry: &Entry| containers::instances(self.view.sandbox, entry.name()).first().copied();
+        let ended = self.entries.iter().filter_map(newest).filter(|one| !is_live(one));
+        let ours = ended.filter(|one| self.view.memory.restarting.contains(&one.id));
+        ours.filter_map(|one| Some(one.finished? + RESTART)).max()
+    }
+
     fn finish(mut self) -> Plan {
         let view = self.view;
         self.plan.status = status::status(view, &self.entries, &self.waits);
@@ -322,7 +336,7 @@ impl Planner<'_> {
             Some(version) == view.pod.metadata.resource_version.as_ref() && *status == self.plan.status
         });
         if !sent && !diff::same(&self.plan.status, &known) {
-            self.act_when(view.memory.report.due(), Action::Report);
+            self.act_when(view.memory.report.due().max(self.restarted()), Action::Report);
         } else if view.memory.closed == super::memory::Stage::Done
             && view.pod.metadata.deletion_timestamp.is_some()
         {

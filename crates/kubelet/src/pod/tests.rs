@@ -330,6 +330,23 @@ fn probes_decide_readiness_and_life() {
 }
 
 #[test]
+fn a_restart_of_the_kubelets_own_is_told_once() {
+    let mut case = Case::new(one("Always"), &[("web", 0, "running")]);
+    case.pod.status = Some(case.plan().status);
+    let reports = |case: &Case| case.plan().actions.contains(&Action::Report);
+    case.sandbox = Some(sandbox(&[("web", 0, "exit 0")]));
+    assert!(reports(&case), "what ended by itself is told");
+    case.memory.restarting.insert("web-0".into());
+    assert!(reports(&case), "what does not come again is told");
+    let ended = |case: &mut Case, when| case.sandbox.as_mut().unwrap().containers[0].finished = Some(when);
+    ended(&mut case, at(-1));
+    assert!(!reports(&case));
+    assert_eq!(case.plan().wake, Some(at(1)));
+    case.sandbox = Some(sandbox(&[("web", 0, "exit 0"), ("web", 1, "running")]));
+    assert!(reports(&case));
+}
+
+#[test]
 fn a_failed_pull_backs_off() {
     let mut case = Case::new(one("Always"), &[]);
     let container = case.memory.container("web");

@@ -24,7 +24,7 @@ use super::calls::{addresses, delete, make_probe, report, resize, version};
 use super::outcome::Outcome;
 use super::{Shared, blocking, close, sandbox, start, stop};
 use crate::pod::memory::Stage;
-use crate::pod::{Action, Memory, Plan, View, plan, spec};
+use crate::pod::{Action, Memory, Plan, View, Why, plan, spec};
 use crate::volumes::{self, Places};
 use crate::{logs, pod};
 
@@ -280,7 +280,9 @@ impl Worker {
             let message = blocking(read).await.unwrap_or_default();
             self.memory.messages.insert(ended.id.clone(), message);
         }
-        self.memory.messages.retain(|id, _| sandbox.containers.iter().any(|one| one.id == *id));
+        let known = |id: &ContainerId| sandbox.containers.iter().any(|one| one.id == *id);
+        self.memory.messages.retain(|id, _| known(id));
+        self.memory.restarting.retain(known);
     }
 
     fn tell(&mut self, plan: &Plan) {
@@ -329,6 +331,9 @@ impl Worker {
             }
             Action::Stop { name, id, why, grace, again } => {
                 self.memory.stops.insert(id.clone(), now + grace);
+                if matches!(why, Why::Restart(_)) {
+                    self.memory.restarting.insert(id.clone());
+                }
                 let run = stop::stop(shared, pod, name, id.clone(), why, grace, again, ips);
                 let (abort, registration) = AbortHandle::new_pair();
                 if let Some(before) = self.stops.insert(id.clone(), abort) {
