@@ -4,6 +4,7 @@
 //! The graph is the caches' index by owner; nothing is copied. An owner that a cache does not show is looked up at the
 //! server before anything is deleted for its absence, so that a cache that lags deletes nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use api::object::Change;
@@ -158,6 +159,31 @@ fn dependents(caches: &Caches, uid: &Uid) -> Vec<Arc<Object>> {
     caches.all().iter().flat_map(|cache| cache.by_owner(uid)).collect()
 }
 
+fn blocks(dependent: &Meta, owner: &Uid) -> bool {
+    let of_owner = |reference: &&OwnerReference| reference.uid == owner.0;
+    dependent.owner_references.iter().filter(of_owner).any(|one| one.block_owner_deletion == Some(true))
+}
+
+/// Whether `from` cannot go before `target` does: all from one to the other are deleted in the foreground. Two that wait for each
+/// other would wait for ever.
+fn waits_for(caches: &Caches, from: &Arc<Object>, target: &Uid) -> bool {
+    let (mut left, mut seen) = (vec![from.clone()], HashSet::new());
+    while let Some(object) = left.pop() {
+        if !object.deleting || !seen.insert(object.uid.clone()) || !has(&client::meta(&object), FOREGROUND) {
+            continue;
+        }
+        for dependent in dependents(caches, &object.uid) {
+            if blocks(&client::meta(&dependent), &object.uid) {
+                if dependent.uid == *target {
+                    return true;
+                }
+                left.push(dependent);
+            }
+        }
+    }
+    false
+}
+
 /// The keys of owners of `object` that are being deleted, for they may wait for it.
 fn waiting_owners(caches: &Caches, object: &Arc<Object>) -> impl Iterator<Item = Key> {
     let references = match object.owners.is_empty() {
@@ -214,10 +240,8 @@ impl Collector {
         let mut blocked = false;
         for dependent in dependents(&self.context.caches, &object.uid) {
             let its = client::meta(&dependent);
-            let blocks = its.owner_references.iter().any(|reference| {
-                reference.uid == object.uid.0 && reference.block_owner_deletion == Some(true)
-            });
-            blocked |= blocks;
+            let around = || waits_for(&self.context.caches, &dependent, &object.uid);
+            blocked |= blocks(&its, &object.uid) && !around();
             if dependent.deleting {
                 continue;
             }

@@ -231,3 +231,28 @@ async fn a_budget_lets_one_pod_go_and_keeps_the_other() {
     .await;
     evict(all[1].key.clone()).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owners_in_a_circle_go_together() {
+    let world = world().await;
+    let maps = world.cache("", "configmaps");
+    let names = ["a", "b", "c"];
+    let key = |name: &str| -> Key { format!("core/configmaps/default/{name}").parse().unwrap() };
+    for name in names {
+        let body = json!({ "metadata": { "name": name, "namespace": "default" } });
+        world.create("", "configmaps", body).await;
+    }
+    for (name, owner) in names.iter().zip(["c", "a", "b"]) {
+        let owner = maps.get_key(&key(owner)).unwrap();
+        let reference = json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": owner.key.name(), "uid": owner.uid.0,
+            "blockOwnerDeletion": true });
+        let body = json!({ "metadata": { "ownerReferences": [reference] } });
+        world.writer.patch(&key(name), "", Patch::Merge(&body)).await.unwrap();
+    }
+    let foreground = Delete { propagation: Some(Propagation::Foreground), ..Delete::default() };
+    world.writer.delete(&key("a"), foreground).await.unwrap();
+    until(&maps, "default", "none of the circle", |all| {
+        all.iter().all(|one| !names.contains(&one["metadata"]["name"].as_str().unwrap_or_default()))
+    })
+    .await;
+}

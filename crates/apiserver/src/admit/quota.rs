@@ -149,7 +149,7 @@ fn recount(inner: &Inner, value: &mut Value) {
     for (name, limit) in &hard {
         used.entry(name.clone()).or_insert_with(|| api::quantity::Quantity::from_int(0, limit.format()));
     }
-    value.set(&["status", "hard"], quota::to_value(&hard));
+    // The limits in the status are whoever wrote them's, as upstream's; the controller puts them right.
     value.set(&["status", "used"], quota::to_value(&used));
 }
 
