@@ -23,6 +23,9 @@ pub struct Args {
     /// What qemu runs the processor with: tcg (emulated) or kvm
     #[arg(long, default_value = "tcg")]
     accelerator: String,
+    /// Build skiff with this profile
+    #[arg(long, default_value = "quick")]
+    profile: String,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -31,7 +34,7 @@ pub fn run(args: &Args) -> Result<()> {
         (Some(kernel), Some(modules)) => (kernel.clone(), modules.clone()),
         _ => debian(&run::target().join("vm"))?,
     };
-    let folder = run::build("quick", "vm")?;
+    let folder = run::build(&args.profile, "vm")?;
     let words = [OsStr::new("--kernel"), kernel.as_os_str(), OsStr::new("--modules"), modules.as_os_str()];
     run::program(
         &folder,
