@@ -10,6 +10,9 @@ pub enum Error {
     /// The text is shown in the container's status.
     #[error("{message}")]
     Pull { message: String },
+    /// Nobody answered who could say whether there is a newer one.
+    #[error("{message}")]
+    Unreachable { message: String },
     #[error("{message}")]
     Store { message: String },
 }
@@ -26,12 +29,38 @@ pub trait Images: Send + Sync + 'static {
     async fn remove(&self, id: &str) -> Result<(), Error>;
 }
 
+/// Where an image came from.
+pub enum Got {
+    Pulled(Image),
+    /// The one that was here, and why no registry could tell of a newer one.
+    Kept(Image, String),
+}
+
+/// Pulls an image of which an older one may be here (`Always`). Without a way to the registry that one is used, where upstream's pod
+/// does not start: at a site whose uplink is down no pod with the tag `latest` would come back after a reboot (D9). A
+/// registry that answers, and refuses, is obeyed.
+pub async fn pull(
+    images: &dyn Images,
+    reference: &str,
+    logins: &[Login],
+    present: Option<Image>,
+) -> Result<Got, Error> {
+    match (images.pull(reference, logins).await, present) {
+        (Ok(image), _) => Ok(Got::Pulled(image)),
+        (Err(Error::Unreachable { message }), Some(image)) => Ok(Got::Kept(image, message)),
+        (Err(error), _) => Err(error),
+    }
+}
+
 impl From<image::Error> for Error {
     fn from(error: image::Error) -> Error {
         match error {
             image::Error::InvalidName { name, hint } => Error::InvalidName { name, hint: hint.to_owned() },
             disk @ (image::Error::Disk { .. } | image::Error::Panicked) => {
                 Error::Store { message: base::chain(&disk).to_string() }
+            }
+            absent @ image::Error::Unreachable { .. } => {
+                Error::Unreachable { message: base::chain(&absent).to_string() }
             }
             other => Error::Pull { message: base::chain(&other).to_string() },
         }

@@ -175,6 +175,28 @@ async fn a_killed_kubelet_adopts_what_runs() {
 }
 
 #[tokio::test]
+async fn without_a_way_to_the_registry_the_image_at_hand_is_used() {
+    let world = World::new();
+    world.images.offline.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.start();
+    let container = |image: &str| json!({"name": image, "image": image, "imagePullPolicy": "Always"});
+    let spec = json!({"restartPolicy": "Always", "containers": [container("img"), container("other")]});
+    world.put_pod(json!({"metadata": {"name": "web"}, "spec": spec}));
+    let pod = world
+        .until("runs one and waits for the other", |pod| {
+            pod.is_some_and(|pod| {
+                let told = &pod["status"]["containerStatuses"];
+                told[0]["state"]["running"].is_object()
+                    && told[1]["state"]["waiting"]["reason"] == "ErrImagePull"
+            })
+        })
+        .await
+        .unwrap();
+    assert_eq!(pod["status"]["containerStatuses"][1]["state"]["waiting"]["message"], "other: no way there");
+    world.tasks.stop().await;
+}
+
+#[tokio::test]
 async fn the_node_registers_and_renews() {
     let world = World::new();
     world.start();

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use nix::mount::{MsFlags, mount};
 
 use super::{Context, Error, Plugin, SetUp, mounts_below};
-use crate::images::Image;
+use crate::images::{self, Got, Image};
 
 pub static PLUGIN: Plugin = Plugin {
     folder: "kubernetes.io~image",
@@ -53,10 +53,8 @@ async fn set_up(context: &Context<'_>) -> Result<SetUp, Error> {
 }
 
 async fn ensure(context: &Context<'_>, reference: &str, policy: Option<&str>) -> Result<Image, Error> {
-    let failed = |reason, error: crate::images::Error| Error::Image {
-        reason,
-        message: base::chain(&error).to_string(),
-    };
+    let failed =
+        |reason, error: images::Error| Error::Image { reason, message: base::chain(&error).to_string() };
     // Upstream's default: Always for `latest` or no tag, else IfNotPresent.
     let name = reference.rsplit('/').next().unwrap_or(reference);
     let latest = !name.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest");
@@ -68,6 +66,13 @@ async fn ensure(context: &Context<'_>, reference: &str, policy: Option<&str>) ->
             reason: "ErrImageNeverPull",
             message: format!("Container image {reference:?} is not present with pull policy of Never"),
         }),
-        _ => context.images.pull(reference, &[]).await.map_err(|error| failed("ErrImagePull", error)),
+        (_, present) => match images::pull(context.images, reference, &[], present).await {
+            Ok(Got::Pulled(image)) => Ok(image),
+            Ok(Got::Kept(image, why)) => {
+                tracing::warn!(image = reference, why, "the image on the machine is used for a volume");
+                Ok(image)
+            }
+            Err(error) => Err(failed("ErrImagePull", error)),
+        },
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use std::time::Duration;
 
 use super::Shared;
-use crate::images::{self, Image, Login};
+use crate::images::{self, Got, Image, Login};
 use crate::pod::Reason;
 use crate::pod::spec::{self, Entry};
 
@@ -28,8 +28,9 @@ pub async fn ensure(shared: &Shared, pod: &Pod, entry: &Entry<'_>) -> Result<Ima
             return Err((Reason::new("ImageInspectError", message), false));
         }
     };
-    match (policy, present) {
-        ("Always", _) | ("IfNotPresent", None) => {}
+    let older = match (policy, present) {
+        ("Always", present) => present,
+        ("IfNotPresent", None) => None,
         (_, Some(image)) => {
             let message =
                 format!("Container image {name:?} already present on machine and can be accessed by the pod");
@@ -41,12 +42,18 @@ pub async fn ensure(shared: &Shared, pod: &Pod, entry: &Entry<'_>) -> Result<Ima
             shared.tell(pod, field(), Warning, "ErrImageNeverPull", &message);
             return Err((Reason::new("ErrImageNeverPull", message), false));
         }
-    }
+    };
     let logins = logins(shared, pod);
     shared.tell(pod, field(), Normal, "Pulling", format!("Pulling image {name:?}"));
     let began = shared.clock.now();
-    match shared.seams.images.pull(&name, &logins).await {
-        Ok(image) => {
+    match images::pull(&*shared.seams.images, &name, &logins, older).await {
+        Ok(Got::Kept(image, why)) => {
+            let message =
+                format!("Image {name:?} on the machine is used, no registry told of a newer one: {why}");
+            shared.tell(pod, field(), Warning, "Failed", message);
+            Ok(image)
+        }
+        Ok(Got::Pulled(image)) => {
             let took = shared.clock.now().duration_since(began);
             // Upstream cuts it to milliseconds.
             let took = u64::try_from(took.as_millis()).map_or(Duration::ZERO, Duration::from_millis);
