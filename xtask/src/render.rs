@@ -28,6 +28,10 @@ enum What {
     Trees(Generated),
     /// Generated YAML documents, read and printed as Kustomize does
     Yaml(Generated),
+    /// Every function of Sprig and Helm with arguments of every type
+    Functions(Generated),
+    /// Generated charts, rendered with flags
+    Charts(Generated),
 }
 
 #[derive(clap::Args)]
@@ -46,6 +50,12 @@ pub fn run(args: &Args) -> Result<()> {
         What::Krusty => differential(&["krusty".into(), record()?.display().to_string()], None),
         What::Trees(all) => {
             differential(&["trees".into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))
+        }
+        What::Functions(all) => {
+            differential(&["functions".into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))
+        }
+        What::Charts(all) => {
+            differential(&["charts".into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))
         }
         What::Yaml(all) => {
             differential(&["yaml".into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))

@@ -1,14 +1,21 @@
 //! Compares this renderer with upstream's: `krusty FILE` (cases that upstream's own tests ran, as `oracle/krusty` records
-//! them), `trees N SEED` (generated overlays) and `yaml N SEED` against the oracle program named by `ORACLE`.
+//! them), `trees N SEED` (generated overlays) and `yaml N SEED` against the oracle program named by `ORACLE`; `functions N SEED` and
+//! `charts N SEED` for Helm.
 //!
 //! `cargo xtask render` builds the other side and starts this.
 
 #![allow(clippy::unwrap_used)] // a tool of the developer, which may stop where it stands
 
+#[path = "differential/answer.rs"]
+mod answer;
 #[path = "differential/chance.rs"]
 mod chance;
+#[path = "differential/charts.rs"]
+mod charts;
 #[path = "differential/documents.rs"]
 mod documents;
+#[path = "differential/functions.rs"]
+mod functions;
 #[path = "differential/krusty.rs"]
 mod krusty;
 #[path = "differential/oracle.rs"]
@@ -28,10 +35,12 @@ fn main() {
             trees::show(seed.parse().unwrap(), number.parse().unwrap());
             true
         }
+        ["functions", count, seed] => functions::run(count.parse().unwrap(), seed.parse().unwrap()),
+        ["charts", count, seed] => charts::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["yaml", count, seed] => documents::run(count.parse().unwrap(), seed.parse().unwrap()),
         _ => {
             eprintln!(
-                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | yaml COUNT SEED"
+                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | yaml COUNT SEED | functions COUNT SEED | charts COUNT SEED"
             );
             false
         }

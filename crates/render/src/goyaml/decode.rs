@@ -275,6 +275,17 @@ fn resolve(text: &str, times: bool) -> Scalar {
     }
 }
 
+pub(super) fn is_text(text: &str) -> bool {
+    // Not read as numbers any more, but printed in quotes for those who still do.
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let number =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+    let sexagesimal = digits.split_once(':').is_some_and(|(first, rest)| {
+        number(first) && rest.split(':').all(|part| part.len() <= 2 && number(part))
+    });
+    matches!(resolve(text, true), Scalar::Text | Scalar::Merge) && !sexagesimal
+}
+
 fn number(plain: &str) -> Scalar {
     if let Some(number) = float::parse_int(plain, 0) {
         return Scalar::Int(number);

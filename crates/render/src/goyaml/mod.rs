@@ -20,6 +20,11 @@ pub fn first(text: &str) -> Result<api::Value, String> {
     value.map_err(|error| format!("error converting YAML to JSON: {error}"))
 }
 
+/// Whether a plain text reads back as itself, and not as a number, a date, a boolean or nothing, also to base 60.
+pub(crate) fn is_text(text: &str) -> bool {
+    decode::is_text(text)
+}
+
 /// Every document of a text.
 pub fn all(text: &str) -> Result<Vec<api::Value>, String> {
     let wrap = |error: String| format!("error converting YAML to JSON: {error}");

@@ -150,21 +150,20 @@ pub(super) fn render(files: &Files, options: &Options, world: &dyn World) -> Res
     if !chart.meta.kube_version.is_empty()
         && !dependencies::compatible(&chart.meta.kube_version, &kube.version)
     {
-        return Err(Error::Helm(format!(
+        return Err(Error::Helm(in_release(format!(
             "chart requires kubeVersion: {} which is incompatible with Kubernetes {}",
             chart.meta.kube_version, kube.version
-        )));
+        ))));
     }
 
     let exec = Exec::new(world, &FUNCTIONS, options.bounds);
-    let mut rendered = templates(&exec, &chart, &top)?;
+    let mut rendered = templates(&exec, &chart, &top).map_err(in_release)?;
     let notes = path::join(chart.name(), "templates/NOTES.txt");
     out.notes = rendered.get(&notes).cloned().unwrap_or_default();
     rendered.retain(|name, _| !name.ends_with("NOTES.txt"));
     let rendered: Vec<(String, String)> = rendered.into_iter().collect();
     let sorted = manifest::sort(&rendered, &mut out.warnings);
-    let (manifests, hooks) =
-        sorted.map_err(|error| format!("{error}\n\nUse --debug flag to render out invalid YAML"))?;
+    let (manifests, hooks) = sorted.map_err(in_release)?;
 
     let mut crds = Vec::new();
     chart.crds(chart.name(), &mut crds);
@@ -185,6 +184,11 @@ pub(super) fn render(files: &Files, options: &Options, world: &dyn World) -> Res
     out.manifests = manifests;
     out.hooks = hooks;
     Ok(out)
+}
+
+/// What upstream's program says behind an error, once there is a release that it could show.
+fn in_release(error: String) -> String {
+    format!("{error}\n\nUse --debug flag to render out invalid YAML")
 }
 
 /// What the flags give, in the program's order: files, JSON, `--set`, strings, files' texts, literals.

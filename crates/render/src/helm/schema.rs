@@ -142,17 +142,18 @@ fn display(value: &Tree) -> String {
     }
 }
 
-/// A number as an English reader expects it: groups of three.
+/// A number as an English reader expects it: groups of three, and a power of ten from a million on.
 fn number(value: f64) -> String {
-    let text = if value.abs() < 1e15 {
-        let mut rounded = format!("{value:.6}");
-        rounded.truncate(rounded.trim_end_matches('0').trim_end_matches('.').len());
-        rounded
-    } else {
-        float::format(value, b'g', -1)
-    };
+    let text = float::format(value, b'g', -1);
     let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
-    let (whole, rest) = digits.split_at(digits.find(['.', 'e']).unwrap_or(digits.len()));
+    if let Some((mantissa, exponent)) = digits.split_once('e') {
+        const HIGH: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+        let exponent = exponent.trim_start_matches('+').chars();
+        let exponent: String =
+            exponent.map(|char| char.to_digit(10).map_or('⁻', |digit| HIGH[digit as usize])).collect();
+        return format!("{sign}{mantissa}×10{exponent}");
+    }
+    let (whole, rest) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
     format!("{sign}{}{rest}", grouped(whole))
 }
 
@@ -386,25 +387,8 @@ impl<'s> Validator<'_, 's> {
                 }
             }
         }
-        for key in ["dependencies", "dependentSchemas", "dependentRequired"] {
-            let Some(Tree::Object(all)) = map.get(key) else { continue };
-            for (name, wanted) in all.iter().filter(|(name, _)| object.contains_key(name)) {
-                if let Tree::Array(_) = wanted {
-                    let missing = Self::missing(object, wanted);
-                    if !missing.is_empty() {
-                        let missing = joined(missing);
-                        faults.push(
-                            self.problem(format!(
-                                "properties {missing} required, if {} exists",
-                                quoted(name)
-                            )),
-                        );
-                    }
-                } else {
-                    let done = self.schema(wanted, value);
-                    seen.extend(Self::gather(done, faults)?.into_iter().flatten());
-                }
-            }
+        if self.root.draft < 2019 {
+            self.dependent("dependencies", map, value, object, seen, faults)?;
         }
         let properties = map.get("properties").and_then(Tree::as_map);
         let patterns = map.get("patternProperties").and_then(Tree::as_map);
@@ -456,6 +440,38 @@ impl<'s> Validator<'_, 's> {
                     Err(other) => return Err(other),
                     Ok(_) => {}
                 }
+            }
+        }
+        if self.root.draft >= 2019 {
+            self.dependent("dependentSchemas", map, value, object, seen, faults)?;
+            self.dependent("dependentRequired", map, value, object, seen, faults)?;
+        }
+        Ok(())
+    }
+
+    /// What must hold when a property is there: others, or a schema.
+    fn dependent(
+        &mut self,
+        key: &str,
+        map: &'s api::Map,
+        value: &Tree,
+        object: &api::Map,
+        seen: &mut Seen,
+        faults: &mut Vec<Problem>,
+    ) -> Result<(), Fault> {
+        let Some(Tree::Object(all)) = map.get(key) else { return Ok(()) };
+        for (name, wanted) in all.iter().filter(|(name, _)| object.contains_key(name)) {
+            if let Tree::Array(_) = wanted {
+                let missing = Self::missing(object, wanted);
+                if !missing.is_empty() {
+                    let missing = joined(missing);
+                    faults.push(
+                        self.problem(format!("properties {missing} required, if {} exists", quoted(name))),
+                    );
+                }
+            } else {
+                let done = self.schema(wanted, value);
+                seen.extend(Self::gather(done, faults)?.into_iter().flatten());
             }
         }
         Ok(())

@@ -270,8 +270,8 @@ impl Parser<'_> {
         }
         let (before, last) = self.until("[.=");
         if !before.is_empty() {
-            let shown = quote::quote(before.as_bytes());
-            return Err(format!("unexpected data at end of array index: {shown}").into());
+            let shown: Vec<String> = before.chars().map(quote::quote_char).collect();
+            return Err(format!("unexpected data at end of array index: [{}]", shown.join(" ")).into());
         }
         let at = index as usize;
         match last {

@@ -13,7 +13,9 @@ fn chart(files: &[(&str, &str)]) -> Chart {
 fn render(files: &[(&str, &str)], set: &[&str]) -> Result<String, String> {
     let mut options = Options::new("r", "ns");
     options.set = set.iter().map(ToString::to_string).collect();
-    template(&chart(files), &options, &Fixed::at(0)).map(|done| done.text).map_err(|error| error.to_string())
+    template(&chart(files), &options, &Fixed::at(0))
+        .map(|done| done.text)
+        .map_err(|error| error.to_string().replace("\n\nUse --debug flag to render out invalid YAML", ""))
 }
 
 #[test]

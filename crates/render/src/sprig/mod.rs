@@ -14,6 +14,7 @@ pub mod lists;
 pub mod math;
 pub mod network;
 pub mod paths;
+mod pretty;
 pub mod reflection;
 pub mod regex;
 pub mod semver;

@@ -7,6 +7,7 @@ use crate::{goyaml, yaml};
 
 pub fn all() -> Entries {
     vec![
+        ("toYamlPretty", function("a", |frame, a| made(frame, super::pretty::print(&a[0])))),
         ("toYaml", function("a", |frame, a| made(frame, to_yaml(&a[0])))),
         (
             "fromYaml",

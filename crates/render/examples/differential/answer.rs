@@ -1,8 +1,6 @@
-//! Answers the oracle's questions of Helm's kinds (`oracle/`: template, yaml, helm) with this library: one JSON question a line in, one
-//! JSON answer a line out, so that the same questions can be put to both and the answers compared.
+//! Answers the oracle's questions of Helm's kinds with this library: `template`, `yaml`, `helm`.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Write};
 use std::rc::Rc;
 
 use base64::Engine;
@@ -12,26 +10,13 @@ use render::helm::{Chart, Options, ValuesFile};
 use render::template::{Bounds, Exec, Set, builtin, execute, parse};
 use serde_json::{Value as Json, json};
 
-fn main() {
-    let (input, mut output) = (std::io::stdin().lock(), std::io::BufWriter::new(std::io::stdout().lock()));
-    for line in input.lines() {
-        let Ok(line) = line else { return };
-        let Ok(question) = serde_json::from_str::<Json>(&line) else { continue };
-        let answer = match question["kind"].as_str() {
-            Some("template") => template(&question),
-            Some("yaml") => yaml(&question),
-            Some("helm") => helm(&question),
-            _ => Err("no such kind".to_string()),
-        };
-        let mut out = json!({"id": question["id"]});
-        match answer {
-            Ok(value) => out["out"] = value,
-            Err(error) => out["error"] = error.into(),
-        }
-        let flushed = writeln!(output, "{out}").and_then(|()| output.flush());
-        if flushed.is_err() {
-            return;
-        }
+/// What this library makes of a question; the error is the text that upstream's has to be.
+pub fn answer(question: &Json) -> Result<Json, String> {
+    match question["kind"].as_str() {
+        Some("template") => template(question),
+        Some("yaml") => yaml(question),
+        Some("helm") => helm(question),
+        _ => Err("no such kind".to_string()),
     }
 }
 
@@ -102,8 +87,7 @@ fn object(map: &serde_json::Map<String, Json>) -> Value {
 
 fn yaml(question: &Json) -> Result<Json, String> {
     let text = question["text"].as_str().unwrap_or_default();
-    let data = BTreeMap::from([("text", text)]);
-    let read = render::helm::engine::yaml_both_ways(data["text"])?;
+    let read = render::helm::engine::yaml_both_ways(text)?;
     Ok(json!({"json": read.0, "yaml": read.1}))
 }
 
