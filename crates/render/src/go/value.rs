@@ -128,13 +128,15 @@ pub enum MapType {
     Files,
 }
 
-/// A map, shared by everyone who holds it.
+/// A map, shared by everyone who holds it, under whatever type.
 #[derive(Clone, Debug)]
-pub struct Map(Rc<MapObject>);
+pub struct Map {
+    ty: MapType,
+    object: Rc<MapObject>,
+}
 
 #[derive(Debug)]
 struct MapObject {
-    ty: MapType,
     nil: bool,
     fields: RefCell<BTreeMap<Str, Value>>,
 }
@@ -144,67 +146,67 @@ impl Map {
         Map::of(ty, BTreeMap::new())
     }
     pub fn of(ty: MapType, fields: BTreeMap<Str, Value>) -> Map {
-        Map(Rc::new(MapObject { ty, nil: false, fields: RefCell::new(fields) }))
+        Map { ty, object: Rc::new(MapObject { nil: false, fields: RefCell::new(fields) }) }
     }
     pub fn nil(ty: MapType) -> Map {
-        Map(Rc::new(MapObject { ty, nil: true, fields: RefCell::default() }))
+        Map { ty, object: Rc::new(MapObject { nil: true, fields: RefCell::default() }) }
     }
     pub fn any<K: Into<Str>>(fields: impl IntoIterator<Item = (K, Value)>) -> Map {
         Map::of(MapType::Any, fields.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
     pub fn ty(&self) -> MapType {
-        self.0.ty
+        self.ty
     }
     pub fn is_nil(&self) -> bool {
-        self.0.nil
+        self.object.nil
     }
     pub fn same(&self, other: &Map) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
+        Rc::ptr_eq(&self.object, &other.object)
     }
     pub fn len(&self) -> usize {
-        self.0.fields.borrow().len()
+        self.object.fields.borrow().len()
     }
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
     pub fn get(&self, key: &[u8]) -> Option<Value> {
-        self.0.fields.borrow().get(key).cloned()
+        self.object.fields.borrow().get(key).cloned()
     }
     /// Sets a field; the error is Go's for a nil map.
     pub fn set(&self, key: impl Into<Str>, value: Value) -> Result<(), String> {
-        if self.0.nil {
+        if self.object.nil {
             return Err("assignment to entry in nil map".into());
         }
-        self.0.fields.borrow_mut().insert(key.into(), value);
+        self.object.fields.borrow_mut().insert(key.into(), value);
         Ok(())
     }
     /// Sets a field of a map that is known to be made.
     pub fn put(&self, key: impl Into<Str>, value: Value) {
-        self.0.fields.borrow_mut().insert(key.into(), value);
+        self.object.fields.borrow_mut().insert(key.into(), value);
     }
     pub fn remove(&self, key: &[u8]) {
-        self.0.fields.borrow_mut().remove(key);
+        self.object.fields.borrow_mut().remove(key);
     }
     /// The fields as they are now, by key.
     pub fn entries(&self) -> Vec<(Str, Value)> {
-        self.0.fields.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        self.object.fields.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
     pub fn keys(&self) -> Vec<Str> {
-        self.0.fields.borrow().keys().cloned().collect()
+        self.object.fields.borrow().keys().cloned().collect()
     }
     /// Another map with the same fields.
     pub fn copy(&self) -> Map {
-        Map::of(self.0.ty, self.0.fields.borrow().clone())
+        Map::of(self.ty, self.object.fields.borrow().clone())
     }
     /// Another map all of whose maps are others too.
     pub fn deep_copy(&self) -> Map {
         let fields =
-            self.0.fields.borrow().iter().map(|(key, value)| (key.clone(), value.deep_copy())).collect();
-        Map::of(self.0.ty, fields)
+            self.object.fields.borrow().iter().map(|(key, value)| (key.clone(), value.deep_copy())).collect();
+        Map::of(self.ty, fields)
     }
-    /// The same fields under another type. Shared only as far as the values are.
+    /// The same map under another type.
     pub fn retyped(&self, ty: MapType) -> Map {
-        Map::of(ty, self.0.fields.borrow().clone())
+        Map { ty, object: self.object.clone() }
     }
     /// The map at a key, if one is there.
     pub fn table(&self, key: &str) -> Option<Map> {

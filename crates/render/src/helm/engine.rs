@@ -48,7 +48,7 @@ pub fn render_values(name: &str, text: &str, values: Map, world: &dyn World) -> 
     let Some(tree) = set.find(&file) else { return Ok(String::new()) };
     let data =
         Map::any([("Values", Value::Map(values)), ("Release", Value::Nil), ("Capabilities", Value::Nil)]);
-    let out = execute(&exec, &set, &tree, Value::Map(data)).map_err(exec_fault)?;
+    let out = execute(&exec, &set, &tree, Value::Map(data.retyped(MapType::Values))).map_err(exec_fault)?;
     Ok(String::from_utf8_lossy(&without_no_value(out)).into_owned())
 }
 
@@ -281,7 +281,7 @@ fn collect(chart: &Chart, at: &str, above: &Map, root: bool, out: &mut HashMap<S
         values if root => values,
         Value::Map(values) => match values.table(chart.name()) {
             // The map is the one that is inside the parent's: what one changes, the other sees.
-            Some(own) => Value::Map(own),
+            Some(own) => Value::Map(own.retyped(MapType::Values)),
             None => Value::Map(Map::new(MapType::Values)),
         },
         _ => Value::Map(Map::new(MapType::Values)),
@@ -340,7 +340,8 @@ fn templates(exec: &Exec<'_>, chart: &Chart, top: &Map) -> Result<BTreeMap<Strin
         );
         template.values.put("Template", Value::Map(about));
         let Some(tree) = set.find(name) else { continue };
-        let out = execute(exec, &set, &tree, Value::Map(template.values.clone())).map_err(exec_fault)?;
+        let out = execute(exec, &set, &tree, Value::Map(template.values.retyped(MapType::Values)))
+            .map_err(exec_fault)?;
         rendered.insert(name.clone(), String::from_utf8_lossy(&without_no_value(out)).into_owned());
     }
     Ok(rendered)

@@ -66,7 +66,7 @@ pub fn all() -> Entries {
         (
             "omit",
             function("ms*", |_, a| {
-                let out = map(a, 0).retyped(MapType::Any);
+                let out = map(a, 0).copy().retyped(MapType::Any);
                 for at in 1..a.len() {
                     out.remove(str(a, at).bytes());
                 }
