@@ -108,7 +108,7 @@ fn line(value: &str, out: &mut String) {
         out.push_str(&crate::go::quote::quote(value.as_bytes()));
         return;
     }
-    let indicator = value.starts_with(|char| "#,[]{}&*!|>'\"%@`".contains(char))
+    let indicator = value.starts_with(|char: char| "#,[]{}&*!|>'\"%@`".contains(char))
         || ["-", "?", ":"].contains(&value)
         || ["- ", "? ", ": ", "---", "..."].iter().any(|start| value.starts_with(start));
     let inside = value.contains(": ") || value.ends_with(':') || value.contains(" #");
