@@ -20,6 +20,8 @@ mod functions;
 mod krusty;
 #[path = "differential/oracle.rs"]
 mod oracle;
+#[path = "differential/real.rs"]
+mod real;
 #[path = "differential/trees.rs"]
 mod trees;
 
@@ -37,10 +39,14 @@ fn main() {
         }
         ["functions", count, seed] => functions::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["charts", count, seed] => charts::run(count.parse().unwrap(), seed.parse().unwrap()),
+        ["real-charts", root, variants, seed] => {
+            real::charts(root, variants.parse().unwrap(), seed.parse().unwrap())
+        }
+        ["real-trees", root] => real::kustomizations(root),
         ["yaml", count, seed] => documents::run(count.parse().unwrap(), seed.parse().unwrap()),
         _ => {
             eprintln!(
-                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | yaml COUNT SEED | functions COUNT SEED | charts COUNT SEED"
+                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | yaml COUNT SEED | functions COUNT SEED | charts COUNT SEED | real-charts DIR VARIANTS SEED | real-trees DIR"
             );
             false
         }
