@@ -76,6 +76,12 @@ impl Decimal {
         Ok(Decimal { value, exponent: -PLACES })
     }
 
+    /// Whether this is `of` times a whole number; nothing is a multiple of zero.
+    pub fn is_multiple_of(&self, of: &Decimal) -> bool {
+        let (value, of, _) = self.aligned(of);
+        of.sign() != Sign::NoSign && (value % of).sign() == Sign::NoSign
+    }
+
     pub fn to_float(&self) -> f64 {
         format!("{}e{}", self.value, self.exponent).parse().unwrap_or_default()
     }
