@@ -16,6 +16,8 @@ pub struct Chart {
     pub values: Map,
     pub schema: Option<Vec<u8>>,
     pub charts: Vec<Chart>,
+    /// The name before an alias: what lies below keeps its path, as upstream's links to the parent do.
+    pub origin: Option<String>,
 }
 
 /// How deep charts may lie in charts.
@@ -31,12 +33,17 @@ impl Chart {
         &self.meta.name
     }
 
+    /// The path under which its subcharts lie, of the path of the chart that it is in.
+    pub fn path_below(&self, at: &str) -> String {
+        format!("{at}/charts/{}", self.origin.as_deref().unwrap_or(self.name()))
+    }
+
     pub fn is_library(&self) -> bool {
         self.meta.kind.eq_ignore_ascii_case("library")
     }
 
     /// The files of `crds` directories, this chart's before those of its subcharts, with the path of each.
-    pub fn crds(&self, at: &str, out: &mut Vec<(String, Vec<u8>)>) {
+    pub fn crds(&self, at: &str, below: &str, out: &mut Vec<(String, Vec<u8>)>) {
         for file in &self.files {
             let extension = path::ext(&file.name).to_ascii_lowercase();
             if file.name.starts_with("crds/") && matches!(extension.as_str(), ".yaml" | ".yml" | ".json") {
@@ -44,7 +51,7 @@ impl Chart {
             }
         }
         for chart in &self.charts {
-            chart.crds(&format!("{at}/charts/{}", chart.name()), out);
+            chart.crds(&format!("{below}/charts/{}", chart.name()), &chart.path_below(below), out);
         }
     }
 }
@@ -72,6 +79,7 @@ fn load(files: &[File], depth: usize, warnings: &mut Vec<String>) -> Result<Char
         values: Map::new(MapType::Any),
         schema: None,
         charts: Vec::new(),
+        origin: None,
     };
     let mut below: BTreeMap<String, Vec<File>> = BTreeMap::new();
     for file in files {

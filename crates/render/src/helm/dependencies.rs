@@ -52,7 +52,7 @@ fn enable(chart: &mut Chart, given: &Map, path: &str, warnings: &mut Vec<String>
         if let Some(found) = chart.charts.iter().find(|chart| fits(wanted, chart)) {
             let mut found = found.clone();
             if !wanted.alias.is_empty() {
-                found.meta.name = wanted.alias.clone();
+                found.origin = Some(std::mem::replace(&mut found.meta.name, wanted.alias.clone()));
             }
             charts.push(found);
         }
@@ -117,8 +117,15 @@ fn conditions(wanted: &mut [Option<Dependency>], values: &Map, path: &str, warni
 }
 
 fn import(chart: &mut Chart, warnings: &mut Vec<String>) -> Result<(), String> {
+    let mut done: Vec<String> = Vec::new();
     for child in &mut chart.charts {
+        let origin = child.origin.clone().unwrap_or_else(|| child.name().to_string());
+        // Charts under several names share the entries of Chart.yaml, which are done with after the first.
+        if done.contains(&origin) {
+            spend(child);
+        }
         import(child, warnings)?;
+        done.push(origin);
     }
     let Some(wanted) = chart.meta.dependencies.take() else { return Ok(()) };
     let mut coalesce = Coalesce { merge: true, warnings };
@@ -129,6 +136,10 @@ fn import(chart: &mut Chart, warnings: &mut Vec<String>) -> Result<(), String> {
         let mut kept = Vec::new();
         for import in std::mem::take(&mut one.import_values) {
             let (child, parent, named) = match &import {
+                Value::Map(map) if map.ty() == MapType::Strings => {
+                    kept.push(import);
+                    continue;
+                }
                 Value::Map(map) => {
                     let part = |key: &str| print::display(&map.get(key.as_bytes()).unwrap_or(Value::Nil));
                     (part("child"), part("parent"), true)
@@ -158,6 +169,16 @@ fn import(chart: &mut Chart, warnings: &mut Vec<String>) -> Result<(), String> {
     chart.values = values;
     chart.meta.dependencies = Some(wanted);
     Ok(())
+}
+
+/// Marks what a chart and its subcharts import as imported.
+fn spend(chart: &mut Chart) {
+    for one in chart.meta.dependencies.iter_mut().flatten().flatten() {
+        for import in &mut one.import_values {
+            *import = Value::Map(Map::new(MapType::Strings));
+        }
+    }
+    chart.charts.iter_mut().for_each(spend);
 }
 
 /// A map that has another at a path.

@@ -166,7 +166,7 @@ pub(super) fn render(files: &Files, options: &Options, world: &dyn World) -> Res
     let (manifests, hooks) = sorted.map_err(in_release)?;
 
     let mut crds = Vec::new();
-    chart.crds(chart.name(), &mut crds);
+    chart.crds(chart.name(), chart.name(), &mut crds);
     out.crds = crds
         .into_iter()
         .map(|(path, data)| Manifest {
@@ -270,8 +270,16 @@ struct Template {
     base: String,
 }
 
+/// Where a chart is, and where its subcharts are.
+struct Place<'a> {
+    at: &'a str,
+    below: &'a str,
+    root: bool,
+}
+
 /// The templates of a chart and its subcharts, each with what it sees.
-fn collect(chart: &Chart, at: &str, above: &Map, root: bool, out: &mut HashMap<String, Template>) -> Map {
+fn collect(chart: &Chart, place: &Place<'_>, above: &Map, out: &mut HashMap<String, Template>) -> Map {
+    let Place { at, below, root } = *place;
     let get = |key: &str| above.get(key.as_bytes()).unwrap_or(Value::Nil);
     let files = Map::new(MapType::Files);
     for file in &chart.files {
@@ -296,8 +304,9 @@ fn collect(chart: &Chart, at: &str, above: &Map, root: bool, out: &mut HashMap<S
         ("Subcharts", Value::Map(subcharts.clone())),
     ]);
     for child in &chart.charts {
-        let path = format!("{at}/charts/{}", child.name());
-        let inner = collect(child, &path, &next, false, out);
+        let path = format!("{below}/charts/{}", child.name());
+        let place = Place { at: &path, below: &child.path_below(below), root: false };
+        let inner = collect(child, &place, &next, out);
         subcharts.put(child.name(), Value::Map(inner));
     }
     for file in &chart.templates {
@@ -316,7 +325,7 @@ fn collect(chart: &Chart, at: &str, above: &Map, root: bool, out: &mut HashMap<S
 
 fn templates(exec: &Exec<'_>, chart: &Chart, top: &Map) -> Result<BTreeMap<String, String>, String> {
     let mut all = HashMap::new();
-    collect(chart, chart.name(), top, true, &mut all);
+    collect(chart, &Place { at: chart.name(), below: chart.name(), root: true }, top, &mut all);
     let mut names: Vec<&String> = all.keys().collect();
     // Files deeper down first, so that those of the parent can define over them.
     names.sort_by(|a, b| (b.matches('/').count(), *b).cmp(&(a.matches('/').count(), *a)));
