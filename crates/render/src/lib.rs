@@ -24,6 +24,9 @@ pub enum Error {
     Tree(#[from] tree::Error),
     #[error("{file}: {source}")]
     Yaml { file: String, source: yaml::Error },
+    /// As go-yaml tells it.
+    #[error("{file}: {text}")]
+    Text { file: String, text: String },
     /// A field of a file that cannot be done as it is.
     #[error("{file}: {field}: {text}")]
     Field { file: String, field: String, text: String },

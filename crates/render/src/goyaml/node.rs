@@ -11,6 +11,8 @@ pub(super) struct Node {
     /// As it was resolved: `!!str` is `tag:yaml.org,2002:str`.
     pub tag: String,
     pub body: Body,
+    /// Nothing is written where a value could be, within brackets.
+    pub gap: bool,
 }
 
 #[derive(Debug)]
@@ -132,7 +134,12 @@ impl<'a> Parser<'a> {
 
     /// A null that is not written.
     fn empty(&self) -> Done<Rc<Node>> {
-        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(String::new(), true) }))
+        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(String::new(), true), gap: false }))
+    }
+
+    /// The same within brackets.
+    fn gap(&self) -> Done<Rc<Node>> {
+        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(String::new(), true), gap: true }))
     }
 
     fn node(&mut self, block: bool, indentless: bool) -> Done<Rc<Node>> {
@@ -144,7 +151,7 @@ impl<'a> Parser<'a> {
                 Some(None) => Err(format!("yaml: anchor '{name}' value contains itself")),
                 Some(Some(node)) => {
                     let body = Body::Alias(node.clone());
-                    Ok(Rc::new(Node { tag: String::new(), body }))
+                    Ok(Rc::new(Node { tag: String::new(), body, gap: false }))
                 }
             };
         }
@@ -176,7 +183,7 @@ impl<'a> Parser<'a> {
         self.depth += 1;
         let body = self.body(block, indentless, &anchor, &tag, start);
         self.depth -= 1;
-        let node = Rc::new(Node { tag: tag.unwrap_or_default(), body: body? });
+        let node = Rc::new(Node { tag: tag.unwrap_or_default(), body: body?, gap: false });
         if let Some(name) = anchor {
             self.anchors.insert(name, Some(node.clone()));
         }
@@ -294,7 +301,7 @@ impl<'a> Parser<'a> {
                 Kind::Key => {
                     self.scanner.skip();
                     let key = match self.kind()? {
-                        Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd => self.empty()?,
+                        Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd => self.gap()?,
                         _ => self.node(false, false)?,
                     };
                     let mut value = None;
@@ -306,10 +313,10 @@ impl<'a> Parser<'a> {
                     }
                     let value = match value {
                         Some(value) => value,
-                        None => self.empty()?,
+                        None => self.gap()?,
                     };
                     let body = Body::Mapping(vec![(key, value)]);
-                    items.push(Rc::new(Node { tag: String::new(), body }));
+                    items.push(Rc::new(Node { tag: String::new(), body, gap: false }));
                 }
                 Kind::FlowSequenceEnd => break,
                 _ => items.push(self.node(false, false)?),
@@ -337,7 +344,7 @@ impl<'a> Parser<'a> {
                 Kind::Key => {
                     self.scanner.skip();
                     match self.kind()? {
-                        Kind::Value | Kind::FlowEntry | Kind::FlowMappingEnd => self.empty()?,
+                        Kind::Value | Kind::FlowEntry | Kind::FlowMappingEnd => self.gap()?,
                         _ => self.node(false, false)?,
                     }
                 }
@@ -345,7 +352,7 @@ impl<'a> Parser<'a> {
                 _ => {
                     // A key alone has no value.
                     let key = self.node(false, false)?;
-                    let value = self.empty()?;
+                    let value = self.gap()?;
                     pairs.push((key, value));
                     continue;
                 }
@@ -359,7 +366,7 @@ impl<'a> Parser<'a> {
             }
             let value = match value {
                 Some(value) => value,
-                None => self.empty()?,
+                None => self.gap()?,
             };
             pairs.push((key, value));
         }

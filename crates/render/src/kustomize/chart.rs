@@ -8,6 +8,7 @@ use super::file::{HelmChart, HelmGlobals};
 use super::resource::{self, Resource};
 use super::schema::Source;
 use super::{Layer, merge};
+use crate::goyaml::kyaml;
 use crate::tree::{Entry, join};
 use crate::{Error, helm, yaml};
 
@@ -75,11 +76,9 @@ fn values(chart: &HelmChart, text: String, file: &str) -> Result<String, String>
     let merged = if chart.values_merge == "replace" {
         inline
     } else {
-        let mut documents = yaml::parse(&text, yaml::Dialect::V3)
-            .map_err(|error| format!("could not parse {file}: {error}"))?;
-        let base = documents.drain(..).next().unwrap_or_default();
+        let base = kyaml::first(&text).map_err(|error| format!("could not parse {file}: {error}"))?;
         let (to, from) = if chart.values_merge == "merge" { (inline, base) } else { (base, inline) };
-        merge::merge(&to, &from, &Source::BuiltIn)?.unwrap_or_default()
+        merge::merge(&to, &[], &from, &Source::BuiltIn)?.unwrap_or_default()
     };
     let mut out = String::new();
     yaml::emit(&merged, &mut out);

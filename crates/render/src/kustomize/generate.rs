@@ -46,6 +46,8 @@ fn make(
     let secret = kind == "Secret";
     if secret {
         value.set(&["type"], if from.r#type.is_empty() { "Opaque" } else { &from.r#type });
+        // Also where nothing is put into it.
+        value.set(&["data"], Value::object());
     }
     for (key, bytes) in pairs(tree, this, from, field)? {
         let (place, text) = match String::from_utf8(bytes) {

@@ -18,12 +18,8 @@ fn one(document: &mut Value, operation: &Value) -> Result<(), String> {
     match name {
         "add" => add(document, &path, text, value()),
         "remove" => remove(document, &path, text).map(drop),
-        "replace" => {
-            *find(document, &path)
-                .ok_or_else(|| format!("replace operation does not apply: doc is missing path: {text}"))? =
-                value();
-            Ok(())
-        }
+        "replace" => replace(document, &path, value())
+            .ok_or_else(|| format!("replace operation does not apply: doc is missing path: {text}")),
         "move" | "copy" => {
             let from = operation.str_at(&["from"]);
             let source = pointer(from)?;
@@ -103,6 +99,23 @@ fn add(document: &mut Value, path: &[String], text: &str, value: Value) -> Resul
         _ => return Err(missing()),
     }
     Ok(())
+}
+
+/// A field of a map need not be there.
+fn replace(document: &mut Value, path: &[String], value: Value) -> Option<()> {
+    let Some((last, parents)) = path.split_last() else {
+        *document = value;
+        return Some(());
+    };
+    match find(document, parents)? {
+        Value::Object(map) => drop(map.insert(last.as_str(), value)),
+        Value::Array(items) => {
+            let at = index(last, items.len())?;
+            *items.get_mut(at)? = value;
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 fn remove(document: &mut Value, path: &[String], text: &str) -> Result<Value, String> {

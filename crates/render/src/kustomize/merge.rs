@@ -3,6 +3,8 @@
 //! The nodes lie in an arena because upstream's walk changes elements in place while it also holds them in other lists,
 //! and what comes out depends on that. Not done: schemas in comments (`# {"$ref": …}`).
 
+use std::collections::HashSet;
+
 use api::{Map, Value};
 use smol_str::SmolStr;
 
@@ -33,10 +35,19 @@ enum Directive {
     Delete,
 }
 
-/// Merges `patch` into `object`; `None`: the patch deletes it.
-pub(super) fn merge(object: &Value, patch: &Value, source: &Source) -> Result<Option<Value>, String> {
-    let mut walk = Walk { nodes: Vec::new(), source };
+/// Merges `patch` into `object`; `None`: the patch deletes it. Of `unwritten` are the object's fields without any value.
+pub(super) fn merge(
+    object: &Value,
+    unwritten: &[Vec<String>],
+    patch: &Value,
+    source: &Source,
+) -> Result<Option<Value>, String> {
+    let mut walk = Walk { nodes: Vec::new(), unwritten: HashSet::new(), source };
     let (to, from) = (walk.load(object), walk.load(patch));
+    for place in unwritten {
+        let found = place.iter().try_fold(to, |id, name| walk.child(id, name));
+        walk.unwritten.extend(found.filter(|id| walk.is_null(*id)));
+    }
     let merged = walk.walk([Some(to), Some(from)], None)?;
     Ok(merged.map(|id| walk.unload(id)))
 }
@@ -45,6 +56,8 @@ const DIRECTIVE: &str = "$patch";
 
 struct Walk<'a> {
     nodes: Vec<Node>,
+    /// Nulls of the object that are no text at all.
+    unwritten: HashSet<Id>,
     source: &'a Source,
 }
 
@@ -101,6 +114,13 @@ impl Walk<'_> {
         match &self.nodes[id] {
             Node::Map(fields) => fields.iter().find(|(name, _)| name == key).map(|(_, value)| *value),
             _ => None,
+        }
+    }
+
+    fn child(&self, id: Id, name: &str) -> Option<Id> {
+        match &self.nodes[id] {
+            Node::List(items) => items.get(name.parse::<usize>().ok()?).copied(),
+            _ => self.field(id, name),
         }
     }
 
@@ -163,7 +183,7 @@ impl Walk<'_> {
                     from
                 }
                 // A null that was written in the object stays, if the patch does not speak of it.
-                None => return Ok(to),
+                None => return Ok(to.filter(|to| !self.unwritten.contains(to))),
                 Some(_) => return Ok(None),
             }
         } else {

@@ -32,9 +32,10 @@ pub use file::{Edits, ImageEdit, PatchTarget};
 
 use api::{Map, Value};
 
+use crate::goyaml::kyaml::{self, Document};
 use crate::helm::World;
 use crate::tree::Tree;
-use crate::{Error, Limits, yaml};
+use crate::{Error, Limits};
 use accumulate::Build;
 use file::Kustomization;
 
@@ -129,9 +130,10 @@ impl Layer<'_> {
 }
 
 /// Documents of a text, without the empty ones.
-pub(crate) fn documents(text: &str, file: &str) -> Result<Vec<Value>, Error> {
-    let mut all = yaml::parse(text, yaml::Dialect::V3).map_err(Error::yaml(file))?;
-    all.retain(|document| !document.is_null() && !document.as_map().is_some_and(Map::is_empty));
+pub(crate) fn documents(text: &str, file: &str) -> Result<Vec<Document>, Error> {
+    let read = kyaml::documents(text);
+    let mut all = read.map_err(|text| Error::Text { file: file.into(), text })?;
+    all.retain(|document| !document.value.is_null() && !document.value.as_map().is_some_and(Map::is_empty));
     Ok(all)
 }
 

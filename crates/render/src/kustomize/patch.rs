@@ -272,7 +272,7 @@ fn merge_into(
             from.set_texts(field, texts);
         }
     }
-    match merge::merge(&resource.value, &from.value, &layer.schema)? {
+    match merge::merge(&resource.value, &resource.unwritten, &from.value, &layer.schema)? {
         Some(merged) => resource.value = merged,
         None => resource.value = Value::Null,
     }

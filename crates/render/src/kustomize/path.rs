@@ -4,6 +4,7 @@ use api::{Map, Value};
 use regex::Regex;
 
 use super::scalar::{text, untagged};
+use crate::goyaml::kyaml;
 use crate::yaml;
 
 /// The parts of a path; dots in brackets belong to the name.
@@ -186,9 +187,7 @@ pub(super) fn visit(
             match map.get_mut(first) {
                 None => Ok(()),
                 Some(Value::String(inner)) if next.is_some() => {
-                    let mut parsed =
-                        yaml::parse(inner, yaml::Dialect::V3).map_err(|error| error.to_string())?;
-                    let mut parsed = if parsed.is_empty() { Value::Null } else { parsed.swap_remove(0) };
+                    let mut parsed = kyaml::first(inner)?;
                     visit(&mut parsed, rest, create, made, hit)
                 }
                 Some(field) => visit(field, rest, create, made || new, hit),

@@ -10,6 +10,7 @@ use super::resource::Resource;
 use super::scalar::{over, text, untagged};
 use super::select::Matcher;
 use super::{Layer, go_json};
+use crate::goyaml::kyaml;
 use crate::{Error, yaml};
 
 /// Runs all replacements of one list.
@@ -232,8 +233,7 @@ fn within_text(
     for at in 1..parts.len() {
         let Ok(Some(found)) = path::lookup(object, &parts[..at]) else { continue };
         let Some(inner) = text(found) else { continue };
-        let Ok(mut documents) = yaml::parse(&inner, yaml::Dialect::V3) else { continue };
-        let mut data = if documents.is_empty() { Value::Null } else { documents.swap_remove(0) };
+        let Ok(mut data) = kyaml::first(&inner) else { continue };
         let mut hits = 0;
         path::visit(&mut data, &parts[at..], create, false, &mut |place| {
             hits += 1;

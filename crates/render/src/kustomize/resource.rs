@@ -8,6 +8,7 @@ use api::{Map, Value};
 use super::scalar::{restyled, text};
 use super::schema;
 use crate::Error;
+use crate::goyaml::kyaml::Document;
 
 /// What identifies an object: group, version, kind, namespace and name.
 #[derive(Clone, Debug, Eq)]
@@ -104,6 +105,8 @@ pub(super) enum Behavior {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resource {
     pub value: Value,
+    /// Fields without any value, which a merge takes out where it leaves a written null.
+    pub unwritten: Vec<Vec<String>>,
     /// Name, effective namespace and kind before each change of one of them, oldest first.
     pub previous: Vec<(String, String, String)>,
     pub prefixes: Vec<String>,
@@ -242,19 +245,19 @@ pub(super) fn parse(source: &str, file: &str) -> Result<Vec<Resource>, Error> {
     from_documents(super::documents(source, file)?, file)
 }
 
-pub(super) fn from_documents(mut documents: Vec<Value>, file: &str) -> Result<Vec<Resource>, Error> {
+pub(super) fn from_documents(mut documents: Vec<Document>, file: &str) -> Result<Vec<Resource>, Error> {
     // The only document of a text may be a List without a kind of its own.
     if let [only] = documents.as_mut_slice()
-        && ["List", "ResourceList"].contains(&only.str_at(&["kind"]))
-        && let Some(Value::Array(items)) = only.as_map_mut().and_then(|map| map.remove("items"))
+        && ["List", "ResourceList"].contains(&only.value.str_at(&["kind"]))
+        && let Some(Value::Array(items)) = only.value.as_map_mut().and_then(|map| map.remove("items"))
     {
-        documents = items;
+        documents = within(items, &only.unwritten);
     }
     let mut all = Vec::new();
-    let mut queue: VecDeque<Value> = VecDeque::new();
-    let checked = |document: Value, queue: &mut VecDeque<Value>| -> Result<(), Error> {
-        if !is_empty(&document) {
-            check(&document, file)?;
+    let mut queue: VecDeque<Document> = VecDeque::new();
+    let checked = |document: Document, queue: &mut VecDeque<Document>| -> Result<(), Error> {
+        if !is_empty(&document.value) {
+            check(&document.value, file)?;
             queue.push_back(document);
         }
         Ok(())
@@ -263,12 +266,15 @@ pub(super) fn from_documents(mut documents: Vec<Value>, file: &str) -> Result<Ve
         checked(document, &mut queue)?;
     }
     while let Some(mut document) = queue.pop_front() {
-        let is_list = document.str_at(&["kind"]).ends_with("List");
-        match document.as_map_mut().filter(|_| is_list).and_then(|map| map.remove("items")) {
-            None => all.push(Resource::new(document)),
+        let is_list = document.value.str_at(&["kind"]).ends_with("List");
+        match document.value.as_map_mut().filter(|_| is_list).and_then(|map| map.remove("items")) {
+            None => {
+                let Document { value, unwritten } = document;
+                all.push(Resource { value, unwritten, ..Resource::default() });
+            }
             Some(Value::Null) => {}
             Some(Value::Array(items)) => {
-                for item in items {
+                for item in within(items, &document.unwritten) {
                     checked(item, &mut queue)?;
                 }
             }
@@ -276,6 +282,16 @@ pub(super) fn from_documents(mut documents: Vec<Value>, file: &str) -> Result<Ve
         }
     }
     Ok(all)
+}
+
+/// The items of a list as documents of their own.
+fn within(items: Vec<Value>, unwritten: &[Vec<String>]) -> Vec<Document> {
+    let of = |at: usize| {
+        let at = at.to_string();
+        let below = unwritten.iter().filter(|place| place.len() > 2 && place[0] == "items" && place[1] == at);
+        below.map(|place| place[2..].to_vec()).collect()
+    };
+    items.into_iter().enumerate().map(|(at, value)| Document { value, unwritten: of(at) }).collect()
 }
 
 fn is_empty(value: &Value) -> bool {
