@@ -107,6 +107,20 @@ fn nested(item: &Value, keys: Keys, level: usize, out: &mut String) {
     }
 }
 
+/// Whole floats reach Go's emitter through JSON, which writes their shortest digits without a fraction; what no 64 bits hold is
+/// read as a float again.
+fn whole(number: f64) -> Option<String> {
+    if number.fract() != 0.0 || number.abs() >= 1e20 {
+        return None;
+    }
+    let text = format!("{number:e}");
+    let (mantissa, exponent) = text.split_once('e')?;
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let width = exponent.parse::<usize>().ok()? + 1;
+    let text = format!("{sign}{:0<width$}", mantissa.replace('.', ""));
+    (text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok()).then_some(text)
+}
+
 fn leaf(value: &Value, level: usize, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
@@ -114,15 +128,10 @@ fn leaf(value: &Value, level: usize, out: &mut String) {
         Value::Int(number) => {
             let _ = write!(out, "{number}");
         }
-        // Whole floats reach Go's emitter through JSON, which writes them without a fraction; what no 64 bits hold is read
-        // as a float again.
-        Value::Float(number)
-            if number.fract() == 0.0
-                && (-9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0).contains(number) =>
-        {
-            let _ = write!(out, "{number}");
-        }
-        Value::Float(number) => out.push_str(&scalar::format_float(*number)),
+        Value::Float(number) => match whole(*number) {
+            Some(digits) => out.push_str(&digits),
+            None => out.push_str(&scalar::format_float(*number)),
+        },
         Value::String(string) => text(string, level, false, out),
         Value::Array(_) => out.push_str("[]"),
         Value::Object(_) => out.push_str("{}"),

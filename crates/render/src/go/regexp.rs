@@ -29,9 +29,12 @@ fn translate(pattern: &str) -> Result<String, String> {
     let mut chars = pattern.chars().peekable();
     let mut class = false;
     let mut first = false;
+    // Behind `\w` and its like no range begins: a `-` is itself.
+    let mut set = false;
     while let Some(char) = chars.next() {
         if char == '\\' {
             first = false;
+            set = class && chars.peek().is_some_and(|next| "dDwWsS".contains(*next));
             match chars.next() {
                 None => {
                     return Err("error parsing regexp: trailing backslash at end of expression: ``".into());
@@ -98,7 +101,7 @@ fn translate(pattern: &str) -> Result<String, String> {
                 out.push('\\');
                 out.push(char);
             }
-            '-' if chars.peek() == Some(&'-') => out.push_str("\\-"),
+            '-' if set || chars.peek() == Some(&'-') => out.push_str("\\-"),
             ':' if chars.peek() == Some(&']') && out.contains("[:") => {
                 out.push(char);
                 if let Some(close) = chars.next() {
@@ -108,6 +111,7 @@ fn translate(pattern: &str) -> Result<String, String> {
             char => out.push(char),
         }
         first = false;
+        set = false;
     }
     Ok(out)
 }

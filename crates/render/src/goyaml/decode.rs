@@ -5,14 +5,31 @@ use std::rc::Rc;
 use api::{Map, Value};
 
 use super::node::{Body, Node};
-use crate::go::float;
 use crate::go::time::{self, Zone};
+use crate::go::{float, quote};
 
 const PREFIX: &str = "tag:yaml.org,2002:";
 
 /// The value of a document's node.
 pub(super) fn value(node: &Rc<Node>) -> Result<Value, String> {
-    Decoder { decoded: 0, aliased: 0, depth: 0 }.value(node)
+    let mut decoder = Decoder { decoded: 0, aliased: 0, depth: 0, unsupported: None };
+    let value = decoder.value(node)?;
+    // What JSON cannot hold is told after what YAML cannot read.
+    match decoder.unsupported {
+        Some(error) => Err(error),
+        None => finite(&value).map(|()| value),
+    }
+}
+
+fn finite(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Float(number) if !number.is_finite() => {
+            Err(format!("json: unsupported value: {}", float::format(*number, b'g', -1)))
+        }
+        Value::Array(items) => items.iter().try_for_each(finite),
+        Value::Object(map) => map.iter().try_for_each(|(_, value)| finite(value)),
+        _ => Ok(()),
+    }
 }
 
 /// What a scalar is before it becomes a JSON value.
@@ -46,6 +63,8 @@ struct Decoder {
     decoded: usize,
     aliased: usize,
     depth: usize,
+    /// The first key that JSON cannot have.
+    unsupported: Option<String>,
 }
 
 /// The share of values that may come from aliases.
@@ -82,14 +101,11 @@ impl Decoder {
                 value
             }
             Body::Scalar(text, implicit) => {
-                self.scalar(text, *implicit, &node.tag).map(|(scalar, text)| match scalar {
+                scalar(text, *implicit, &node.tag).map(|(scalar, text)| match scalar {
                     Scalar::Null => Ok(Value::Null),
                     Scalar::Bool(flag) => Ok(Value::Bool(flag)),
                     Scalar::Int(number) => Ok(Value::Int(number)),
                     Scalar::Uint(number) => Ok(Value::Float(number as f64)),
-                    Scalar::Float(number) if !number.is_finite() => {
-                        Err(format!("json: unsupported value: {}", float::format(number, b'g', -1)))
-                    }
                     Scalar::Float(number) => Ok(Value::Float(number)),
                     Scalar::Time | Scalar::Text | Scalar::Merge => Ok(Value::String(text.as_str().into())),
                 })?
@@ -118,11 +134,15 @@ impl Decoder {
                 continue;
             }
             let name = self.key(key)?;
+            let shown = value;
             let value = self.value(value)?;
             let name: smol_str::SmolStr = match name {
                 Ok(name) => name.into(),
                 Err(kind) => {
-                    return Err(format!("unsupported map key of type: {kind}, value: {}", go_syntax(&value)));
+                    self.unsupported.get_or_insert_with(|| {
+                        format!("unsupported map key of type: {kind}, value: {}", go_syntax(shown))
+                    });
+                    continue;
                 }
             };
             if keys.insert(name.clone()) {
@@ -176,7 +196,7 @@ impl Decoder {
                 key
             }
             Body::Scalar(text, implicit) => {
-                let (scalar, text) = self.scalar(text, *implicit, &node.tag)?;
+                let (scalar, text) = scalar(text, *implicit, &node.tag)?;
                 Ok(Ok(match scalar {
                     Scalar::Int(number) => number.to_string(),
                     Scalar::Bool(flag) => flag.to_string(),
@@ -187,47 +207,85 @@ impl Decoder {
                 }))
             }
             Body::Sequence(_) | Body::Mapping(_) => {
-                Err(format!("yaml: invalid map key: {}", go_syntax(&self.value(node)?)))
+                self.value(node)?;
+                Err(format!("yaml: invalid map key: {}", go_syntax(node)))
             }
-        }
-    }
-
-    fn scalar(&self, text: &str, implicit: bool, tag: &str) -> Result<(Scalar, String), String> {
-        if tag.is_empty() && !implicit {
-            return Ok((Scalar::Text, text.into()));
-        }
-        let short = tag.strip_prefix(PREFIX).unwrap_or(tag);
-        let wanted = match short {
-            "" => None,
-            "str" | "bool" | "int" | "float" | "null" | "timestamp" if tag.starts_with(PREFIX) => Some(short),
-            "binary" if tag.starts_with(PREFIX) => {
-                let bytes = crate::sprig::encoding::base64_decode(text.as_bytes())
-                    .map_err(|_| "yaml: !!binary value contains invalid base64 data".to_string())?;
-                return Ok((Scalar::Text, String::from_utf8_lossy(&bytes).into_owned()));
-            }
-            _ => return Ok((Scalar::Text, text.into())),
-        };
-        if wanted == Some("str") {
-            return Ok((Scalar::Text, text.into()));
-        }
-        let found = resolve(text, wanted.is_none() || wanted == Some("timestamp"));
-        let Some(wanted) = wanted else { return Ok((found, text.into())) };
-        let wanted = format!("!!{wanted}");
-        match found {
-            Scalar::Int(number) if wanted == "!!float" => Ok((Scalar::Float(number as f64), text.into())),
-            found if found.tag() == wanted => Ok((found, text.into())),
-            found => Err(format!("yaml: cannot decode {} `{text}` as a {wanted}", found.tag())),
         }
     }
 }
 
-/// A value as `%#v` prints what the YAML decoder made.
-fn go_syntax(value: &Value) -> String {
-    let shown = crate::go::print::sprintf(b"%#v", &[crate::sprig::yaml::from_tree(value)]);
-    String::from_utf8_lossy(&shown).replace("map[string]interface {}", "map[interface {}]interface {}")
+/// What a scalar is, and its text.
+fn scalar(text: &str, implicit: bool, tag: &str) -> Result<(Scalar, String), String> {
+    if tag.is_empty() && !implicit {
+        return Ok((Scalar::Text, text.into()));
+    }
+    let short = tag.strip_prefix(PREFIX).unwrap_or(tag);
+    let wanted = match short {
+        "" => None,
+        "str" | "bool" | "int" | "float" | "null" | "timestamp" if tag.starts_with(PREFIX) => Some(short),
+        "binary" if tag.starts_with(PREFIX) => {
+            let bytes = crate::sprig::encoding::base64_decode(text.as_bytes())
+                .map_err(|_| "yaml: !!binary value contains invalid base64 data".to_string())?;
+            return Ok((Scalar::Text, String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        _ => return Ok((Scalar::Text, text.into())),
+    };
+    if wanted == Some("str") {
+        return Ok((Scalar::Text, text.into()));
+    }
+    let found = resolve(text, wanted.is_none() || wanted == Some("timestamp"));
+    let Some(wanted) = wanted else { return Ok((found, text.into())) };
+    let wanted = format!("!!{wanted}");
+    match found {
+        Scalar::Int(number) if wanted == "!!float" => Ok((Scalar::Float(number as f64), text.into())),
+        found if found.tag() == wanted => Ok((found, text.into())),
+        found => Err(format!("yaml: cannot decode {} `{text}` as a {wanted}", found.tag())),
+    }
 }
 
-fn is_merge(node: &Node) -> bool {
+/// A node as `%#v` prints what the YAML decoder made of it.
+fn go_syntax(node: &Rc<Node>) -> String {
+    match &node.body {
+        Body::Alias(target) => go_syntax(target),
+        Body::Scalar(text, implicit) => match scalar(text, *implicit, &node.tag) {
+            Ok((Scalar::Null, _)) | Err(_) => "interface {}(nil)".into(),
+            Ok((Scalar::Bool(flag), _)) => flag.to_string(),
+            Ok((Scalar::Int(number), _)) => number.to_string(),
+            Ok((Scalar::Uint(number), _)) => format!("0x{number:x}"),
+            Ok((Scalar::Float(number), _)) => float::format(number, b'g', -1),
+            Ok((Scalar::Time | Scalar::Text | Scalar::Merge, text)) => quote::quote(text.as_bytes()),
+        },
+        Body::Sequence(items) => {
+            let items: Vec<String> = items.iter().map(go_syntax).collect();
+            format!("[]interface {{}}{{{}}}", items.join(", "))
+        }
+        Body::Mapping(pairs) => {
+            let mut fields: Vec<(u8, String, String)> = Vec::new();
+            for (key, value) in pairs {
+                let (key, value) = (go_syntax(key), go_syntax(value));
+                // Keys of one type stand together.
+                let kind = match key.as_bytes() {
+                    b"interface {}(nil)" => 0,
+                    [b'"', ..] => 1,
+                    b"true" | b"false" => 4,
+                    _ if key.contains(['.', 'e', 'I', 'N']) && !key.starts_with("0x") => 3,
+                    _ => 2,
+                };
+                fields.retain(|(_, own, _)| *own != key);
+                fields.push((kind, key, value));
+            }
+            fields.sort_by(|a, b| match (a.1.parse::<f64>(), b.1.parse::<f64>()) {
+                (Ok(first), Ok(second)) if a.0 == b.0 => first.total_cmp(&second),
+                _ => (a.0, &a.1).cmp(&(b.0, &b.1)),
+            });
+            let fields: Vec<String> =
+                fields.into_iter().map(|(_, key, value)| format!("{key}:{value}")).collect();
+            format!("map[interface {{}}]interface {{}}{{{}}}", fields.join(", "))
+        }
+    }
+}
+
+pub(super) fn is_merge(node: &Node) -> bool {
     match &node.body {
         Body::Scalar(text, implicit) => text == "<<" && (*implicit || node.tag == "tag:yaml.org,2002:merge"),
         _ => false,
@@ -237,9 +295,9 @@ fn is_merge(node: &Node) -> bool {
 fn key_float(number: f64) -> String {
     match number {
         number if number.is_nan() => ".nan".into(),
-        f64::INFINITY => ".inf".into(),
-        f64::NEG_INFINITY => "-.inf".into(),
         // Upstream rounds keys to 32 bits.
+        number if number as f32 == f32::INFINITY => ".inf".into(),
+        number if number as f32 == f32::NEG_INFINITY => "-.inf".into(),
         number => {
             let rounded = number as f32;
             let shortest: f64 = format!("{rounded}").parse().unwrap_or(number);

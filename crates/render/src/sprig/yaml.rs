@@ -79,8 +79,9 @@ pub(crate) fn to_tree(value: &Value) -> Option<api::Value> {
         Value::Int(number) | Value::Int64(number) | Value::Sized(_, number) => api::Value::Int(*number),
         Value::Float(number) if !number.is_finite() => return None,
         // JSON writes it without a fraction, and it is read back as an integer. -0 is read as 0.
-        Value::Float(number) if number.fract() == 0.0 && number.abs() < 9.2e18 => {
-            api::Value::Int(*number as i64)
+        Value::Float(number) if number.fract() == 0.0 && number.abs() < 9.3e18 => {
+            let text = crate::go::json::number_text(*number);
+            text.parse().map_or(api::Value::Float(*number), api::Value::Int)
         }
         Value::Float(number) => api::Value::Float(*number),
         Value::Str(text) => api::Value::String(text.text().as_ref().into()),
