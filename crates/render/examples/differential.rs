@@ -1,6 +1,6 @@
 //! Compares this renderer with upstream's: `krusty FILE` (cases that upstream's own tests ran, as `oracle/krusty` records
-//! them), `trees N SEED` (generated overlays) and `yaml N SEED` against the oracle program named by `ORACLE`; `functions N SEED` and
-//! `charts N SEED` for Helm.
+//! them), `trees N SEED` (generated overlays) and `yaml N SEED` against the oracle program named by `ORACLE`; `functions N SEED`,
+//! `charts N SEED`, `schemas N SEED` and `texts N SEED` for Helm; `real-charts DIR` and `real-trees DIR` against upstream's programs.
 //!
 //! `cargo xtask render` builds the other side and starts this.
 
@@ -22,6 +22,10 @@ mod krusty;
 mod oracle;
 #[path = "differential/real.rs"]
 mod real;
+#[path = "differential/schemas.rs"]
+mod schemas;
+#[path = "differential/texts.rs"]
+mod texts;
 #[path = "differential/trees.rs"]
 mod trees;
 
@@ -39,6 +43,8 @@ fn main() {
         }
         ["functions", count, seed] => functions::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["charts", count, seed] => charts::run(count.parse().unwrap(), seed.parse().unwrap()),
+        ["schemas", count, seed] => schemas::run(count.parse().unwrap(), seed.parse().unwrap()),
+        ["texts", count, seed] => texts::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["real-charts", root, variants, seed] => {
             real::charts(root, variants.parse().unwrap(), seed.parse().unwrap())
         }
@@ -46,7 +52,7 @@ fn main() {
         ["yaml", count, seed] => documents::run(count.parse().unwrap(), seed.parse().unwrap()),
         _ => {
             eprintln!(
-                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | yaml COUNT SEED | functions COUNT SEED | charts COUNT SEED | real-charts DIR VARIANTS SEED | real-trees DIR"
+                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | yaml COUNT SEED | functions COUNT SEED | charts COUNT SEED | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | real-trees DIR"
             );
             false
         }

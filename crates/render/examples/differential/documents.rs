@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use render::goyaml::kyaml;
 use render::yaml;
 use serde_json::json;
 
@@ -19,9 +20,9 @@ pub fn run(count: usize, seed: u64) -> bool {
     let (mut same, mut failed, mut wrong) = (0, 0, 0);
     oracle::ask(questions, |number, answer| {
         let text = document(seed, number);
-        let ours = yaml::parse(&text, yaml::Dialect::V3).map(|mut documents| {
+        let ours = kyaml::first(&text).map(|value| {
             let mut out = String::new();
-            yaml::emit(&documents.swap_remove(0), &mut out);
+            yaml::emit(&value, &mut out);
             out
         });
         let reason = match (&ours, &answer) {

@@ -70,7 +70,7 @@ impl Tally {
                 self.same += 1;
                 return;
             }
-            (Err(ours), Err(theirs)) if ours == theirs => {
+            (Err(ours), Err(theirs)) if ours.trim_end() == theirs => {
                 self.refused += 1;
                 return;
             }
