@@ -132,7 +132,10 @@ impl Layer<'_> {
 /// Documents of a text, without the empty ones.
 pub(crate) fn documents(text: &str, file: &str) -> Result<Vec<Document>, Error> {
     let read = kyaml::documents(text);
-    let mut all = read.map_err(|text| Error::Text { file: file.into(), text })?;
+    let mut all = read.map_err(|text| {
+        let text = text.strip_prefix("yaml: ").unwrap_or(&text).to_string();
+        Error::Text { file: file.into(), text }
+    })?;
     all.retain(|document| !document.value.is_null() && !document.value.as_map().is_some_and(Map::is_empty));
     Ok(all)
 }

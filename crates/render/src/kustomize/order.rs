@@ -1,9 +1,9 @@
 //! The order of the output: upstream's "legacy" order, which its command line uses by default, or as accumulated.
 
-use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use super::file::Kustomization;
-use super::resource::{Id, Resource};
+use super::resource::Resource;
 use crate::Error;
 
 const FIRST: [&str; 22] = [
@@ -66,16 +66,20 @@ pub(super) fn sort(all: &mut [Resource], top: &Kustomization, default: super::Or
         custom.map_or(LAST.to_vec(), |own| own.order_last.iter().map(String::as_str).collect());
     let rank = |kind: &str| rank_in(kind, &first, &last);
     let or = |text: &str, none: &str| if text.is_empty() { none.to_string() } else { text.to_string() };
-    all.sort_by(|a, b| {
+    all.sort_by_cached_key(|resource| {
+        let id = resource.id();
+        let kind = format!("{}_{}_{}", or(&id.group, "~G"), or(&id.version, "~V"), id.kind);
         // Unlike in identities, a namespace that is not set counts as none here.
-        let (left, right) = (a.namespace(), b.namespace());
-        let (a, b) = (a.id(), b.id());
-        let kind = |id: &Id| format!("{}_{}_{}", or(&id.group, "~G"), or(&id.version, "~V"), id.kind);
-        let name = |id: &Id, namespace: &str| format!("{}|{}", or(namespace, "~X"), or(&id.name, "~N"));
-        match rank(&a.kind).cmp(&rank(&b.kind)) {
-            Ordering::Equal => kind(&a).cmp(&kind(&b)).then(name(&a, &left).cmp(&name(&b, &right))),
-            other => other,
-        }
+        let name = format!("{}|{}", or(&resource.namespace(), "~X"), or(&id.name, "~N"));
+        (rank(&id.kind), kind, name)
     });
+    // Upstream adds all anew in this order, and finds those that became the same.
+    let mut seen = HashSet::new();
+    for one in all.iter() {
+        if !seen.insert(one.key()) {
+            let text = format!("may not add resource with an already registered id: {}", one.id());
+            return Err(Error::field(&top.file, "sortOptions", text));
+        }
+    }
     Ok(())
 }

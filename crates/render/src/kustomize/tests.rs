@@ -109,3 +109,45 @@ fn charts_in_the_source_are_rendered() {
     let error = build(&files, "top").unwrap_err().to_string();
     assert!(error.contains("helmCharts[0]: charts are not rendered here"), "{error}");
 }
+
+/// Found in public repositories.
+#[test]
+fn what_nobody_wrote_goes_and_what_is_there_stays() {
+    let build = |files: &[(&str, &str)]| {
+        let tree = Tree::memory(files.iter().map(|(path, text)| (*path, text.as_bytes().to_vec())));
+        crate::print(&build(&tree, "top").unwrap())
+    };
+    // A field without a value goes under a merge, a written null stays.
+    let object = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  affinity:\n    a:\n      b:\n    c: null\n  x: 1\n";
+    let patch = "patches: [{patch: '{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {x: 2}}'}]";
+    assert_eq!(
+        build(&[
+            ("top/kustomization.yaml", &format!("resources: [a.yaml]\n{patch}")),
+            ("top/a.yaml", object)
+        ]),
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  affinity:\n    a: {}\n    c: null\n  x: 2\n"
+    );
+    // A Secret has data, also of nothing; a text keeps the line end that it has not.
+    assert_eq!(
+        build(&[
+            (
+                "top/kustomization.yaml",
+                "resources: [a.yaml]\nsecretGenerator: [{name: s, options: {disableNameSuffixHash: true}}]"
+            ),
+            (
+                "top/a.yaml",
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata:\n  t: |\n    one\n    two"
+            )
+        ]),
+        "apiVersion: v1\ndata:\n  t: |-\n    one\n    two\nkind: ConfigMap\nmetadata:\n  name: m\n---\napiVersion: v1\ndata: {}\nkind: Secret\nmetadata:\n  name: s\ntype: Opaque\n"
+    );
+    // A JSON patch replaces also what is not there.
+    let replace = "patches: [{target: {kind: Pod}, patch: '[{op: replace, path: /spec/y, value: 3}]'}]";
+    assert!(
+        build(&[
+            ("top/kustomization.yaml", &format!("resources: [a.yaml]\n{replace}")),
+            ("top/a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {x: 1}\n")
+        ])
+        .ends_with("spec:\n  x: 1\n  \"y\": 3\n")
+    );
+}
