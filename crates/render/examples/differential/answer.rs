@@ -46,7 +46,11 @@ fn template(question: &Json) -> Result<Json, String> {
             let out = execute(&exec, &set, &tree, Value::Map(data))?;
             return Ok(String::from_utf8_lossy(&out).into_owned());
         }
-        render::helm::engine::render_values(name, text, data, &world())
+        let world = match question["now"].as_i64() {
+            Some(seconds) => Fixed::at(i128::from(seconds) * 1_000_000_000),
+            None => world(),
+        };
+        render::helm::engine::render_values(name, text, data, &world)
     };
     let thread = std::thread::Builder::new().stack_size(render::template::STACK).spawn(run);
     match thread.map_err(|error| error.to_string())?.join() {

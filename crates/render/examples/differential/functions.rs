@@ -1,5 +1,7 @@
 //! Every function of Sprig and Helm with arguments of every type, right ones and wrong ones, asked as templates.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
 use crate::answer;
@@ -295,7 +297,9 @@ fn call(name: &str, chance: &mut Chance) -> String {
 fn question(number: usize, seed: u64) -> Value {
     let mut chance = Chance::new(seed ^ (number as u64).wrapping_mul(0x1000_0001));
     let text = call(NAMES[number % NAMES.len()], &mut chance);
-    json!({"id": number, "kind": "template", "name": "t", "text": text, "data": data()})
+    // Upstream's clock cannot be set, so that this one is; what tells less than a day is compared all the same.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    json!({"id": number, "kind": "template", "name": "t", "text": text, "data": data(), "now": now})
 }
 
 /// Asks `count` questions; true if every answer is the same.

@@ -140,7 +140,11 @@ impl Decoder {
                 Ok(name) => name.into(),
                 Err(kind) => {
                     self.unsupported.get_or_insert_with(|| {
-                        format!("unsupported map key of type: {kind}, value: {}", go_syntax(shown))
+                        let shown = match go_syntax(shown) {
+                            nothing if nothing == "interface {}(nil)" => "<nil>".to_string(),
+                            shown => shown,
+                        };
+                        format!("unsupported map key of type: {kind}, value: {shown}")
                     });
                     continue;
                 }

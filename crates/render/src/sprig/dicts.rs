@@ -1,6 +1,9 @@
 //! Dictionaries. They are shared: `set`, `unset` and `merge` change what others hold.
 
+use std::rc::Rc;
+
 use super::{Done, Entries, empty, str, strval};
+use crate::go::semver::Version;
 use crate::go::value::MapType;
 use crate::go::{Map, Value};
 use crate::template::{Frame, function};
@@ -86,6 +89,10 @@ pub fn all() -> Entries {
 fn deep_copy(value: &Value) -> Done {
     match value {
         Value::Nil => Err("reflect: call of reflect.Value.Type on zero Value".into()),
+        // Its fields are not exported, and so not copied.
+        Value::Version(version) => {
+            Ok(Value::Version(Rc::new(Version { pointer: version.pointer, ..Version::default() })))
+        }
         value => Ok(value.deep_copy()),
     }
 }

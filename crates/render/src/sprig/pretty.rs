@@ -74,6 +74,7 @@ fn scalar(value: &Value, level: usize, out: &mut String) {
         }),
         Value::List(_) | Value::Bytes(_) => out.push_str("[]"),
         Value::Map(_) | Value::Struct(_) => out.push_str("{}"),
+        Value::Time(time) => out.push_str(&time.rfc3339()),
         other => out.push_str(&crate::go::print::display(other)),
     }
 }

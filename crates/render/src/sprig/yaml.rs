@@ -27,6 +27,8 @@ pub fn all() -> Entries {
             function("s", |_, a| {
                 Ok(match from_yaml(&str(a, 0).text()) {
                     Ok(list @ Value::List(_)) => list,
+                    // Nothing leaves the empty list that upstream began with; a null makes it nil.
+                    Ok(Value::Nil) if str(a, 0).is_empty() => Value::list(Vec::new()),
                     Ok(Value::Nil) => Value::nil_list(),
                     Ok(other) => Value::list(vec![decoding(&other, "[]interface {}").into()]),
                     Err(error) => Value::list(vec![error.into()]),

@@ -13,7 +13,7 @@ fn a_schema_is_checked_itself() {
     check(
         r#"{"properties": {"x": {"type": "strin"}}}"#,
         "x: 1",
-        "\"file:///values.schema.json#\" is not valid against metaschema: jsonschema validation failed with 'https://json-schema.org/draft/2020-12/schema#'\n- at '/properties/x/type': 'anyOf' failed\n  - at '/properties/x/type': value must be one of 'array', 'boolean', 'integer', 'null', 'number', 'object', 'string'\n  - at '/properties/x/type': got string, want array",
+        "\"file:///values.schema.json#\" is not valid against metaschema: jsonschema validation failed with 'https://json-schema.org/draft/2020-12/schema#'\n- at '': 'allOf' failed\n  - at '/properties/x': 'allOf' failed\n    - at '/properties/x/type': 'anyOf' failed\n      - at '/properties/x/type': value must be one of 'array', 'boolean', 'integer', 'null', 'number', 'object', 'string'\n      - at '/properties/x/type': got string, want array",
     );
 }
 
