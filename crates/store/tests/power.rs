@@ -51,6 +51,7 @@ async fn a_cut_loses_no_acknowledged_write() {
             vfs: Some(name),
             history: std::time::Duration::ZERO,
             history_revisions: 50,
+            checkpoint_pages: 40,
             ..Options::default()
         };
         let store = Arc::new(Sqlite::open(&path, options).unwrap());

@@ -104,6 +104,23 @@ async fn a_full_store_refuses_writes_and_takes_deletes() {
 }
 
 #[tokio::test]
+async fn history_does_not_fill_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { limit: 4 << 20, checkpoint_pages: 100, ..Options::default() };
+    let store = Sqlite::open(&folder.path().join("state.db"), options).unwrap();
+    let value = "x".repeat(20_000);
+    let mut last = store.write(put("core/secrets/a/x", Expect::Absent, &value)).await.unwrap();
+    let first = last;
+    for _ in 0..1000 {
+        last = store.write(put("core/secrets/a/x", Expect::At(last), &value)).await.unwrap();
+    }
+    // Twenty megabytes of one object in a moment: some of its past is kept, and most is not.
+    assert!(matches!(store.watch("", first).await, Err(Error::Compacted { .. })));
+    assert!(store.watch("", Revision(last.0 - 5)).await.is_ok());
+    assert!(store.size().await.unwrap() < 8 << 20, "the file and its log grow with what is overwritten");
+}
+
+#[tokio::test]
 async fn a_copy_of_a_live_database_becomes_one_whose_revisions_go_on_behind() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).unwrap();

@@ -5,6 +5,7 @@
 //! [`overlay::Overlay`] until a durable one takes them along. Reads go to a small pool of read-only connections and lay the
 //! overlay over what they find.
 
+mod checkpoint;
 mod copy;
 mod index;
 mod overlay;
@@ -32,11 +33,14 @@ use overlay::Overlay;
 pub struct Options {
     /// The store refuses creates and updates past this many bytes; deletes still work. Default 2 GiB.
     pub limit: u64,
-    /// How long, and how many revisions, of history a watch may resume from at the least.
+    /// How long, and how many revisions, of history a watch may resume from at the least; less
+    /// when 100,000 revisions or an eighth of the limit were written in that time.
     pub history: Duration,
     pub history_revisions: u64,
     /// Writes that may wait for the writer; more callers wait in line.
     pub queue: usize,
+    /// Pages of 4 KiB that the write-ahead log grows by between checkpoints.
+    pub checkpoint_pages: i32,
     /// A registered SQLite VFS, for tests that cut the power.
     pub vfs: Option<String>,
 }
@@ -48,6 +52,7 @@ impl Default for Options {
             history: Duration::from_secs(300),
             history_revisions: 2_000,
             queue: 1024,
+            checkpoint_pages: 2048,
             vfs: None,
         }
     }

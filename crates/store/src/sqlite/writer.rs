@@ -16,6 +16,7 @@ use api::{Key, Revision};
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::{self, Checkpoints};
 use super::schema::State;
 use super::{Command, Shared, engine, value};
 use crate::watchers::Watchers;
@@ -27,10 +28,10 @@ const BATCH: usize = 512;
 const BLOCK: u64 = 10_000;
 /// Relaxed writes reach the disk at the latest after this.
 const RELAXED: Duration = Duration::from_secs(55);
-/// Size of the write-ahead log that makes a checkpoint due, in pages of 4 KiB.
-const CHECKPOINT_PAGES: i32 = 2048;
 /// Rows looked at in one step of a compaction, so that writers wait a few milliseconds at the most.
 const COMPACT_STEP: usize = 500;
+/// Revisions after which half of the history goes, however young it is: it costs memory and disk.
+const MOST_HISTORY: u64 = 100_000;
 /// Expired keys are collected in steps of this many seconds, so that timers coalesce (D10).
 const EXPIRE_STEP: i64 = 30;
 
@@ -49,7 +50,10 @@ pub(super) struct Writer {
     /// (when, revision) marks for compaction by age.
     marks: std::collections::VecDeque<(Instant, Revision)>,
     compact: Option<Compaction>,
+    checkpoints: Checkpoints,
     max_pages: i64,
+    /// Bytes of values that were committed since the last compaction began.
+    written: u64,
 }
 
 thread_local! {
@@ -81,6 +85,7 @@ impl Writer {
         let page: i64 = connection
             .pragma_query_value(None, "page_size", |row| row.get(0))
             .map_err(engine("read the page size"))?;
+        let step = shared.options.checkpoint_pages;
         Ok(Writer {
             max_pages: (shared.options.limit as i64 / page).max(16),
             expiries: state.expiries.into_iter().map(Reverse).collect(),
@@ -92,6 +97,8 @@ impl Writer {
             flush_at: None,
             marks: Default::default(),
             compact: None,
+            checkpoints: Checkpoints::new(step),
+            written: 0,
         })
     }
 
@@ -305,6 +312,7 @@ impl Writer {
             let events = overlay.relaxed().map(|(event, _)| event).chain(batch.map(|write| &write.event));
             for event in events {
                 index.insert(&event.key, event.revision, event.value.is_none());
+                self.written += event.value.as_ref().map_or(0, |value| value.len() as u64);
             }
         }
         self.reserved = reserved.unwrap_or(self.reserved);
@@ -382,17 +390,18 @@ impl Writer {
         }
         self.mark();
         self.compact_step();
-        if WAL_PAGES.get() > CHECKPOINT_PAGES {
-            self.checkpoint("RESTART");
+        if self.checkpoints.step(&self.shared, WAL_PAGES.get()) == checkpoint::Next::Finish
+            && let Err(error) = checkpoint::passive(&self.connection)
+        {
+            tracing::warn!(%error, "a checkpoint failed; the next one tries again");
         }
     }
 
-    /// Moves the write-ahead log into the database. `RESTART` writes over it from its start afterwards, `TRUNCATE` gives its
-    /// space back.
-    fn checkpoint(&mut self, mode: &str) {
-        let done = self
-            .connection
-            .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(0));
+    /// Moves the whole write-ahead log into the database and gives its space back.
+    fn truncate(&mut self) {
+        self.checkpoints.join();
+        let done =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         match done {
             Ok(0) => WAL_PAGES.set(0),
             // A reader stands in it; what could be moved was.
@@ -445,11 +454,18 @@ impl Writer {
             to = Some(revision);
             self.marks.pop_front();
         }
-        if let Some(to) = to.filter(|_| self.compact.is_none())
+        if let Some(to) = to.or(self.too_much()).filter(|_| self.compact.is_none())
             && let Err(error) = self.begin_compaction(to)
         {
             tracing::warn!(error = %base::chain(&error), "a compaction could not start");
         }
+    }
+
+    /// What to compact when much was written in a short time: half of the history.
+    fn too_much(&self) -> Option<Revision> {
+        let kept = self.last.0 - self.shared.compacted().0.min(self.last.0);
+        let crowded = kept > MOST_HISTORY || self.written > self.shared.options.limit / 8;
+        crowded.then(|| Revision(self.last.0 - kept / 2))
     }
 
     fn begin_compaction(&mut self, to: Revision) -> Result<(), Error> {
@@ -465,6 +481,7 @@ impl Writer {
             .execute("INSERT OR REPLACE INTO meta VALUES ('compacted', ?1)", [to.0 as i64])
             .map_err(engine("compact"))?;
         self.shared.compacted.store(to.0, Ordering::Release);
+        self.written = 0;
         // Rows below the last compaction may be superseded by rows above it: walk from the start.
         self.compact = Some(Compaction { to, at: Revision(0) });
         Ok(())
@@ -476,15 +493,17 @@ impl Writer {
         while self.compact.is_some() {
             self.compact_step();
         }
-        self.checkpoint("TRUNCATE");
+        self.truncate();
         Ok(())
     }
 
-    /// One bounded step of a compaction: removes rows that a later row, at or before the goal, supersedes, and deletions.
+    /// One bounded step of a compaction: removes rows that a later row, at or before the goal, supersedes, and deletions. It
+    /// is not flushed by itself: what a cut brings back goes with the next compaction.
     fn compact_step(&mut self) {
         let Some(Compaction { to, at }) = self.compact else { return };
         let shared = self.shared.clone();
         let step = |connection: &mut Connection| -> rusqlite::Result<Option<Revision>> {
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
             let transaction = connection.transaction()?;
             let (mut end, mut past) = (None, Vec::new());
             {
@@ -511,7 +530,8 @@ impl Writer {
             past.iter().for_each(|(key, revision)| index.remove(key, *revision));
             Ok(end)
         };
-        self.compact = match step(&mut self.connection) {
+        let stepped = step(&mut self.connection);
+        self.compact = match stepped {
             Ok(Some(at)) => Some(Compaction { to, at }),
             Ok(None) => {
                 // Give freed pages back to the disk.
@@ -525,6 +545,10 @@ impl Writer {
                 None
             }
         };
+        // Cannot fail outside of a transaction; were it to, the next commit must not be answered unflushed.
+        self.connection
+            .pragma_update(None, "synchronous", "FULL")
+            .expect("because the setting needs neither memory nor disk");
     }
 
     fn close(&mut self) {
@@ -535,7 +559,7 @@ impl Writer {
                 Err(error) => tracing::warn!(error = %base::chain(&error), "the last flush failed"),
             }
         }
-        self.checkpoint("TRUNCATE");
+        self.truncate();
     }
 }
 
