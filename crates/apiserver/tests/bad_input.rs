@@ -2,85 +2,19 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests fail like tests
 
+mod wire;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use apiserver::Identity;
-use apiserver::config::StaticToken;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use testkit_cluster::Cluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use wire::{PATIENCE, answer, ask, cluster, connect, head};
 
-/// Longer than anything takes on a busy machine; a test that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
 const BRIEF: Duration = Duration::from_millis(300);
 const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
-
-/// A listening cluster whose administrator's token is `admin`, and another user's is `noisy`.
-async fn cluster(change: impl FnOnce(&mut apiserver::Config)) -> (Cluster, SocketAddr) {
-    let token = |name: &str, groups: &[&str]| StaticToken {
-        token: name.into(),
-        identity: Identity::new(name, groups),
-    };
-    let cluster = Cluster::start_with(|config| {
-        config.static_tokens = vec![token("admin", &["system:masters"]), token("noisy", &[])];
-        change(config);
-    })
-    .await;
-    let address = cluster.listen_at("127.0.0.1:0").await;
-    (cluster, address)
-}
-
-async fn connect(cluster: &Cluster, address: SocketAddr) -> TlsStream<TcpStream> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(cluster.pki.server.pem().as_bytes()).unwrap()).unwrap();
-    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let socket = TcpStream::connect(address).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
-}
-
-fn head(user: &str, method: &str, path: &str, headers: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {user}\r\n{headers}\r\n")
-}
-
-/// Everything up to the end of an answer with a length, or to the end of the connection.
-async fn answer(stream: &mut TlsStream<TcpStream>) -> (String, String) {
-    let mut text = Vec::new();
-    let read = async {
-        loop {
-            if let Some(end) = text.windows(4).position(|four: &[u8]| four == b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
-                let length =
-                    head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-                if length.is_some_and(|length: usize| text.len() >= end + 4 + length) {
-                    return;
-                }
-            }
-            if stream.read_buf(&mut text).await.unwrap_or(0) == 0 {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, read).await.expect("because the server answers or hangs up");
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    (head.to_lowercase(), body.into())
-}
-
-async fn ask(cluster: &Cluster, address: SocketAddr, request: &str) -> (String, Value) {
-    let mut stream = connect(cluster, address).await;
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let (head, body) = answer(&mut stream).await;
-    (head, serde_json::from_str(&body).unwrap_or_default())
-}
 
 async fn lives(cluster: &Cluster, address: SocketAddr) {
     let (head, _) = ask(cluster, address, &head("admin", "GET", "/api/v1/namespaces/default", "")).await;
@@ -142,6 +76,61 @@ async fn deep_json_is_an_error_and_not_a_crash() {
             }
         }
     }
+    lives(&cluster, address).await;
+}
+
+/// What came of creating one object of a kind.
+async fn create(cluster: &Cluster, path: &str, body: &Value) -> (u16, Value) {
+    let answer = cluster.request(http::Method::POST, path, body.to_string()).await;
+    (answer.code, answer.json())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_just_too_large_is_refused_by_name() {
+    let (cluster, address) = cluster(|_| {}).await;
+    let map =
+        |name: &str, bytes: usize| json!({"metadata": {"name": name}, "data": {"a": "x".repeat(bytes)}});
+    let long = |length: usize| "n".repeat(length);
+    let annotated = |name: &str, bytes: usize| json!({"metadata": {"name": name, "annotations": {"a": "x".repeat(bytes)}}});
+    let labelled =
+        |name: &str, bytes: usize| json!({"metadata": {"name": name, "labels": {"a": "x".repeat(bytes)}}});
+    // The largest that goes, the smallest that does not, and the field that the refusal names.
+    for (goes, too_large, field) in [
+        (map("most", 1 << 20), map("more", (1 << 20) + 1), ""),
+        (map(&long(253), 1), map(&long(254), 1), "metadata.name"),
+        (annotated("notes", (256 << 10) - 1), annotated("note", 256 << 10), "metadata.annotations"),
+        (labelled("sixty-three", 63), labelled("sixty-four", 64), "metadata.labels"),
+    ] {
+        let (code, status) = create(&cluster, CONFIGMAPS, &goes).await;
+        assert_eq!(code, 201, "{status}");
+        let (code, status) = create(&cluster, CONFIGMAPS, &too_large).await;
+        assert_eq!((code, &status["reason"]), (422, &json!("Invalid")), "{status}");
+        let named = status["details"]["causes"][0]["field"].as_str().unwrap_or_default();
+        assert_eq!(named, field, "{status}");
+    }
+    lives(&cluster, address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_very_many_fields_costs_no_more_than_its_bytes() {
+    let (cluster, address) = cluster(|_| {}).await;
+    let mut data = serde_json::Map::new();
+    for at in 0..100_000 {
+        data.insert(format!("k{at:05}"), json!(""));
+    }
+    // Were each field looked for among those before it, this would take minutes.
+    let body = json!({"metadata": {"name": "many"}, "data": data});
+    let made = tokio::time::timeout(PATIENCE, create(&cluster, CONFIGMAPS, &body)).await;
+    let (code, status) = made.expect("because the time grows with the bytes");
+    assert_eq!(code, 201, "{}", status["message"]);
+    let doubled = format!(
+        r#"{{"metadata":{{"name":"doubled"}},"data":{{{}}}}}"#,
+        (0..100_000).map(|at| format!("\"k{}\":\"\"", at % 50_000)).collect::<Vec<_>>().join(",")
+    );
+    let path = format!("{CONFIGMAPS}?fieldValidation=Strict");
+    let answered = tokio::time::timeout(PATIENCE, cluster.request(http::Method::POST, &path, doubled)).await;
+    let answer = answered.expect("because the time grows with the bytes");
+    assert_eq!(answer.code, 400);
     lives(&cluster, address).await;
 }
 

@@ -119,6 +119,8 @@ pub struct Cache {
     /// Those who wait for a revision, or for the first fill.
     progress: Notify,
     waiting: AtomicUsize,
+    /// Subscriptions that are held.
+    watchers: AtomicUsize,
 }
 
 struct State {
@@ -144,6 +146,7 @@ impl Cache {
             news: Notify::new(),
             progress: Notify::new(),
             waiting: AtomicUsize::new(0),
+            watchers: AtomicUsize::new(0),
         })
     }
 
@@ -285,7 +288,7 @@ impl Cache {
     pub fn subscribe(self: &Arc<Self>, from: Revision) -> Result<Subscription, Gone> {
         let state = self.state.read();
         match state.ring.position(from) {
-            Some(next) => Ok(Subscription { cache: self.clone(), next, after: from, seen: from }),
+            Some(next) => Ok(Subscription::new(self, next, from, from)),
             None => Err(Gone { asked: from, oldest: state.ring.oldest() }),
         }
     }
@@ -294,7 +297,7 @@ impl Cache {
         let state = self.state.read();
         let snapshot = self.snap(&state);
         let (next, seen) = (state.ring.end(), snapshot.revision);
-        (snapshot, Subscription { cache: self.clone(), next, after: Revision(0), seen })
+        (snapshot, Subscription::new(self, next, Revision(0), seen))
     }
 
     /// Makes the content exactly `objects`, as of `revision`: the first fill, or a list after a gap. Subscribers see
@@ -461,7 +464,23 @@ pub struct Subscription {
     seen: Revision,
 }
 
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.cache.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Subscription {
+    fn new(cache: &Arc<Cache>, next: u64, after: Revision, seen: Revision) -> Subscription {
+        cache.watchers.fetch_add(1, Ordering::Relaxed);
+        Subscription { cache: cache.clone(), next, after, seen }
+    }
+
+    /// How many subscriptions the cache has, this one among them.
+    pub fn watchers(&self) -> usize {
+        self.cache.watchers.load(Ordering::Relaxed)
+    }
+
     /// Events, in order, at least one; waits for them. Cancel-safe.
     pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, Closed> {
         let cache = self.cache.clone();

@@ -7,6 +7,7 @@ pub mod patch;
 pub mod render;
 pub mod update;
 pub mod watch;
+pub mod websocket;
 
 use std::sync::Arc;
 

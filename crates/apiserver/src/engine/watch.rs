@@ -2,8 +2,12 @@
 //!
 //! Nobody waits for a watcher: it holds a place in the cache's ring and is cut off when that place is gone. There is no
 //! task a watch; the connection drives the stream.
+//!
+//! What is sent to very many watchers costs more by the record than by the byte. So a watcher among so many that has just been
+//! sent something looks again only after a while ([`pace`]), and events that came meanwhile share one record.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +18,7 @@ use client::{Event, Subscription};
 use futures_util::stream;
 use http::{Response, StatusCode};
 use rand::Rng;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::list::Selection;
 use super::{Call, Target, parse_version, render};
@@ -26,8 +30,21 @@ use crate::status::{Result, Status};
 const BOOKMARKS: Duration = Duration::from_secs(60);
 /// Bytes that are gathered before they are handed to the connection.
 const GATHER: usize = 32 * 1024;
+/// From so many watchers of one resource on they are paced. With 100 it saves a seventh of the processor's time and costs each
+/// event six milliseconds; with 1,000 it saves nearly half, and writers are no longer held up (docs/bench.md).
+const MANY: usize = 250;
+/// What each of them adds to the time between two records of one.
+const SHARE: Duration = Duration::from_micros(100);
+/// Nobody waits longer than that, however many there are.
+const LONGEST: Duration = Duration::from_millis(100);
 
-struct Watch {
+/// How long a watcher that was sent something waits before it looks again.
+fn pace(watchers: usize) -> Option<Duration> {
+    let share = SHARE.saturating_mul(watchers.try_into().unwrap_or(u32::MAX));
+    (watchers >= MANY).then(|| share.min(LONGEST))
+}
+
+pub(super) struct Watch {
     encoder: Encoder,
     selection: Selection,
     /// The namespace of the path.
@@ -38,6 +55,10 @@ struct Watch {
     /// Said after the initial objects, with the annotation of KEP-3157.
     initial_end: Option<Revision>,
     bookmarks: Option<Instant>,
+    /// Events are looked for from then on; `None`: as they come.
+    look_at: Option<Instant>,
+    /// One for the watch's life: to set one up for each event is a good part of what an event costs.
+    timer: Pin<Box<Sleep>>,
     end: Instant,
     last_bookmark: Revision,
     /// Nothing follows what is pending.
@@ -47,10 +68,25 @@ struct Watch {
 
 impl Call {
     pub async fn watch(self: Arc<Call>) -> Result<Response<Body>> {
-        let cache = self.target.cache()?.clone();
-        let selection = Selection::of(&self)?;
-        let limits = &self.inner.config.limits;
-        let seconds = match self.query.get("timeoutSeconds") {
+        let watch = Watch::open(&self).await?;
+        let content_type = match self.accept.media {
+            Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            _ => "application/json",
+        };
+        let chunks = stream::unfold(watch, |mut watch| async move {
+            watch.next().await.map(|chunk| (Ok::<_, Aborted>(chunk), watch))
+        });
+        Ok(respond::body(StatusCode::OK, content_type, Body::stream(chunks)))
+    }
+}
+
+impl Watch {
+    /// What the call asks to watch, from the state or the revision that it names.
+    pub async fn open(call: &Arc<Call>) -> Result<Watch> {
+        let cache = call.target.cache()?.clone();
+        let selection = Selection::of(call)?;
+        let limits = &call.inner.config.limits;
+        let seconds = match call.query.get("timeoutSeconds") {
             "" => 0,
             text => text
                 .parse::<u64>()
@@ -60,8 +96,8 @@ impl Call {
             0 => limits.min_watch.mul_f64(1.0 + rand::rng().random::<f64>()),
             seconds => Duration::from_secs(seconds.min(86_400)),
         };
-        let initial_events = self.query.flag("sendInitialEvents");
-        if self.query.has("sendInitialEvents") && self.query.get("resourceVersionMatch") != "NotOlderThan" {
+        let initial_events = call.query.flag("sendInitialEvents");
+        if call.query.has("sendInitialEvents") && call.query.get("resourceVersionMatch") != "NotOlderThan" {
             return Err(Status::invalid_kind(
                 "meta.k8s.io",
                 "ListOptions",
@@ -72,38 +108,43 @@ impl Call {
                 )],
             ));
         }
-        let marks = self.query.flag("allowWatchBookmarks");
-        let version = self.query.get("resourceVersion").to_string();
+        let marks = call.query.flag("allowWatchBookmarks");
+        let version = call.query.get("resourceVersion").to_string();
         let now = Instant::now();
         let mut watch = Watch {
             selection,
-            namespace: self.namespace().to_string(),
+            namespace: call.namespace().to_string(),
             subscription: None,
             pending: VecDeque::new(),
             initial: Vec::new().into_iter(),
             initial_end: None,
             bookmarks: marks.then(|| now + BOOKMARKS),
+            look_at: None,
+            timer: Box::pin(sleep_until(now + timeout)),
             end: now + timeout,
             last_bookmark: Revision(0),
             over: false,
-            _open: self.inner.metrics.watching(&self.info),
+            _open: call.inner.metrics.watching(&call.info),
             encoder: Encoder {
-                accept: self.accept,
-                include: self.query.get("includeObject").to_string(),
+                accept: call.accept,
+                include: call.query.get("includeObject").to_string(),
                 headers: true,
-                call: self.clone(),
+                plain: call.accept.media != Media::Protobuf
+                    && call.accept.form == As::Object
+                    && call.target.is_storage(),
+                call: call.clone(),
             },
         };
         let asked = match version.as_str() {
             "" => None,
             text => Some(parse_version(text)?),
         };
-        let from_state = asked.is_none_or(|asked| asked.0 == 0) && !self.query.has("sendInitialEvents");
+        let from_state = asked.is_none_or(|asked| asked.0 == 0) && !call.query.has("sendInitialEvents");
         if from_state || initial_events {
             match asked {
-                None => self.inner.catch_up(&cache).await?,
+                None => call.inner.catch_up(&cache).await?,
                 Some(Revision(0)) => {}
-                Some(asked) => self.inner.wait_for(&cache, asked).await?,
+                Some(asked) => call.inner.wait_for(&cache, asked).await?,
             }
             let (snapshot, subscription) = cache.watch();
             let objects =
@@ -115,7 +156,7 @@ impl Call {
         } else {
             let from = match asked {
                 None | Some(Revision(0)) => {
-                    self.inner.catch_up(&cache).await?;
+                    call.inner.catch_up(&cache).await?;
                     cache.revision()
                 }
                 Some(asked) => asked,
@@ -131,38 +172,64 @@ impl Call {
                 }
             }
         }
-        let content_type = match self.accept.media {
-            Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
-            _ => "application/json",
-        };
-        let chunks = stream::unfold(watch, |mut watch| async move {
-            watch.next().await.map(|chunk| (Ok::<_, Aborted>(chunk), watch))
-        });
-        Ok(respond::body(StatusCode::OK, content_type, Body::stream(chunks)))
+        Ok(watch)
     }
-}
 
-impl Watch {
-    /// The next bytes; `None` at the end.
+    /// The next bytes, of several events if they are there; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
+        self.ready().await.then(|| self.gather())
+    }
+
+    /// One event's bytes; `None` at the end. Cancel-safe.
+    pub async fn frame(&mut self) -> Option<Bytes> {
+        self.ready().await.then(|| self.pending.pop_front())?
+    }
+
+    /// There is a frame that needs no waiting.
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Waits until something is pending; false at the end.
+    async fn ready(&mut self) -> bool {
         loop {
             self.fill_from_initial();
-            if let Some(bytes) = self.gather() {
-                return Some(bytes);
+            if !self.pending.is_empty() {
+                return true;
             }
-            if self.over {
-                return None;
-            }
+            let Some(subscription) = self.subscription.as_mut().filter(|_| !self.over) else { return false };
             let wake = self.bookmarks.map_or(self.end, |at| at.min(self.end));
-            let subscription = self.subscription.as_mut()?;
-            tokio::select! {
-                events = subscription.next() => match events {
-                    Ok(events) => events.iter().for_each(|event| self.take(event)),
-                    Err(_) => self.over = true,
-                },
-                () = tokio::time::sleep_until(wake) => self.tick(),
+            let wake = self.look_at.map_or(wake, |at| at.min(wake));
+            let timer = &mut self.timer;
+            if timer.deadline() != wake {
+                timer.as_mut().reset(wake);
             }
+            let events = match self.look_at {
+                Some(_) => {
+                    timer.await;
+                    self.look_at = None;
+                    subscription.try_next()
+                }
+                None => tokio::select! {
+                    biased;
+                    events = subscription.next() => events,
+                    () = timer => Ok(Vec::new()),
+                },
+            };
+            let Ok(events) = events else {
+                self.over = true;
+                continue;
+            };
+            events.iter().for_each(|event| self.take(event));
+            if !self.pending.is_empty() {
+                self.look_at = self.pace().map(|pace| Instant::now() + pace);
+            }
+            self.tick();
         }
+    }
+
+    fn pace(&self) -> Option<Duration> {
+        pace(self.subscription.as_ref()?.watchers())
     }
 
     fn tick(&mut self) {
@@ -201,21 +268,23 @@ impl Watch {
         }
     }
 
-    /// Small frames become one buffer.
-    fn gather(&mut self) -> Option<Bytes> {
-        let first = self.pending.pop_front()?;
-        if self.pending.is_empty() || first.len() >= GATHER {
-            return Some(first);
+    /// Small frames become one buffer; there is at least one.
+    fn gather(&mut self) -> Bytes {
+        let first = self.pending.pop_front().unwrap_or_default();
+        let mut size = first.len();
+        let more = self.pending.iter().take_while(|frame| {
+            size += frame.len();
+            size <= GATHER
+        });
+        let more = more.count();
+        if more == 0 {
+            return first;
         }
-        let mut all = BytesMut::with_capacity(GATHER);
+        let size = first.len() + self.pending.iter().take(more).map(Bytes::len).sum::<usize>();
+        let mut all = BytesMut::with_capacity(size);
         all.extend_from_slice(&first);
-        while let Some(next) = self.pending.front()
-            && all.len() + next.len() <= GATHER
-        {
-            all.extend_from_slice(next);
-            self.pending.pop_front();
-        }
-        Some(all.freeze())
+        self.pending.drain(..more).for_each(|frame| all.extend_from_slice(&frame));
+        all.freeze()
     }
 
     fn wanted(&self, object: &Object) -> bool {
@@ -256,6 +325,8 @@ struct Encoder {
     include: String,
     /// The next Table names its columns.
     headers: bool,
+    /// Objects go out as the cache has them.
+    plain: bool,
 }
 
 impl Encoder {
@@ -263,14 +334,10 @@ impl Encoder {
         &self.call.target
     }
 
-    fn is_plain(&self) -> bool {
-        self.accept.media != Media::Protobuf && self.accept.form == As::Object && self.target().is_storage()
-    }
-
     /// One event, its form shared with the other watchers of the same form.
     fn event(&mut self, kind: &str, event: &Event) -> Bytes {
         let object = event.change.object();
-        if self.is_plain() {
+        if self.plain {
             return json_frame(kind, &object.json);
         }
         let headers = std::mem::take(&mut self.headers);
@@ -283,7 +350,7 @@ impl Encoder {
     }
 
     fn object(&mut self, kind: &str, object: &Arc<Object>) -> Bytes {
-        if self.is_plain() {
+        if self.plain {
             return json_frame(kind, &object.json);
         }
         let headers = std::mem::take(&mut self.headers);

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use parking_lot::Mutex;
 
 use super::{Accept, Body, Info, Query, respond};
-use crate::engine::Call;
+use crate::engine::{Call, websocket};
 use crate::flow::Sorted;
 use crate::server::Inner;
 use crate::status::{Result, Status};
@@ -187,7 +187,11 @@ impl Inner {
         };
         if call.info.verb == "watch" && call.info.subresource.is_empty() {
             call.allows("watch")?;
-            return Box::pin(Arc::new(call).watch()).await;
+            let call = Arc::new(call);
+            return match websocket::is_wanted(&call.headers) {
+                true => Box::pin(call.watch_by_websocket(upgrade)).await,
+                false => Box::pin(call.watch()).await,
+            };
         }
         let outcome = call.run(bytes).await;
         let Call { accept, warnings, .. } = call;
