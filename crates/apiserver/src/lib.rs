@@ -23,6 +23,7 @@ mod manage;
 mod metrics;
 pub mod node;
 mod nonresource;
+mod openapi;
 mod remote;
 mod review;
 pub mod server;

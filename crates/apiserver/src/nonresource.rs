@@ -1,8 +1,8 @@
-//! Paths outside of resources: discovery, OpenAPI, health, version, metrics, the issuer's keys.
+//! Paths outside of resources: discovery, health, version, metrics, the issuer's keys.
 
 use std::sync::Arc;
 
-use api::{Kinds, Value, discovery, openapi};
+use api::{Value, discovery};
 use http::request::Parts;
 use http::{Response, StatusCode};
 
@@ -86,39 +86,9 @@ pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> 
             value(discovery::group(&kinds, group).or_else(|| aggregate::group(&inner.aggregated, group)))
         }
         ["apis", group, version] => value(discovery::resources(&kinds, group, version)),
-        ["openapi", rest @ ..] => openapi(&kinds, rest, &accept, parts).await,
+        ["openapi", rest @ ..] => crate::openapi::answer(inner, rest, &accept, &asked.query, parts).await,
         _ => Err(Status::no_such_path()),
     }
-}
-
-/// OpenAPI documents are made when they are asked for: they are large, and asked for rarely.
-async fn openapi(kinds: &Kinds, rest: &[&str], accept: &Accept, parts: &Parts) -> Result<Response<Body>> {
-    let text =
-        parts.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let json = text.is_empty() || text.contains("json") || text.contains("*/*");
-    if !json {
-        return Err(Status::not_acceptable("application/json"));
-    }
-    let (kinds, rest) = (kinds.clone(), rest.iter().map(|part| part.to_string()).collect::<Vec<_>>());
-    let make = move || {
-        let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
-        Some(match rest.as_slice() {
-            ["v2"] => (openapi::v2(&kinds), openapi::hash_of_all(&kinds)),
-            ["v3"] => (openapi::index(&kinds), openapi::hash_of_all(&kinds)),
-            ["v3", "api", version] => (openapi::v3(&kinds, "", version)?, openapi::hash(&kinds, "", version)),
-            ["v3", "apis", group, version] => {
-                (openapi::v3(&kinds, group, version)?, openapi::hash(&kinds, group, version))
-            }
-            _ => return None,
-        })
-    };
-    let made = tokio::task::spawn_blocking(make).await.map_err(Status::internal)?;
-    let (document, hash) = made.ok_or_else(Status::no_such_path)?;
-    let mut response = respond::value(accept, StatusCode::OK, &document);
-    if let Ok(tag) = http::HeaderValue::from_str(&format!("\"{hash}\"")) {
-        response.headers_mut().insert(http::header::ETAG, tag);
-    }
-    Ok(response)
 }
 
 /// The first clause that names a form decides, as for every answer.

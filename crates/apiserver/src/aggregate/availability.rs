@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Value, json};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http::StatusCode;
 
 use super::{Entry, local, proxy};
 use crate::engine::update::Part;
@@ -149,25 +148,10 @@ async fn ask(inner: &Arc<Inner>, entry: &Entry) -> Checked {
 
 /// The resources of the group and version, as the server there lists them.
 async fn discover(inner: &Arc<Inner>, entry: &Entry) -> Result<Value, String> {
-    let stream = proxy::dial(inner, entry).await?;
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(io).await.map_err(|error| error.to_string())?;
-    inner.tasks.spawn("discovery-check", async move {
-        let _ = connection.await;
-    });
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri(format!("/apis/{}/{}", entry.group, entry.version))
-        .header(http::header::HOST, entry.host())
-        .header(http::header::ACCEPT, "application/json")
-        .header("x-remote-user", "system:kube-aggregator")
-        .header("x-remote-group", "system:masters")
-        .body(Empty::<bytes::Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let code = response.status();
-    let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let path = format!("/apis/{}/{}", entry.group, entry.version);
+    let accept = (http::header::ACCEPT, "application/json");
+    let (parts, body) = proxy::get(inner, entry, &path, "system:kube-aggregator", &[accept]).await?;
+    let code = parts.status;
     if code != StatusCode::OK {
         return Err(format!("bad status from the server: {}", code.as_u16()));
     }

@@ -7,6 +7,7 @@
 mod availability;
 mod discovery;
 mod local;
+pub(crate) mod openapi;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -114,6 +115,11 @@ impl Aggregated {
 
     pub fn all(&self) -> Vec<Arc<Entry>> {
         self.entries.load().values().cloned().collect()
+    }
+
+    /// Who serves a group and version, if it is not this server.
+    pub fn of_version(&self, group: &str, version: &str) -> Option<Arc<Entry>> {
+        self.entries.load().get(&(group.to_string(), version.to_string())).cloned()
     }
 
     /// Who serves a path, if it is not this server.

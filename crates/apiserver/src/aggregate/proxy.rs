@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Empty, Limited};
 use tokio::net::TcpStream;
 
 use super::Entry;
@@ -47,6 +48,39 @@ where
     *request.uri_mut() = path.parse().map_err(|_| Status::bad_request("the path cannot be forwarded"))?;
     *request.headers_mut() = headers;
     connect::relay(inner, stream, request, "service", upgrade).await
+}
+
+/// Bytes of an answer to this server itself.
+const ANSWER: usize = 64 << 20;
+
+/// A GET of this server's own, as one of its users.
+pub(super) async fn get(
+    inner: &Arc<Inner>,
+    entry: &Entry,
+    path: &str,
+    user: &str,
+    headers: &[(HeaderName, &str)],
+) -> std::result::Result<(http::response::Parts, Bytes), String> {
+    let stream = dial(inner, entry).await?;
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(io).await.map_err(|error| error.to_string())?;
+    inner.tasks.spawn("aggregation-get", async move {
+        let _ = connection.await;
+    });
+    let mut request = Request::builder()
+        .uri(path)
+        .header(HOST, entry.host())
+        .header("x-remote-user", user)
+        .header("x-remote-group", "system:masters");
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER).collect().await.map_err(|error| error.to_string())?;
+    Ok((parts, body.to_bytes()))
 }
 
 /// A connection to the Service, with this server's front-proxy certificate shown.
