@@ -17,8 +17,19 @@ const APPLY: &str = "application/apply-patch+yaml";
 /// Objects that `lists` reads; made by `fill` before.
 pub const LISTED: usize = 20_000;
 pub const PAGE: usize = 500;
-const WATCHERS: usize = 100;
-const EVENTS_PER_SECOND: u64 = 200;
+pub const CONNECTIONS: usize = 5_000;
+pub const DEFINITIONS: usize = 10_000;
+
+/// How `watch` is made.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Audience {
+    /// Watchers of one namespace
+    #[arg(long, default_value_t = 100)]
+    pub watchers: usize,
+    /// Objects made in it a second
+    #[arg(long, default_value_t = 200)]
+    pub rate: u64,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Load {
@@ -30,10 +41,16 @@ pub enum Load {
     Gets,
     /// LISTs of 20,000 ConfigMaps by pages of 500, one client
     Lists,
-    /// 100 watchers of one namespace while 200 objects a second are made in it
+    /// Watchers of one namespace while objects are made in it
     Watch,
+    /// ConfigMaps of 1 KB that are made, changed and deleted, 16 clients
+    Churn,
     /// Server-side applies that change a Deployment, 16 clients
     Applies,
+    /// 5,000 connections that ask once and stay, until it is ended
+    Idle,
+    /// Makes 10,000 CustomResourceDefinitions, 8 clients
+    Definitions,
     /// Makes 20,000 ConfigMaps of 1 KB
     Fill,
     /// Makes 50,000
@@ -54,7 +71,7 @@ fn configmaps(namespace: &str) -> String {
 }
 
 /// Runs a load for `lasts` (a fill: to its end) and gives its figures.
-pub fn run(load: Load, target: &Path, lasts: Duration) -> Result<Figures> {
+pub fn run(load: Load, target: &Path, lasts: Duration, audience: Audience) -> Result<Figures> {
     let target = Target::read(target)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
@@ -64,8 +81,11 @@ pub fn run(load: Load, target: &Path, lasts: Duration) -> Result<Figures> {
             Load::Single => creates(&target, 1, Until::Time(lasts)).await,
             Load::Gets => gets(&target, lasts).await,
             Load::Lists => lists(&target, lasts).await,
-            Load::Watch => watch(&target, lasts).await,
+            Load::Watch => watch(&target, lasts, audience).await,
+            Load::Churn => churn(&target, lasts).await,
             Load::Applies => applies(&target, lasts).await,
+            Load::Idle => idle(&target).await,
+            Load::Definitions => definitions(&target).await,
             Load::Fill => creates(&target, 64, Until::Count(LISTED)).await,
             Load::FillMore => creates(&target, 64, Until::Count(50_000)).await,
         }
@@ -81,6 +101,14 @@ enum Until {
 async fn hammer<F>(target: &Target, clients: usize, until: Until, wanted: u16, make: F) -> Result<Figures>
 where
     F: Fn(usize, usize) -> Vec<u8> + Clone + 'static,
+{
+    cycle(target, clients, until, move |client, at| (make(client, at), wanted)).await
+}
+
+/// The same; each request says which status it wants.
+async fn cycle<F>(target: &Target, clients: usize, until: Until, make: F) -> Result<Figures>
+where
+    F: Fn(usize, usize) -> (Vec<u8>, u16) + Clone + 'static,
 {
     let mut connections = Vec::new();
     for _ in 0..clients {
@@ -98,7 +126,7 @@ where
             let mut times = Vec::new();
             while since.elapsed() < time && made.get() < count {
                 made.set(made.get() + 1);
-                let request = make(client, times.len());
+                let (request, wanted) = make(client, times.len());
                 let sent = Instant::now();
                 connection.ask(&request, wanted).await?;
                 times.push(sent.elapsed());
@@ -142,6 +170,21 @@ async fn creates(target: &Target, clients: usize, until: Until) -> Result<Figure
     .await
 }
 
+/// Each client makes an object, changes it twice and deletes it, under a new name each time.
+async fn churn(target: &Target, lasts: Duration) -> Result<Figures> {
+    let (filling, run, own) = ("x".repeat(1000), std::process::id(), target.clone());
+    cycle(target, 16, Until::Time(lasts), move |client, at| {
+        let name = format!("churn-{run}-{client}-{}", at / 4);
+        let path = format!("{}/{name}", configmaps("default"));
+        match at % 4 {
+            0 => (own.request("POST", &configmaps("default"), JSON, &configmap(&name, &filling)), 201),
+            3 => (own.request("DELETE", &path, JSON, ""), 200),
+            step => (own.request("PUT", &path, JSON, &configmap(&name, &format!("{step}{filling}"))), 200),
+        }
+    })
+    .await
+}
+
 async fn gets(target: &Target, lasts: Duration) -> Result<Figures> {
     let name = format!("only-{}", std::process::id());
     let body = configmap(&name, &"x".repeat(1000));
@@ -173,14 +216,14 @@ async fn lists(target: &Target, lasts: Duration) -> Result<Figures> {
 }
 
 /// Times from before an object is sent to be created to the event at each watcher.
-async fn watch(target: &Target, lasts: Duration) -> Result<Figures> {
+async fn watch(target: &Target, lasts: Duration, audience: Audience) -> Result<Figures> {
     let namespace = format!("watched-{}", std::process::id());
     let body = format!(r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{namespace}"}}}}"#);
     target.connect().await?.ask(&target.request("POST", "/api/v1/namespaces", JSON, &body), 201).await?;
     let begin = Instant::now();
     let delays: Rc<RefCell<Vec<Duration>>> = Rc::default();
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    for _ in 0..WATCHERS {
+    for _ in 0..audience.watchers {
         let (mut connection, delays) = (target.connect().await?, delays.clone());
         let request = target.get(&format!("{}?watch=1&resourceVersion=0", configmaps(&namespace)));
         tasks.spawn_local(async move {
@@ -208,7 +251,7 @@ async fn watch(target: &Target, lasts: Duration) -> Result<Figures> {
             loop {
                 let at = made.get();
                 made.set(at + 1);
-                let due = Duration::from_micros(at * 1_000_000 / EVENTS_PER_SECOND);
+                let due = Duration::from_micros(at * 1_000_000 / audience.rate);
                 if due >= lasts {
                     return Ok(());
                 }
@@ -222,7 +265,7 @@ async fn watch(target: &Target, lasts: Duration) -> Result<Figures> {
         done??;
     }
     let took = writing.elapsed();
-    let expected = (lasts.as_secs_f64() * EVENTS_PER_SECOND as f64) as usize * WATCHERS;
+    let expected = (lasts.as_secs_f64() * audience.rate as f64) as usize * audience.watchers;
     for _ in 0..200 {
         if delays.borrow().len() >= expected {
             break;
@@ -233,6 +276,34 @@ async fn watch(target: &Target, lasts: Duration) -> Result<Figures> {
     let mut figures = figures(delays.take(), took);
     figures.insert("expected".into(), expected as f64);
     Ok(figures)
+}
+
+/// Tells that all are there, and holds them until the process is ended.
+async fn idle(target: &Target) -> Result<Figures> {
+    let (since, mut connections, mut times) = (Instant::now(), Vec::new(), Vec::new());
+    let request = target.get("/api/v1/namespaces/default");
+    for _ in 0..CONNECTIONS {
+        let begun = Instant::now();
+        let mut connection = target.connect().await?;
+        connection.ask(&request, 200).await?;
+        times.push(begun.elapsed());
+        connections.push(connection);
+    }
+    println!("{}", serde_json::to_string(&figures(times, since.elapsed()))?);
+    std::future::pending().await
+}
+
+async fn definitions(target: &Target) -> Result<Figures> {
+    let own = target.clone();
+    hammer(target, 8, Until::Count(DEFINITIONS), 201, move |client, at| {
+        let name = format!("thing{client}x{at}s");
+        let schema = r#"{"type":"object","properties":{"spec":{"type":"object","properties":{"size":{"type":"integer"},"name":{"type":"string"}}}}}"#;
+        let body = format!(
+            r#"{{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"{name}.bench{client}.example.com"}},"spec":{{"group":"bench{client}.example.com","scope":"Namespaced","names":{{"plural":"{name}","singular":"{name}one","kind":"Thing{client}x{at}","listKind":"Thing{client}x{at}List"}},"versions":[{{"name":"v1","served":true,"storage":true,"schema":{{"openAPIV3Schema":{schema}}}}}]}}}}"#
+        );
+        own.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", JSON, &body)
+    })
+    .await
 }
 
 async fn applies(target: &Target, lasts: Duration) -> Result<Figures> {

@@ -44,6 +44,8 @@ enum Cli {
         target: PathBuf,
         #[arg(long, default_value_t = 5)]
         seconds: u64,
+        #[command(flatten)]
+        audience: load::Audience,
     },
 }
 
@@ -70,8 +72,8 @@ fn main() -> Result<()> {
     match Cli::parse() {
         Cli::Run(run) => measure(&run),
         Cli::Serve { folder, address, tell } => serve::run(&folder, &address, &tell),
-        Cli::Load { load, target, seconds } => {
-            let figures = load::run(load, &target, Duration::from_secs(seconds))?;
+        Cli::Load { load, target, seconds, audience } => {
+            let figures = load::run(load, &target, Duration::from_secs(seconds), audience)?;
             println!("{}", serde_json::to_string(&figures)?);
             Ok(())
         }

@@ -1,12 +1,13 @@
 //! The figures of issue "the API server, whole", one family a function; [`ALL`] is what runs, in order.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::load::{Figures, Load, configmap};
+use crate::load::{Audience, CONNECTIONS, DEFINITIONS, Figures, Load, configmap};
 use crate::servers::{Server, Which};
 use crate::usage::Usage;
 
@@ -42,9 +43,17 @@ pub const ALL: &[(&str, Measure)] = &[
     ("gets", gets),
     ("lists", lists),
     ("watch", watch),
+    ("thousand", thousand),
     ("applies", applies),
     ("memory", memory),
+    ("churn", churn),
+    ("card", card),
+    ("connections", connections),
+    ("definitions", definitions),
 ];
+
+/// What the issue asks for.
+const AUDIENCE: Audience = Audience { watchers: 100, rate: 200 };
 
 fn figure(what: &'static str, budget: &'static str, unit: &'static str, more: bool, value: f64) -> Figure {
     Figure { what, budget, unit, more, value }
@@ -57,10 +66,16 @@ impl Bench<'_> {
 
     /// Runs a load in a process of its own; gives its figures and what the server took meanwhile.
     fn load(&self, server: &Server, load: Load) -> Result<(Figures, Usage)> {
+        self.load_before(server, load, AUDIENCE)
+    }
+
+    fn load_before(&self, server: &Server, load: Load, audience: Audience) -> Result<(Figures, Usage)> {
         let name = clap::ValueEnum::to_possible_value(&load).context("a load without a name")?;
         let before = server.usage()?;
         let output = Command::new(std::env::current_exe()?)
-            .args(["load", name.get_name(), "--seconds", &self.seconds.to_string(), "--target"])
+            .args(["load", name.get_name(), "--seconds", &self.seconds.to_string()])
+            .args(["--watchers", &audience.watchers.to_string(), "--rate", &audience.rate.to_string()])
+            .arg("--target")
             .arg(server.target())
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
@@ -137,6 +152,141 @@ fn watch(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
         figure("server's CPU an event delivered", "5×", "µs", false, used.processor * 1e6 / seen),
     ])
 }
+
+/// The highest rate, of some, at which 1,000 watchers of one namespace each get every event, 99 of 100 within a second.
+fn thousand(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
+    let server = bench.server(which)?;
+    let mut best = (0, Figures::new(), 0.0);
+    for rate in [10, 25, 50, 100, 150, 200, 300, 400, 600, 800] {
+        let (figures, used) = bench.load_before(&server, Load::Watch, Audience { watchers: 1000, rate })?;
+        let all = figures["count"] >= figures["expected"];
+        // Watchers who hold up the writers are no good either.
+        let in_time = figures["per_second"] > 0.95 * rate as f64 * 1000.0 && figures["p99_ms"] < 1e3;
+        let kept = all && in_time;
+        eprintln!("    {rate}/s: p99 {:.0} ms{}", figures["p99_ms"], if kept { "" } else { ", not kept" });
+        if !kept {
+            break;
+        }
+        best = (rate, figures.clone(), used.processor * 1e6 / figures["count"]);
+    }
+    let (rate, figures, cost) = best;
+    Ok(vec![
+        figure("writes/s that 1,000 watchers keep up with", "", "/s", true, rate as f64),
+        figure("p99 of delivery then", "", "ms", false, figures.get("p99_ms").copied().unwrap_or_default()),
+        figure("server's CPU an event delivered to 1,000", "", "µs", false, cost),
+    ])
+}
+
+/// Memory and disk over a load that leaves nothing behind: `--seconds` five times over, the first to warm up.
+fn churn(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
+    let server = bench.server(which)?;
+    let (mut sizes, mut writes) = (Vec::new(), 0.0);
+    for _ in 0..5 {
+        writes += bench.load(&server, Load::Churn)?.0["count"];
+        sizes.push((server.usage()?.memory / 1e6, server.disk()? / 1e6));
+        eprintln!(
+            "    {:.1} MB of memory, {:.0} MB on disk",
+            sizes[sizes.len() - 1].0,
+            sizes[sizes.len() - 1].1
+        );
+    }
+    let (first, last) = (sizes[0], sizes[sizes.len() - 1]);
+    Ok(vec![
+        figure("writes of churn", "", "", true, writes),
+        figure("memory after a fifth of them (PSS)", "", "MB", false, first.0),
+        figure("memory after all of them", "", "MB", false, last.0),
+        figure("disk after a fifth of them", "", "MB", false, first.1),
+        figure("disk after all of them", "", "MB", false, last.1),
+    ])
+}
+
+/// What 5,000 connections that ask nothing cost, and those who ask beside them.
+fn connections(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
+    let server = bench.server(which)?;
+    let (alone, _) = bench.load(&server, Load::Gets)?;
+    let before = server.usage()?.memory;
+    let mut idle = Command::new(std::env::current_exe()?)
+        .args(["load", "idle", "--target"])
+        .arg(server.target())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start the load")?;
+    let mut told = String::new();
+    let output = idle.stdout.take().context("the load has no output")?;
+    let measured = (|| {
+        BufReader::new(output).read_line(&mut told)?;
+        let opened: Figures = serde_json::from_str(&told).context("the connections were not all opened")?;
+        let memory = server.usage()?.memory;
+        Ok::<_, anyhow::Error>((opened, memory, bench.load(&server, Load::Gets)?.0))
+    })();
+    idle.kill()?;
+    idle.wait()?;
+    let (opened, memory, beside) = measured?;
+    let each = (memory - before) / CONNECTIONS as f64 / 1e3;
+    Ok(vec![
+        figure("connections opened, one after the other", "", "/s", true, opened["per_second"]),
+        figure("memory of each of 5,000 idle connections", "", "kB", false, each),
+        figure("GETs before, 32 clients", "", "/s", true, alone["per_second"]),
+        figure("GETs beside 5,000 idle connections", "", "/s", true, beside["per_second"]),
+    ])
+}
+
+/// 10,000 CustomResourceDefinitions.
+fn definitions(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
+    let mut server = bench.server(which)?;
+    let before = server.usage()?.memory;
+    let (made, _) = bench.load(&server, Load::Definitions)?;
+    let memory = server.usage()?.memory;
+    let (gets, _) = bench.load(&server, Load::Gets)?;
+    server.stop();
+    let took = server.again()?;
+    let each = (memory - before) / DEFINITIONS as f64 / 1e3;
+    Ok(vec![
+        figure("CustomResourceDefinitions made, of 10,000", "", "/s", true, made["per_second"]),
+        figure("the same, p99", "", "ms", false, made["p99_ms"]),
+        figure("memory of each", "", "kB", false, each),
+        figure("GETs beside 10,000 definitions", "", "/s", true, gets["per_second"]),
+        figure("start with 10,000 definitions", "", "s", false, took.as_secs_f64()),
+    ])
+}
+
+/// A disk whose flushes take 10 ms longer, as an SD card's: by a library that is loaded before the C library.
+fn card(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
+    if which == Which::Etcd {
+        bail!("it makes its system calls without the C library, which is what can be slowed here");
+    }
+    let source = bench.folder.join("card.c");
+    std::fs::write(&source, CARD)?;
+    let library = bench.folder.join("card.so");
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).status();
+    if !made.context("cannot start the C compiler")?.success() {
+        bail!("the C compiler failed");
+    }
+    let (server, _) = Server::slowed(which, bench.folder, bench.programs, &library)?;
+    let (one, _) = bench.load(&server, Load::Single)?;
+    let (many, _) = bench.load(&server, Load::Creates)?;
+    Ok(vec![
+        figure("flush of 10 ms: one client's create, p50", "10 ms and one's own", "ms", false, one["p50_ms"]),
+        figure("flush of 10 ms: one client's create, p99", "", "ms", false, one["p99_ms"]),
+        figure("flush of 10 ms: creates, 64 clients", "", "/s", true, many["per_second"]),
+        figure("flush of 10 ms: 64 clients, p99", "", "ms", false, many["p99_ms"]),
+    ])
+}
+
+const CARD: &str = "
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+static int slow(long call, int file) {
+    struct timespec time = {0, 10 * 1000 * 1000};
+    nanosleep(&time, 0);
+    return syscall(call, file);
+}
+int fsync(int file) { return slow(SYS_fsync, file); }
+int fdatasync(int file) { return slow(SYS_fdatasync, file); }
+";
 
 fn applies(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
     let names =

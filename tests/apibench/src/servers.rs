@@ -39,15 +39,32 @@ pub struct Server {
     folder: PathBuf,
     /// Upstream's programs.
     programs: PathBuf,
+    /// A library that every process of it loads before the C library.
+    library: Option<PathBuf>,
     processes: Vec<Child>,
 }
 
 impl Server {
     /// Starts in an empty folder and waits until it is ready; gives the time that took.
     pub fn start(which: Which, folder: &Path, programs: &Path) -> Result<(Server, Duration)> {
+        Server::begin(which, folder, programs, None)
+    }
+
+    /// The same, with a library loaded before the C library.
+    pub fn slowed(which: Which, folder: &Path, programs: &Path, by: &Path) -> Result<(Server, Duration)> {
+        Server::begin(which, folder, programs, Some(by))
+    }
+
+    fn begin(
+        which: Which,
+        folder: &Path,
+        programs: &Path,
+        library: Option<&Path>,
+    ) -> Result<(Server, Duration)> {
         let folder = folder.join(which.name());
         fs::create_dir_all(&folder)?;
-        let mut server = Server { which, folder, programs: programs.into(), processes: Vec::new() };
+        let library = library.map(Path::to_path_buf);
+        let mut server = Server { which, folder, programs: programs.into(), library, processes: Vec::new() };
         let took = server.again()?;
         Ok((server, took))
     }
@@ -73,9 +90,28 @@ impl Server {
         Usage::of(self.processes.iter().map(Child::id))
     }
 
+    /// Bytes of the files of its folder.
+    pub fn disk(&self) -> Result<f64> {
+        fn sum(folder: &Path) -> std::io::Result<u64> {
+            let mut all = 0;
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                // A file may go meanwhile.
+                let size = entry.metadata().map_or(0, |file| file.len());
+                all += if kind.is_dir() { sum(&entry.path())? } else { size };
+            }
+            Ok(all)
+        }
+        Ok(sum(&self.folder)? as f64)
+    }
+
     fn spawn(&mut self, name: &str, command: &mut Command) -> Result<()> {
         let log =
             fs::File::options().create(true).append(true).open(self.folder.join(format!("{name}.log")))?;
+        if let Some(library) = &self.library {
+            command.env("LD_PRELOAD", library);
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
