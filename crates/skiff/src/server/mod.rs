@@ -51,6 +51,7 @@ pub fn run(config: Server) -> Result<ExitCode> {
     let _lock = lock(&config.data_dir)?;
     make_private(&config.data_dir.join("server"))?;
     make_private(&config.run_dir)?;
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)))
         .thread_name("skiff")
@@ -61,6 +62,18 @@ pub fn run(config: Server) -> Result<ExitCode> {
     let done = runtime.block_on(serve(config));
     runtime.shutdown_timeout(Duration::from_secs(5));
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Takes as many file descriptors as the machine allows: started by hand there are 1,024, fewer than connections that are
+/// served. Go's programs do the same.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Where `net` keeps its leases and its network namespaces.
