@@ -96,7 +96,7 @@ async fn what_is_just_too_large_is_refused_by_name() {
         |name: &str, bytes: usize| json!({"metadata": {"name": name, "labels": {"a": "x".repeat(bytes)}}});
     // The largest that goes, the smallest that does not, and the field that the refusal names.
     for (goes, too_large, field) in [
-        (map("most", 1 << 20), map("more", (1 << 20) + 1), "<nil>"),
+        (map("most", 1 << 20), map("more", (1 << 20) + 1), "[]"),
         (map(&long(253), 1), map(&long(254), 1), "metadata.name"),
         (annotated("notes", (256 << 10) - 1), annotated("note", 256 << 10), "metadata.annotations"),
         (labelled("sixty-three", 63), labelled("sixty-four", 64), "metadata.labels"),

@@ -54,7 +54,7 @@ impl Rules for ConfigMap {
             size += decoded_length(value.as_str().unwrap_or_default());
         }
         if size > MOST {
-            errors.push(Error::too_long(Path::new(""), MOST));
+            errors.push(Error::too_long(Path::new("[]"), MOST));
         }
     }
     fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {

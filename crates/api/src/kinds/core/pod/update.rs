@@ -267,7 +267,7 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value, errors: &mut Errors) 
     validate::pod_and_spec(new, errors);
     mirror_annotation(new, old, errors);
     if has(old, &["metadata", "annotations", MIRROR]) {
-        errors.push(Error::forbidden(Path::new(""), "static pods do not support ephemeral containers"));
+        errors.push(Error::forbidden(Path::new("[]"), "static pods do not support ephemeral containers"));
     }
     let path = Path::new("spec").child("ephemeralContainers");
     for container in list(old, &["spec", "ephemeralContainers"]) {
@@ -309,7 +309,7 @@ pub(super) fn only_resize(new: &mut Value, old: &Value) {
 pub(super) fn validate_resize(new: &Value, old: &Value, errors: &mut Errors) {
     validate::pod_and_spec(new, errors);
     if has(old, &["metadata", "annotations", MIRROR]) {
-        errors.push(Error::forbidden(Path::new(""), "static pods cannot be resized"));
+        errors.push(Error::forbidden(Path::new("[]"), "static pods cannot be resized"));
     }
     let class = |pod: &Value| qos_class(pod.get("spec").unwrap_or(&Value::Null));
     if class(new) != old.str_at(&["status", "qosClass"]) {
