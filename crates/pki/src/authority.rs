@@ -107,12 +107,12 @@ impl Authority {
             .map_err(|error| Error::Issue { subject: request.common_name.clone(), detail: error.to_string() })
     }
 
-    /// The certificate in `<dir>/<file>.crt` with its key, issued anew if it is missing, was issued by another CA, is
-    /// for other names, or has lived two thirds of its life.
+    /// The certificate in `<dir>/<file>.crt` with its key, issued anew if one of them is missing or damaged, it was issued by
+    /// another CA, is for other names, or has lived two thirds of its life.
     pub fn keep(&self, dir: &Path, file: &str, request: &Request, clock: &Clock) -> Result<Issued, Error> {
         let (certificate, key) = (dir.join(format!("{file}.crt")), dir.join(format!("{file}.key")));
         if let (Some(pem), Some(text)) = (files::read(&certificate)?, files::read(&key)?)
-            && self.fits(&pem, request, clock)
+            && self.fits(&pem, &text, request, clock)
         {
             return Ok(Issued { certificate: pem, key: text });
         }
@@ -123,8 +123,8 @@ impl Authority {
         Ok(issued)
     }
 
-    /// The certificate is this CA's, says what `request` asks, and is in the first two thirds of its life.
-    fn fits(&self, pem: &str, request: &Request, clock: &Clock) -> bool {
+    /// The certificate is this CA's and the key's, says what `request` asks, and is in the first two thirds of its life.
+    fn fits(&self, pem: &str, key: &str, request: &Request, clock: &Clock) -> bool {
         use x509_parser::prelude::*;
         let (Ok((_, own)), Ok((_, ca))) =
             (parse_x509_pem(pem.as_bytes()), parse_x509_pem(self.pem.as_bytes()))
@@ -132,6 +132,8 @@ impl Authority {
             return false;
         };
         let (Ok(own), Ok(ca)) = (own.parse_x509(), ca.parse_x509()) else { return false };
+        let Ok(key) = KeyPair::from_pem(key) else { return false };
+        let whole = own.public_key().subject_public_key.data == key.public_key_raw();
         let now = clock.now().as_second();
         let (from, to) = (own.validity().not_before.timestamp(), own.validity().not_after.timestamp());
         let young = from <= now && now < from + (to - from) / 3 * 2;
@@ -143,7 +145,7 @@ impl Authority {
         let mut wanted = request.names.clone();
         names.sort();
         wanted.sort();
-        young && subject && names == wanted && own.verify_signature(Some(ca.public_key())).is_ok()
+        whole && young && subject && names == wanted && own.verify_signature(Some(ca.public_key())).is_ok()
     }
 }
 
@@ -216,6 +218,11 @@ mod tests {
         assert_eq!(keep(&ca, &["127.0.0.1", "localhost"]), first);
         let other = keep(&ca, &["localhost", "127.0.0.1", "box"]);
         assert_ne!(other, first);
+        for damaged in ["", "-----BEGIN PRIVATE K"] {
+            std::fs::write(dir.path().join("serving.key"), damaged).unwrap();
+            assert_ne!(keep(&ca, &["localhost", "127.0.0.1", "box"]), other);
+        }
+        let other = keep(&ca, &["localhost", "127.0.0.1", "box"]);
         clock.advance(Duration::from_secs(240 * 86400));
         assert_eq!(keep(&ca, &["localhost", "127.0.0.1", "box"]), other);
         clock.advance(Duration::from_secs(10 * 86400));

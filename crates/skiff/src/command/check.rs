@@ -159,7 +159,9 @@ fn cgroups() -> Finding {
     } else {
         ("v2", lacks(&|name| unified.split_whitespace().any(|controller| controller == name)))
     };
-    if absent.is_empty() {
+    if absent.len() == needed.len() {
+        missing("cgroups", "none are mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+    } else if absent.is_empty() {
         good("cgroups", format!("{version}: cpu memory pids"))
     } else {
         missing(

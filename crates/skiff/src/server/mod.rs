@@ -48,6 +48,11 @@ struct Host {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: Server) -> Result<ExitCode> {
+    if config.agent && !nix::unistd::geteuid().is_root() {
+        bail!(
+            "skiff makes namespaces, cgroups and nftables rules: run it as root (only --disable-agent needs none)"
+        );
+    }
     let _lock = lock(&config.data_dir)?;
     make_private(&config.data_dir.join("server"))?;
     make_private(&config.run_dir)?;
