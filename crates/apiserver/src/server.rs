@@ -64,6 +64,8 @@ pub(crate) struct Inner {
 
 /// How long a read waits for its cache before it gives up.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+/// A write that its cache does not show for so long may be waiting for one that was replaced.
+const REPLACED: std::time::Duration = std::time::Duration::from_millis(250);
 
 impl Server {
     /// Fills the caches from `store`, makes what every cluster has (namespaces, roles, the `kubernetes` Service), and is
@@ -189,6 +191,24 @@ impl Inner {
         tokio::time::timeout(PATIENCE, cache.wait_for(revision))
             .await
             .map_err(|_| Status::too_large_version(revision, cache.revision()))
+    }
+
+    /// Returns once the cache of a stored kind holds what was written to it. A definition that was changed meanwhile has another
+    /// cache, and nothing fills the one that the request began with.
+    pub async fn wait_for_written(
+        &self,
+        resource: &api::Resource,
+        begun: &Cache,
+        revision: Revision,
+    ) -> Answer<()> {
+        if tokio::time::timeout(REPLACED, self.wait_for(begun, revision)).await.is_ok_and(|done| done.is_ok())
+        {
+            return Ok(());
+        }
+        match self.caches.get(resource) {
+            Some(cache) => self.wait_for(&cache, revision).await,
+            None => Ok(()),
+        }
     }
 
     /// What a group, version and plural lead to.

@@ -180,7 +180,7 @@ impl Call {
     /// The object of a write, once the server's own cache holds it (read your writes).
     pub async fn written(&self, key: &api::Key, stored: Bytes, revision: Revision) -> Result<Arc<Object>> {
         let cache = self.target.cache()?;
-        self.inner.wait_for(cache, revision).await?;
+        self.inner.wait_for_written(&self.target.storage.resource, cache, revision).await?;
         // Usually what the cache has just got; somebody may have been faster.
         if let Some(object) = cache.get_key(key).filter(|object| object.revision == revision) {
             return Ok(object);

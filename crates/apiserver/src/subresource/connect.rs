@@ -1,7 +1,7 @@
 //! `log`, `exec`, `attach`, `portforward` and `proxy`: the request goes on to a node or a pod, and bytes go both ways.
 //!
-//! The server does not look into what flows: an upgrade (WebSocket) is made between the client and the kubelet. Reached are only
-//! nodes that the cluster has and addresses that its pods have.
+//! The server does not look into what flows, but for the links of pages (`links`): an upgrade (WebSocket) is made between the client and
+//! the kubelet. Reached are only nodes that the cluster has and addresses that its pods have.
 
 use api::{Object, Resource, Value};
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::links;
 use crate::admit::{self, Form, Operation};
 use crate::engine::Call;
 use crate::http::{Aborted, Body};
@@ -25,7 +26,14 @@ enum Way {
     /// To the API of a node.
     Node(String),
     /// To an address of a pod.
-    Address(std::net::SocketAddr),
+    Address(std::net::SocketAddr, Scheme),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    /// With whatever certificate the pod shows, as upstream's: a pod's address stands in no certificate.
+    Https,
 }
 
 /// Headers that are about one connection only (RFC 9110, 7.6.1), without those of an upgrade.
@@ -43,10 +51,16 @@ where
     B::Error: std::fmt::Display + Send,
 {
     let row = call.target.version().subresource(&call.info.subresource).ok_or_else(Status::no_such_path)?;
-    if !row.verbs.iter().any(|verb| verb == call.info.verb) {
+    // What is proxied may be asked with any method, OPTIONS too, which is no verb.
+    let proxied = call.info.subresource == "proxy";
+    if !proxied && !row.verbs.iter().any(|verb| verb == call.info.verb) {
         return Err(call.no_verb());
     }
     let query = uri.query().unwrap_or_default();
+    let reads = matches!(call.method, http::Method::GET | http::Method::HEAD);
+    if proxied && reads && call.info.rest.is_empty() && !call.info.path.ends_with('/') {
+        return moved(&with_query(&format!("{}/", call.info.path), query));
+    }
     let (way, path) = match (call.target.kind.resource.plural.as_str(), call.info.subresource.as_str()) {
         ("pods", "log") => {
             let pod = call.current().await?.value();
@@ -74,10 +88,12 @@ where
             (Way::Node(node.into()), with_query(&format!("/{}", call.info.rest), query))
         }
         ("pods", "proxy") => {
-            (Way::Address(pod_address(&call)?), with_query(&format!("/{}", call.info.rest), query))
+            let (address, scheme) = pod_address(&call)?;
+            (Way::Address(address, scheme), with_query(&format!("/{}", call.info.rest), query))
         }
         ("services", "proxy") => {
-            (Way::Address(service_address(&call)?), with_query(&format!("/{}", call.info.rest), query))
+            let (address, scheme) = service_address(&call)?;
+            (Way::Address(address, scheme), with_query(&format!("/{}", call.info.rest), query))
         }
         _ => return Err(Status::no_such_path()),
     };
@@ -207,19 +223,29 @@ fn container(call: &Call, pod: &Value) -> Result<String> {
     }
 }
 
-/// `[scheme:]name[:port]`; only plain HTTP is spoken.
-fn split_name(text: &str) -> Result<(&str, &str)> {
+/// Relative links of what is proxied need the slash.
+fn moved(to: &str) -> Result<Response<Body>> {
+    let mut answer = Response::new(Body::Empty);
+    *answer.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    let to = HeaderValue::from_str(to).map_err(|_| Status::bad_request("the path is no good location"))?;
+    answer.headers_mut().insert(http::header::LOCATION, to);
+    Ok(answer)
+}
+
+/// `[scheme:]name[:port]`.
+fn split_name(text: &str) -> Result<(Scheme, &str, &str)> {
     let parts: Vec<&str> = text.split(':').collect();
     match parts.as_slice() {
-        [name] => Ok((name, "")),
-        [name, port] => Ok((name, port)),
-        ["http" | "", name, port] => Ok((name, port)),
+        [name] => Ok((Scheme::Http, name, "")),
+        [name, port] => Ok((Scheme::Http, name, port)),
+        ["http" | "", name, port] => Ok((Scheme::Http, name, port)),
+        ["https", name, port] => Ok((Scheme::Https, name, port)),
         _ => Err(Status::bad_request(format!("invalid proxy target {text:?}"))),
     }
 }
 
-fn pod_address(call: &Call) -> Result<std::net::SocketAddr> {
-    let (name, port) = split_name(&call.info.name)?;
+fn pod_address(call: &Call) -> Result<(std::net::SocketAddr, Scheme)> {
+    let (scheme, name, port) = split_name(&call.info.name)?;
     let resource = Resource::new("", "pods");
     let pod = call
         .inner
@@ -250,7 +276,7 @@ fn pod_address(call: &Call) -> Result<std::net::SocketAddr> {
         },
     };
     let ip = pod.str_at(&["status", "podIP"]);
-    address(ip, number)
+    Ok((address(ip, number)?, scheme))
 }
 
 fn address(ip: &str, port: i64) -> Result<std::net::SocketAddr> {
@@ -265,8 +291,8 @@ fn address(ip: &str, port: i64) -> Result<std::net::SocketAddr> {
 }
 
 /// One ready endpoint of a Service's port, by name or number of the port.
-fn service_address(call: &Call) -> Result<std::net::SocketAddr> {
-    let (name, port) = split_name(&call.info.name)?;
+fn service_address(call: &Call) -> Result<(std::net::SocketAddr, Scheme)> {
+    let (scheme, name, port) = split_name(&call.info.name)?;
     let resource = Resource::new("", "services");
     let namespace = call.info.namespace.as_str();
     let service = call
@@ -307,7 +333,7 @@ fn service_address(call: &Call) -> Result<std::net::SocketAddr> {
             .find(ready)
             .and_then(|endpoint| endpoint.get("addresses")?.as_array()?.first()?.as_str());
         if let (Some(port), Some(ip)) = (port, ip) {
-            return address(ip, port);
+            return Ok((address(ip, port)?, scheme));
         }
     }
     Err(none())
@@ -332,13 +358,24 @@ where
             let stream = call.inner.dialer.connect(node).await;
             (stream.map_err(|error| unreachable("node", &error))?, node.clone())
         }
-        Way::Address(address) => {
+        Way::Address(address, scheme) => {
             let limit = std::time::Duration::from_secs(30);
-            let stream = tokio::time::timeout(limit, TcpStream::connect(address))
+            let joined = async {
+                let stream = TcpStream::connect(address).await?;
+                Ok::<Box<dyn Stream>, std::io::Error>(match scheme {
+                    Scheme::Http => Box::new(stream),
+                    Scheme::Https => {
+                        let tls = base::tls::trusting_anyone().with_no_client_auth();
+                        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls));
+                        Box::new(connector.connect(address.ip().into(), stream).await?)
+                    }
+                })
+            };
+            let stream = tokio::time::timeout(limit, joined)
                 .await
                 .map_err(|error| unreachable("service", &error))?
                 .map_err(|error| unreachable("service", &error))?;
-            (Box::new(stream), address.to_string())
+            (stream, address.to_string())
         }
     };
     let upgrading = call.headers.contains_key(UPGRADE);
@@ -349,11 +386,26 @@ where
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = path.parse().map_err(|_| Status::bad_request("the path cannot be forwarded"))?;
     *request.headers_mut() = forwarded(&call.headers, upgrading);
-    let host = HeaderValue::from_str(&host).map_err(|_| Status::bad_request("the host has no good name"))?;
-    request.headers_mut().insert(HOST, host);
+    let value = HeaderValue::from_str(&host).map_err(|_| Status::bad_request("the host has no good name"))?;
+    request.headers_mut().insert(HOST, value);
 
     let what = if matches!(way, Way::Node(_)) { "node" } else { "service" };
-    relay(&call.inner, stream, request, what, upgrade).await
+    let answer = relay(&call.inner, stream, request, what, upgrade).await?;
+    match call.info.subresource.as_str() {
+        "proxy" => links::Place { before: before(&call), hosts: hosts(&call, host) }.show(answer).await,
+        _ => Ok(answer),
+    }
+}
+
+/// The part of the path that the pod does not see.
+fn before(call: &Call) -> String {
+    let path = call.info.path.as_str();
+    path.strip_suffix(call.info.rest.as_str()).unwrap_or(path).trim_end_matches('/').to_owned()
+}
+
+fn hosts(call: &Call, own: String) -> Vec<String> {
+    let asked = call.headers.get(HOST).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    asked.into_iter().chain([own]).collect()
 }
 
 /// Sends a request over a stream and joins the client to the answer, with an upgrade if both agree to one.

@@ -4,6 +4,7 @@
 mod binding;
 pub(crate) mod connect;
 mod eviction;
+mod links;
 mod scale;
 mod token;
 
