@@ -13,9 +13,9 @@ use crate::run;
 )]
 pub struct Args {
     /// Measure only what has this in its name; `render`: Kustomize trees, by a program that needs no root; `api`: the API
-    /// server alone, beside upstream's
+    /// server alone, beside upstream's; `fleet`: the agent beside an API server, and what looks at Git cost
     filter: Option<String>,
-    /// Of `api`: only families that have this in their name
+    /// Of `api`: only families that have this in their name; of `fleet`: wire, agent or speed
     family: Option<String>,
     /// Build with this profile instead of release (figures then are not comparable)
     #[arg(long, default_value = "release")]
@@ -50,11 +50,25 @@ pub fn run(args: &Args) -> Result<()> {
     if args.filter.as_deref() == Some("api") {
         return api(args);
     }
+    if args.filter.as_deref() == Some("fleet") {
+        return fleet(args);
+    }
     if !run::is_root() {
         bail!("the benchmark runs real pods: run it as root");
     }
     let folder = run::build(&args.profile, "bench")?;
     run::program(&folder, "bench", &args.filter)
+}
+
+/// The fleet agent: no root, no pods.
+fn fleet(args: &Args) -> Result<()> {
+    let build = ["build", "--profile", &args.profile, "-p", "skiff"];
+    run::step("building skiff", &mut run::cargo(&build))?;
+    let folder = if args.profile == "dev" { "debug" } else { &args.profile };
+    let skiff = run::target().join(folder).join("skiff");
+    let mut measure = run::cargo(&["run", "-p", "fleet", "--example", "bench", "--"]);
+    measure.arg(skiff).args(&args.family);
+    run::step("measuring the fleet agent", &mut measure)
 }
 
 /// The API server alone: no root, no pods.

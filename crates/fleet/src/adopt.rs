@@ -21,6 +21,9 @@ const EARLIER: [&str; 12] = [
     "deploy",
 ];
 
+/// Where `kubectl apply` notes what it applied, as a field that is owned.
+const LAST_APPLIED: &str = "f:kubectl.kubernetes.io/last-applied-configuration";
+
 /// The JSON patch that moves their fields to us; `None`: nothing to move.
 pub fn take_over(live: &Value) -> Option<Value> {
     let entries = live.at(&["metadata", "managedFields"])?.as_array()?;
@@ -36,7 +39,8 @@ pub fn take_over(live: &Value) -> Option<Value> {
             unite(&mut fields, more);
         }
     }
-    // What nobody may own by apply: kubectl's own note stays, so that `kubectl apply` can take over again.
+    // kubectl's own note is nobody's from now on: it stays, so that `kubectl apply` can take over again.
+    disown(&mut fields, &["f:metadata", "f:annotations", LAST_APPLIED]);
     let mut merged = first.clone();
     merged.set(&["manager"], MANAGER);
     merged.set(&["operation"], "Apply");
@@ -56,6 +60,23 @@ pub fn take_over(live: &Value) -> Option<Value> {
         // Only if nobody wrote since it was read.
         operation("/metadata/resourceVersion", revision),
     ]))
+}
+
+/// Takes a leaf off, and what holds nothing else but itself then.
+fn disown(fields: &mut Value, path: &[&str]) {
+    let (Some((first, rest)), Some(map)) = (path.split_first(), fields.as_map_mut()) else { return };
+    let empty = match map.get_mut(*first) {
+        None => return,
+        Some(_) if rest.is_empty() => true,
+        Some(below) => {
+            let held = below.as_map().is_some_and(|map| !map.is_empty());
+            disown(below, rest);
+            held && below.as_map().is_some_and(|map| map.iter().all(|(key, _)| key.as_str() == "."))
+        }
+    };
+    if empty {
+        map.remove(*first);
+    }
 }
 
 fn unite(into: &mut Value, more: &Value) {
@@ -92,8 +113,16 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].str_at(&["manager"]), MANAGER);
         assert_eq!(all[0].get("fieldsV1").unwrap().to_string(), r#"{"f:spec":{"f:a":{},"f:b":{}}}"#);
-        let mut done = live;
+        let mut done = live.clone();
         *done.make(&["metadata", "managedFields"]) = Value::Array(all.to_vec());
         assert_eq!(take_over(&done), None);
+
+        // kubectl's note stays, whosever it is.
+        let mut noted = live;
+        let note = r#"{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}},"f:labels":{"f:a":{}}}}"#;
+        *noted.make(&["metadata", "managedFields"]).as_array_mut().unwrap()[0].make(&["fieldsV1"]) =
+            serde_json::from_str(note).unwrap();
+        let patch = take_over(&noted).unwrap().to_string();
+        assert!(patch.contains(r#"{"f:metadata":{"f:labels":{"f:a":{}}},"f:spec":{"f:b":{}}}"#), "{patch}");
     }
 }

@@ -88,6 +88,9 @@ impl Store {
     fn header(&self) -> PathBuf {
         self.directory.join("artifact.json")
     }
+    fn previous_header(&self) -> PathBuf {
+        self.directory.join("previous.json")
+    }
     fn manifests(&self, digest: &str) -> PathBuf {
         let name = digest.rsplit(':').next().unwrap_or_default();
         self.directory.join(format!("manifests-{}.jsonl", &name[..name.len().min(16)]))
@@ -112,7 +115,14 @@ impl Store {
         Ok(Some(artifact))
     }
 
-    /// Makes what lies in [`Store::incoming`] the artifact. Manifests first, header last, each complete or not there.
+    /// The artifact before the last good one, while its manifests are there.
+    pub fn previous(&self) -> Option<Artifact> {
+        let artifact: Artifact = serde_json::from_slice(&std::fs::read(self.previous_header()).ok()?).ok()?;
+        (digest(&self.manifests(&artifact.digest)).ok()? == artifact.digest).then_some(artifact)
+    }
+
+    /// Makes what lies in [`Store::incoming`] the artifact. Manifests first, header last, each complete or not there. The
+    /// one that it replaces is kept as the previous one.
     pub fn accept(&self, artifact: &Artifact) -> Result<(), Error> {
         let manifests = self.manifests(&artifact.digest);
         let incoming = self.incoming();
@@ -121,13 +131,25 @@ impl Store {
         }
         std::fs::rename(&incoming, &manifests)
             .map_err(|source| Error::File { path: manifests.clone(), source })?;
+        let old = std::fs::read(self.header()).ok().and_then(|bytes| {
+            let old: Artifact = serde_json::from_slice(&bytes).ok()?;
+            (old.digest != artifact.digest).then_some((old, bytes))
+        });
+        let mut kept = vec![manifests];
+        if let Some((old, bytes)) = old {
+            kept.push(self.manifests(&old.digest));
+            crate::files::replace(&self.previous_header(), &bytes)
+                .map_err(|source| Error::File { path: self.previous_header(), source })?;
+        } else if let Some(previous) = self.previous() {
+            kept.push(self.manifests(&previous.digest));
+        }
         let header = serde_json::to_vec_pretty(artifact).expect("because an artifact is plain data");
         crate::files::replace(&self.header(), &header)
             .map_err(|source| Error::File { path: self.header(), source })?;
         // Older manifests have served.
         for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("manifests-") && entry.path() != manifests {
+            if name.starts_with("manifests-") && !kept.contains(&entry.path()) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }

@@ -1,7 +1,8 @@
 //! Fetch and render in a short-lived process of the same program (D14): its peaks never become idle memory, and a
 //! hostile repository meets limits of memory and processor time, with no secret but its own repository's.
 //!
-//! The request comes as one JSON line on standard input, the answer goes as one JSON line to standard output.
+//! The request comes as one JSON line on standard input. Standard output tells how many bytes came and went while that
+//! goes on, a line a second at the most, and then the answer: a link that is slow is given as long as it makes progress.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, Write};
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::time::Instant;
 
 use crate::artifact::Artifact;
 use crate::generate::{self, Extra, WithFile};
@@ -20,6 +22,7 @@ use crate::helm::{self, Around};
 use crate::ignore::Filtered;
 use crate::jq::Masks;
 use crate::source::{Fetch, Render, Request, Source};
+use crate::wire::{self, Traffic};
 
 /// How the child is started: `program arguments…`.
 #[derive(Clone, Debug)]
@@ -55,7 +58,7 @@ pub enum Answer {
 pub enum Error {
     #[error("cannot start {program}")]
     Start { program: PathBuf, source: std::io::Error },
-    #[error("the fetch did not end within {seconds} s")]
+    #[error("the fetch made no progress for {seconds} s, or did not end in time")]
     Patience { seconds: u64 },
     #[error(
         "the fetch ended without an answer ({status}); it may have needed more memory than {memory} bytes: {stderr}"
@@ -63,8 +66,24 @@ pub enum Error {
     Silent { status: String, memory: u64, stderr: String },
 }
 
-/// Runs one request in a child.
-pub async fn run(command: &Command, request: &Request) -> Result<Answer, Error> {
+/// A line of the child's standard output.
+#[derive(Serialize, Deserialize)]
+enum Line {
+    Progress(Traffic),
+    Done(Traffic, Box<Answer>),
+}
+
+/// Bytes that count as progress: a server that drips is given up.
+const PROGRESS: u64 = 4 << 10;
+
+/// Runs one request in a child; tells also what it cost, as far as is known.
+pub async fn run(command: &Command, request: &Request) -> (Result<Answer, Error>, Traffic) {
+    let mut traffic = Traffic::default();
+    let answer = talk(command, request, &mut traffic).await;
+    (answer, traffic)
+}
+
+async fn talk(command: &Command, request: &Request, traffic: &mut Traffic) -> Result<Answer, Error> {
     let start = |source| Error::Start { program: command.program.clone(), source };
     let mut child = tokio::process::Command::new(&command.program)
         .args(&command.arguments)
@@ -79,29 +98,53 @@ pub async fn run(command: &Command, request: &Request) -> Result<Answer, Error> 
         .map_err(start)?;
     let input = serde_json::to_vec(request).expect("because a request is plain data");
     let mut stdin = child.stdin.take().expect("because it is piped");
-    let mut stdout = child.stdout.take().expect("because it is piped");
+    let stdout = child.stdout.take().expect("because it is piped");
     let mut stderr = child.stderr.take().expect("because it is piped");
+    let limits = request.limits;
     let talk = async {
-        let mut out = Vec::new();
+        let mut answer = None;
         let mut err = Vec::new();
         let send = async {
             // A child that dies early closes the pipe; its exit tells why.
             let _ = stdin.write_all(&input).await;
             drop(stdin);
+            Ok(())
         };
-        let read = (&mut stdout).take(1 << 20);
-        let read_err = (&mut stderr).take(16 << 10);
-        let (mut read, mut read_err) = (read, read_err);
-        let ((), _, _) = tokio::join!(send, read.read_to_end(&mut out), read_err.read_to_end(&mut err));
+        let read = async {
+            // An answer is a line of a megabyte at the most.
+            let mut lines = BufReader::new(stdout.take(4 << 20)).lines();
+            let mut counted = 0;
+            let mut end = Instant::now() + Duration::from_secs(limits.wall);
+            loop {
+                let line = tokio::time::timeout_at(end, lines.next_line()).await;
+                let line = line.map_err(|_| Error::Patience { seconds: limits.wall })?;
+                match line.ok().flatten().and_then(|line| serde_json::from_str(&line).ok()) {
+                    None => return Ok(()),
+                    Some(Line::Done(all, done)) => (*traffic, answer) = (all, Some(*done)),
+                    Some(Line::Progress(all)) => {
+                        *traffic = all;
+                        if all.total() - counted >= PROGRESS {
+                            counted = all.total();
+                            end = Instant::now() + Duration::from_secs(limits.wall);
+                        }
+                    }
+                }
+            }
+        };
+        let read_err = async {
+            let _ = (&mut stderr).take(16 << 10).read_to_end(&mut err).await;
+            Ok(())
+        };
+        tokio::try_join!(send, read, read_err)?;
         let status = child.wait().await.map_err(start)?;
-        Ok((status, out, err))
+        Ok((status, answer, err))
     };
-    let (status, out, err) = tokio::time::timeout(Duration::from_secs(request.limits.wall), talk)
-        .await
-        .map_err(|_| Error::Patience { seconds: request.limits.wall })??;
-    serde_json::from_slice(&out).map_err(|_| Error::Silent {
+    let whole = Duration::from_secs(limits.whole);
+    let (status, answer, err) =
+        tokio::time::timeout(whole, talk).await.map_err(|_| Error::Patience { seconds: limits.whole })??;
+    answer.ok_or_else(|| Error::Silent {
         status: status.to_string(),
-        memory: request.limits.memory,
+        memory: limits.memory,
         stderr: String::from_utf8_lossy(&err).lines().last().unwrap_or_default().to_string(),
     })
 }
@@ -117,9 +160,29 @@ pub fn main() -> u8 {
         return 2;
     };
     limit(&request);
+    wire::trust_time(request.now);
+    // Ends with the process; without it the parent only knows less.
+    let _ = std::thread::Builder::new().name("progress".into()).spawn(tell_progress);
     let answer = obtain(&request);
-    let line = serde_json::to_vec(&answer).expect("because an answer is plain data");
-    if std::io::stdout().lock().write_all(&line).is_err() { 3 } else { 0 }
+    if say(&Line::Done(wire::totals(), Box::new(answer))).is_err() { 3 } else { 0 }
+}
+
+fn say(line: &Line) -> std::io::Result<()> {
+    let mut bytes = serde_json::to_vec(line).expect("because it is plain data");
+    bytes.push(b'\n');
+    std::io::stdout().lock().write_all(&bytes)
+}
+
+fn tell_progress() {
+    let mut told = Traffic::default();
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = wire::totals();
+        if now != told && say(&Line::Progress(now)).is_err() {
+            return;
+        }
+        told = now;
+    }
 }
 
 fn limit(request: &Request) {

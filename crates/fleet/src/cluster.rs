@@ -340,6 +340,20 @@ impl Cluster {
         self.patch(kind, namespace, name, "", "application/json-patch+json", patch).await
     }
 
+    /// A patch by another field manager: a merge patch if it is an object, else a JSON patch.
+    pub async fn patch_as(
+        &self,
+        manager: &str,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Value, Error> {
+        let content = if patch.as_map().is_some() { "merge-patch" } else { "json-patch" };
+        let content = format!("application/{content}+json");
+        self.patch_by(manager, kind, namespace, (name, ""), &content, patch).await
+    }
+
     async fn patch(
         &self,
         kind: &Kind,
@@ -349,7 +363,19 @@ impl Cluster {
         content: &str,
         patch: &Value,
     ) -> Result<Value, Error> {
-        let uri = format!("{}{subresource}?fieldManager={MANAGER}", kind.object(namespace, name));
+        self.patch_by(MANAGER, kind, namespace, (name, subresource), content, patch).await
+    }
+
+    async fn patch_by(
+        &self,
+        manager: &str,
+        kind: &Kind,
+        namespace: &str,
+        (name, subresource): (&str, &str),
+        content: &str,
+        patch: &Value,
+    ) -> Result<Value, Error> {
+        let uri = format!("{}{subresource}?fieldManager={manager}", kind.object(namespace, name));
         let request = Request::builder()
             .method(Method::PATCH)
             .uri(uri)
@@ -436,6 +462,20 @@ impl Cluster {
     where
         T: Clone + serde::de::DeserializeOwned,
     {
+        self.watch_at(kind, &kind.collection(namespace), "", revision, accept).await
+    }
+
+    async fn watch_at<T>(
+        &self,
+        kind: &Kind,
+        collection: &str,
+        selection: &str,
+        revision: &str,
+        accept: &str,
+    ) -> Result<impl Stream<Item = Result<WatchEvent<T>, Error>> + use<T>, Error>
+    where
+        T: Clone + serde::de::DeserializeOwned,
+    {
         let plural = kind.plural.clone();
         let fault = move |source: kube::Error| Error::Request {
             what: format!("watch {plural}"),
@@ -444,8 +484,7 @@ impl Cluster {
         // A watch ends by itself now and then, so that a connection that died unseen is found out.
         let seconds = 290 + rand::random_range(0..60);
         let uri = format!(
-            "{}?watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={revision}",
-            kind.collection(namespace)
+            "{collection}?watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={revision}{selection}"
         );
         let request = Request::get(uri).header("accept", accept).body(Vec::new()).map_err(|error| {
             fault(kube::Error::BuildRequest(kube::core::request::Error::BuildRequest(error)))
@@ -454,9 +493,25 @@ impl Cluster {
         Ok(stream.map(move |event| event.map_err(fault.clone())))
     }
 
+    /// Objects of a kind in all namespaces as they change, of those that a selector (as in a query) takes.
+    pub async fn watch_selected(
+        &self,
+        kind: &Kind,
+        selector: &str,
+        revision: &str,
+    ) -> Result<impl Stream<Item = Result<WatchEvent<Value>, Error>> + use<>, Error> {
+        let selection = format!("&{selector}");
+        self.watch_at(kind, &kind.collection(""), &selection, revision, "application/json").await
+    }
+
     /// All objects of a kind, whole, and their revision; for the objects that drive the engine.
     pub async fn list_all(&self, kind: &Kind) -> Result<(Vec<Value>, String), Error> {
-        let request = Request::get(kind.collection("")).body(Vec::new());
+        self.list_selected(kind, "").await
+    }
+
+    /// [`Cluster::list_all`] of those that a selector (as in a query) takes.
+    pub async fn list_selected(&self, kind: &Kind, selector: &str) -> Result<(Vec<Value>, String), Error> {
+        let request = Request::get(format!("{}?{selector}", kind.collection(""))).body(Vec::new());
         let list: Value = self.send(|| format!("list {}", kind.plural), request).await?;
         let revision = list.str_at(&["metadata", "resourceVersion"]).to_string();
         Ok((list.get("items").and_then(Value::as_array).unwrap_or_default().to_vec(), revision))

@@ -76,6 +76,11 @@ impl Inventory {
         Some(Inventory { objects: rows.into_iter().map(|row| (row.id, row.owned)).collect() })
     }
 
+    /// Takes the file away: what was owned is not any more.
+    pub fn forget(directory: &Path) {
+        let _ = std::fs::remove_file(Inventory::file(directory));
+    }
+
     pub fn save(&self, directory: &Path) -> Result<(), Error> {
         let rows: Vec<Row> =
             self.objects.iter().map(|(id, owned)| Row { id: id.clone(), owned: owned.clone() }).collect();

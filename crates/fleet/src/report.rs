@@ -22,6 +22,12 @@ pub struct Report {
     pub objects: usize,
     pub failed: usize,
     pub error: String,
+    /// What others had changed and the sync undoes: one line a field.
+    #[serde(default)]
+    pub undone: Vec<String>,
+    /// Bytes to and from all sources of the site this month.
+    #[serde(default)]
+    pub bytes: u64,
     /// `system`: nobody vouched for the time.
     pub clock: String,
 }

@@ -163,6 +163,9 @@ pub struct Request {
     /// Where the manifests are written, one JSON document a line.
     pub manifests: PathBuf,
     pub limits: Limits,
+    /// The trusted time (D12), in seconds since the epoch: certificates are judged by it, at the least.
+    #[serde(default)]
+    pub now: u64,
 }
 
 /// Bounds of one fetch and render.
@@ -172,8 +175,10 @@ pub struct Limits {
     pub memory: u64,
     /// Seconds of processor time of the child.
     pub processor: u64,
-    /// Seconds until the child is killed.
+    /// Seconds without progress of the transfer until the child is killed: a slow link may take long.
     pub wall: u64,
+    /// Seconds until it is killed in any case.
+    pub whole: u64,
     pub file: u64,
     pub files: u64,
     pub objects: usize,
@@ -186,6 +191,7 @@ impl Default for Limits {
             memory: 1 << 30,
             processor: 300,
             wall: 600,
+            whole: 24 * 3600,
             file: 16 << 20,
             files: 128 << 20,
             objects: 20_000,

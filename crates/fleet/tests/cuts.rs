@@ -1,13 +1,18 @@
 //! Cuts in every phase: the agent stops and its child is killed at seeded moments, between commits that add, change and
-//! remove objects. Afterwards everything converges, and nothing that is not the application's was ever touched.
+//! remove objects, and requests to the API server are lost on their way there or on the way back. Afterwards everything converges, and nothing that is not the application's was ever touched.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
 mod bench;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bench::{bench, map, yaml};
+use futures_util::future::BoxFuture;
+use kube::client::Body;
 
 /// xorshift64: the seed alone decides where it is cut.
 struct Chance(u64);
@@ -21,6 +26,42 @@ impl Chance {
     }
 }
 
+/// A way to the API server on which requests and answers are lost.
+#[derive(Clone)]
+struct Lossy {
+    inner: kube::Client,
+    /// One of so many requests is lost, and one of so many answers; 0: none.
+    one_of: Arc<AtomicU64>,
+    state: Arc<AtomicU64>,
+}
+
+impl tower::Service<http::Request<Body>> for Lossy {
+    type Response = http::Response<Body>;
+    type Error = tower::BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let one_of = self.one_of.load(Ordering::Relaxed);
+        let mut chance = Chance(self.state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) | 1);
+        chance.below(u64::MAX);
+        let drawn = if one_of == 0 { 2 } else { chance.below(one_of) };
+        let sent = (drawn != 0).then(|| self.inner.call(request));
+        Box::pin(async move {
+            let cut = || std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut").into();
+            match sent {
+                None => Err(cut()),
+                // It was carried out, and nobody hears of it.
+                Some(sent) if drawn == 1 => sent.await.and(Err(cut())),
+                Some(sent) => sent.await,
+            }
+        })
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn converges_after_cuts_and_touches_nothing_else() {
     let seed = std::env::var("SKIFF_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
@@ -28,6 +69,14 @@ async fn converges_after_cuts_and_touches_nothing_else() {
     println!("seed {seed}, {rounds} cuts; SKIFF_SEED and SKIFF_CUTS choose others");
     let mut chance = Chance(seed);
     let mut bench = bench("cuts").await;
+    let lossy = Lossy {
+        inner: bench.agent_client.clone(),
+        one_of: Arc::default(),
+        state: Arc::new(AtomicU64::new(seed)),
+    };
+    bench.stop().await;
+    bench.agent_client = kube::Client::new(lossy.clone(), "default");
+    bench.start().await;
     bench
         .apply(&yaml(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", bench.namespace)))
         .await;
@@ -52,6 +101,7 @@ async fn converges_after_cuts_and_touches_nothing_else() {
         let borrowed: Vec<(&str, &str)> =
             files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         bench.commit(&borrowed);
+        lossy.one_of.store(30, Ordering::Relaxed);
         // The child dies before, while or after it fetches and renders; the agent before, while or after it applies.
         bench.child_lives(Duration::from_millis(chance.below(400)));
         tokio::time::sleep(Duration::from_millis(chance.below(1500))).await;
@@ -59,6 +109,7 @@ async fn converges_after_cuts_and_touches_nothing_else() {
         bench.child_lives(Duration::MAX);
         bench.start().await;
     }
+    lossy.one_of.store(0, Ordering::Relaxed);
     for at in 0..6 {
         let path = format!("app/m{at}.yaml");
         let there = files.iter().any(|(one, _)| *one == path);

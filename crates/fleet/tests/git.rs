@@ -3,21 +3,16 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
+#[path = "bench/servers.rs"]
+mod servers;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::atomic::Ordering;
 
 use fleet::git::{Outcome, obtain};
 use fleet::source::{Credentials, Fetch};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper_util::rt::TokioIo;
-use russh::keys::{PrivateKey, PublicKey};
-use russh::server::{Auth, Msg, Server as _, Session};
-use russh::{Channel, ChannelId};
-use tokio::io::AsyncWriteExt;
-use tokio::runtime::Runtime;
+use servers::{Ssh, Web, key};
 
 /// A repository with a commit, and a folder for what is fetched.
 struct Fixture {
@@ -119,117 +114,13 @@ fn local_paths_are_read_where_they_are() {
     assert!(error.contains("cannot open the repository"), "{error}");
 }
 
-/// A web server with TLS in front of `git http-backend`.
-struct Web {
-    runtime: Runtime,
-    port: u16,
-    ca: String,
-    requests: Arc<AtomicUsize>,
-}
-
-const AUTHORIZATION: &str = "Basic Ym9iOnNlY3JldA==";
-
-impl Web {
-    fn start(root: PathBuf) -> Web {
-        let runtime = Runtime::new().unwrap();
-        let key = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-        let ca = key.cert.pem();
-        let config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(
-                    vec![key.cert.der().clone()],
-                    rustls_pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap(),
-                )
-                .unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counter = requests.clone();
-        runtime.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, root, counter) = (acceptor.clone(), root.clone(), counter.clone());
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let service = hyper::service::service_fn(move |request| {
-                        counter.fetch_add(1, Ordering::SeqCst);
-                        answer(root.clone(), request)
-                    });
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
-        Web { runtime, port, ca, requests }
-    }
-}
-
-async fn answer(
-    root: PathBuf,
-    request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, std::convert::Infallible> {
-    let header = |name: &str| {
-        request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_string()
-    };
-    let plain = |status: u16, location: &str| {
-        let mut response = hyper::Response::builder().status(status);
-        if !location.is_empty() {
-            response = response.header("location", location);
-        }
-        Ok(response.body(Full::default()).unwrap())
-    };
-    let (path, query) =
-        (request.uri().path().to_string(), request.uri().query().unwrap_or_default().to_string());
-    if let Some(rest) = path.strip_prefix("/moved/") {
-        return plain(301, &format!("/{rest}?{query}"));
-    }
-    if header("authorization") != AUTHORIZATION {
-        return plain(401, "");
-    }
-    let mut command = tokio::process::Command::new("git");
-    command
-        .arg("http-backend")
-        .env("GIT_PROJECT_ROOT", &root)
-        .env("GIT_HTTP_EXPORT_ALL", "1")
-        .env("PATH_INFO", &path)
-        .env("QUERY_STRING", &query)
-        .env("REQUEST_METHOD", request.method().as_str())
-        .env("CONTENT_TYPE", header("content-type"))
-        .env("GIT_PROTOCOL", header("git-protocol"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let mut child = command.env("CONTENT_LENGTH", body.len().to_string()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    tokio::spawn(async move {
-        let _ = stdin.write_all(&body).await;
-    });
-    let output = child.wait_with_output().await.unwrap().stdout;
-    let split = output.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    let mut response = hyper::Response::builder();
-    for line in String::from_utf8_lossy(&output[..split]).lines() {
-        let (name, value) = line.split_once(": ").unwrap();
-        response = match name {
-            "Status" => response.status(value[..3].parse::<u16>().unwrap()),
-            name => response.header(name, value),
-        };
-    }
-    Ok(response.body(Full::new(Bytes::copy_from_slice(&output[split + 4..]))).unwrap())
-}
-
 #[test]
 fn https_with_an_own_ca_and_credentials() {
     let fixture = Fixture::new();
     let web = Web::start(fixture.directory.path().join("srv"));
     let url = format!("https://localhost:{}/repo/.git", web.port);
     let known = |request: &mut Fetch| {
-        request.credentials.username = "bob".into();
-        request.credentials.password = "secret".into();
-        request.credentials.ca = web.ca.clone();
+        request.credentials = web.credentials();
     };
     contract(&fixture, &url, known);
     // Incremental fetches do not pile up for ever.
@@ -265,114 +156,16 @@ fn https_with_an_own_ca_and_credentials() {
     fails(&|request| request.credentials.ca.clear(), "cannot be trusted");
     fails(&|request| request.url = url.replace("/repo", "/none"), "repository not found");
     fails(&|request| request.url = "https://localhost:1/x".into(), "cannot connect to localhost:1");
-    drop(web.runtime);
-}
-
-/// An ssh server that runs `git upload-pack` for one key.
-#[derive(Clone)]
-struct Shell {
-    allowed: PublicKey,
-    protocol: String,
-    channel: Arc<Mutex<Option<Channel<Msg>>>>,
-}
-
-impl russh::server::Server for Shell {
-    type Handler = Shell;
-    fn new_client(&mut self, _: Option<std::net::SocketAddr>) -> Shell {
-        Shell { channel: Arc::default(), ..self.clone() }
-    }
-}
-
-impl russh::server::Handler for Shell {
-    type Error = russh::Error;
-
-    async fn auth_publickey(
-        &mut self,
-        user: &str,
-        key: russh::server::VerifiedPublicKey<'_>,
-    ) -> Result<Auth, russh::Error> {
-        let known = user == "git" && key.public_key.key_data() == self.allowed.key_data();
-        Ok(if known { Auth::Accept } else { Auth::reject() })
-    }
-    async fn channel_open_session(
-        &mut self,
-        channel: Channel<Msg>,
-        reply: russh::server::ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), russh::Error> {
-        *self.channel.lock().unwrap() = Some(channel);
-        reply.accept().await;
-        Ok(())
-    }
-    async fn env_request(
-        &mut self,
-        _: ChannelId,
-        name: &str,
-        value: &str,
-        _: &mut Session,
-    ) -> Result<(), russh::Error> {
-        if name == "GIT_PROTOCOL" {
-            self.protocol = value.into();
-        }
-        Ok(())
-    }
-    async fn exec_request(
-        &mut self,
-        id: ChannelId,
-        data: &[u8],
-        session: &mut Session,
-    ) -> Result<(), russh::Error> {
-        session.channel_success(id)?;
-        let command = String::from_utf8_lossy(data).into_owned();
-        let path = command.strip_prefix("git-upload-pack '").unwrap().strip_suffix('\'').unwrap().to_string();
-        let mut child = tokio::process::Command::new("git")
-            .args(["upload-pack", &path])
-            .env("GIT_PROTOCOL", &self.protocol)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let channel = self.channel.lock().unwrap().take().unwrap();
-        let (mut read, mut write) = tokio::io::split(channel.into_stream());
-        let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        tokio::spawn(async move {
-            let _ = tokio::io::copy(&mut read, &mut stdin).await;
-        });
-        tokio::spawn(async move {
-            let _ = tokio::io::copy(&mut stdout, &mut write).await;
-            let _ = write.shutdown().await;
-            let _ = child.wait().await;
-        });
-        Ok(())
-    }
-}
-
-fn key() -> (String, PrivateKey) {
-    let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
-    let key = russh::keys::decode_secret_key(&pem, None).unwrap();
-    (pem, key)
 }
 
 #[test]
 fn ssh_with_a_key_and_known_hosts() {
     let fixture = Fixture::new();
-    let ((_, host), (pem, client), (stranger, _)) = (key(), key(), key());
-    let runtime = Runtime::new().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let line = format!("[127.0.0.1]:{port} {}\n", host.public_key().to_openssh().unwrap());
-    let config = Arc::new(russh::server::Config {
-        keys: vec![host],
-        auth_rejection_time: std::time::Duration::ZERO,
-        ..Default::default()
-    });
-    let mut shell =
-        Shell { allowed: client.public_key().clone(), protocol: String::new(), channel: Arc::default() };
-    runtime.spawn(async move { shell.run_on_socket(config, &listener).await });
+    let (ssh, (stranger, _)) = (Ssh::start(), key());
+    let port = ssh.port;
     let url = format!("ssh://git@127.0.0.1:{port}{}", fixture.work().display());
     let known = |request: &mut Fetch| {
-        request.credentials.ssh_key = pem.clone();
-        request.credentials.known_hosts = line.clone();
+        request.credentials = ssh.credentials();
     };
     contract(&fixture, &url, known);
     let fails = |change: &dyn Fn(&mut Fetch), expected: &str| {

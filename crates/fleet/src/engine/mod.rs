@@ -22,8 +22,11 @@ use parking_lot::Mutex;
 
 use crate::cluster::{Apply, Cluster, Error, Kind};
 use crate::frontends::{self, FrontEnd, Settings};
+use crate::group::Group;
 use crate::known::{Known, Ref};
+use crate::ledger::Ledger;
 use crate::live::{Bell, Marks, Watches};
+use crate::neighbours::{Neighbours, Standing};
 use crate::report::Ring;
 use crate::source::Limits;
 use crate::{Site, child};
@@ -40,6 +43,8 @@ pub struct Config {
     /// Instead of the front end's interval, without jitter.
     pub interval: Option<Duration>,
     pub limits: Limits,
+    /// Bytes to and from sources that a month may cost; looks that somebody asks for are made all the same.
+    pub monthly_bytes: Option<u64>,
     /// Names of front ends; empty: all.
     pub front_ends: Vec<String>,
 }
@@ -53,8 +58,13 @@ impl Config {
             settings: Settings::default(),
             interval: None,
             limits: Limits::default(),
+            monthly_bytes: None,
             front_ends: Vec::new(),
         }
+    }
+
+    fn follows(&self, owner: &str) -> bool {
+        self.front_ends.is_empty() || self.front_ends.iter().any(|name| name == owner)
     }
 }
 
@@ -64,6 +74,7 @@ struct Shared {
     cluster: Cluster,
     clock: Clock,
     reports: Mutex<Ring>,
+    ledger: Mutex<Ledger>,
     lanes: Lanes,
     known: Known,
 }
@@ -78,31 +89,69 @@ struct Handle {
 /// Keeps the cluster in step until `tasks` are stopped.
 pub async fn run(config: Config, client: kube::Client, clock: Clock, tasks: Tasks) {
     let reports = Mutex::new(Ring::open(&config.directory, &config.site.name));
+    let ledger = Mutex::new(Ledger::open(&config.directory, config.monthly_bytes));
     let cluster = Cluster::new(client);
     let (lanes, known) = (Lanes::default(), Known::default());
-    let shared = Arc::new(Shared { config, cluster, clock, reports, lanes, known });
-    let wanted = &shared.config.front_ends;
-    for front in frontends::ALL
-        .iter()
-        .filter(|front| wanted.is_empty() || wanted.iter().any(|name| name == front.name))
-    {
+    let shared = Arc::new(Shared { config, cluster, clock, reports, ledger, lanes, known });
+    for owner in frontends::owners().filter(|owner| shared.config.follows(owner)) {
         let (shared, own) = (shared.clone(), tasks.clone());
-        tasks.spawn("fleet front end", async move {
-            let mut pause = Duration::from_millis(500);
-            // The API server may come later than we do.
-            while let Err(error) = install(&shared.cluster, front).await {
-                tracing::info!(front_end = front.name, error = error.text(), "waiting for the API server");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(15));
-            }
-            for reference in front.references {
-                let shared = shared.clone();
-                own.spawn("fleet references", async move { follow_references(&shared, *reference).await });
-            }
-            follow(shared, front, own).await;
-        });
+        tasks.spawn("fleet front end", async move { keep(&shared, owner, &own).await });
     }
     tasks.token().cancelled().await;
+}
+
+/// Runs the front ends of one owner, but never beside that owner's own controller.
+async fn keep(shared: &Arc<Shared>, owner: &'static str, tasks: &Tasks) {
+    let neighbours = Neighbours::new(&shared.cluster, owner);
+    let own = neighbours.clone();
+    tasks.spawn("fleet neighbours", async move { own.follow().await });
+    let mut standing = neighbours.changes(None).await;
+    loop {
+        let group = Group::under(tasks);
+        match &standing {
+            Standing::Free => {
+                tracing::info!(front_end = owner, "on");
+                for front in frontends::ALL.iter().filter(|front| front.name == owner) {
+                    let (shared, own) = (shared.clone(), group.clone());
+                    group.spawn("fleet front end", async move { run_front(shared, front, own).await });
+                }
+            }
+            Standing::Taken(sign) => {
+                tracing::warn!(
+                    front_end = owner,
+                    "off: {sign} is live and follows the same objects; scale it down"
+                );
+                let text = format!(
+                    "the fleet agent of skiff follows the same objects and stays off while {} is live; scale it down to let the agent take over",
+                    sign.name
+                );
+                events::about_sign(shared, sign, "FrontEndOff", &text).await;
+            }
+            Standing::Unknown(fault) => {
+                tracing::warn!(
+                    front_end = owner,
+                    "off: whether another controller is live cannot be told: {fault}"
+                );
+            }
+        }
+        standing = neighbours.changes(Some(&standing)).await;
+        group.stop().await;
+    }
+}
+
+async fn run_front(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Group) {
+    let mut pause = Duration::from_millis(500);
+    // The API server may come later than we do.
+    while let Err(error) = install(&shared.cluster, front).await {
+        tracing::info!(front_end = front.name, error = error.text(), "waiting for the API server");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(15));
+    }
+    for reference in front.references {
+        let shared = shared.clone();
+        tasks.spawn("fleet references", async move { follow_references(&shared, *reference).await });
+    }
+    follow(shared, front, tasks).await;
 }
 
 /// Keeps what is known of a kind that front ends ask for.
@@ -167,7 +216,7 @@ async fn install(cluster: &Cluster, front: &FrontEnd) -> Result<(), Error> {
     cluster.kind(front.api_version, front.kind).await.map(drop)
 }
 
-async fn follow(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Tasks) {
+async fn follow(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Group) {
     let marks = Marks { by: front.marked_by, left_alone: front.left_alone };
     let watches = Watches::new(shared.cluster.clone(), tasks.clone(), marks);
     let mut all = Applications { shared: shared.clone(), front, watches, tasks, handles: HashMap::new() };
@@ -199,7 +248,7 @@ struct Applications {
     shared: Arc<Shared>,
     front: &'static FrontEnd,
     watches: Watches,
-    tasks: Tasks,
+    tasks: Group,
     handles: HashMap<Key, Arc<Handle>>,
 }
 

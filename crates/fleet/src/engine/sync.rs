@@ -251,7 +251,9 @@ impl Sync<'_> {
         let replace = self.app.policy.replace
             || wanted.place.replace
             || self.operation.is_some_and(|operation| operation.replace);
-        let live = if known.is_none() || masks || replace || wanted.place.only_create {
+        // Of what was taken in by its marks alone, earlier appliers still have the fields.
+        let first = known.as_ref().is_none_or(|known| known.fields.is_empty());
+        let live = if first || masks || replace || wanted.place.only_create {
             self.cluster.get(&kind, &id.namespace, &id.name).await.map_err(|error| error.text())?
         } else {
             None
@@ -260,7 +262,7 @@ impl Sync<'_> {
             if wanted.place.only_create {
                 return Ok((live.clone(), kind));
             }
-            if known.is_none() {
+            if first {
                 self.first_contact(&kind, id, live).await?;
             }
             mask::apply(&self.app.masks, id, &mut manifest, live, &wanted.masked, now);

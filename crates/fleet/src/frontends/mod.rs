@@ -36,6 +36,10 @@ pub struct FrontEnd {
     pub place: fn(&Value) -> Place,
     pub mark: fn(&App, &mut Value),
     pub marked_by: fn(&Metadata) -> Option<String>,
+    /// Whose marks its objects bear, by the driving object alone: [`App::instance`].
+    pub instance: fn(&Value, &Settings) -> String,
+    /// The field manager by which its owner's controller applies.
+    pub manager: &'static str,
     /// Whether a live object says that it is neither written nor pruned.
     pub left_alone: fn(&Metadata) -> bool,
     /// The patch that makes the object show the state; `None`: it does already.
@@ -106,6 +110,12 @@ impl<'a> Context<'a> {
 
 /// All front ends. A kind comes after those that it asks for.
 pub static ALL: &[&FrontEnd] = &[&argocd::FRONT_END, &flux::SOURCE, &flux::APPLIER];
+
+/// Whose front ends there are: `argocd`, `flux`.
+pub fn owners() -> impl Iterator<Item = &'static str> {
+    let mut last = "";
+    ALL.iter().map(|front| front.name).filter(move |name| std::mem::replace(&mut last, *name) != *name)
+}
 
 /// Whether a field says anything.
 pub(crate) fn is_given(value: Option<&Value>) -> bool {

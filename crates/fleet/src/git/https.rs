@@ -19,10 +19,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::runtime::Runtime;
 
 use crate::source::Credentials;
+use crate::wire::Counted;
 
 /// For an answer to begin, and between two pieces of it: a server that prepares a pack tells that it is busy.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -67,8 +68,18 @@ fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig, String> {
             certificate.map_err(|error| format!("the CA certificate cannot be read: {error}"))?;
         roots.add(certificate).map_err(|error| format!("the CA certificate cannot be used: {error}"))?;
     }
-    let builder =
-        if credentials.insecure { base::tls::trusting_anyone() } else { base::tls::trusting(roots) };
+    let builder = if credentials.insecure {
+        base::tls::trusting_anyone()
+    } else {
+        // As `base::tls::trusting`, by the box' trusted time.
+        rustls::ClientConfig::builder_with_details(
+            Arc::new(rustls::crypto::ring::default_provider()),
+            Arc::new(Held(crate::wire::trusted_time())),
+        )
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+    };
     if credentials.client_certificate.is_empty() {
         return Ok(builder.with_no_client_auth());
     }
@@ -80,6 +91,17 @@ fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig, String> {
     builder
         .with_client_auth_cert(chain, key)
         .map_err(|error| format!("the client certificate cannot be used: {error}"))
+}
+
+/// The system's time, but never before what the box knows to be past (D12): its clock may start in 1970.
+#[derive(Debug)]
+struct Held(u64);
+
+impl rustls::time_provider::TimeProvider for Held {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = UnixTime::now().as_secs();
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(now.max(self.0))))
+    }
 }
 
 struct Client {
@@ -172,6 +194,7 @@ async fn connect(
         None => tokio::net::TcpStream::connect((bare, port)).await.map_err(unreachable)?,
         Some(proxy) => super::proxy::tunnel(proxy, host, port).await?,
     };
+    let stream = Counted(stream);
     if !secure {
         return handshake(stream).await;
     }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::runtime::Runtime;
 
 use crate::source::Credentials;
+use crate::wire::Counted;
 
 /// For a connection with its key exchange, and for the answer to the key.
 const HANDSHAKE: Duration = Duration::from_secs(15);
@@ -61,10 +62,16 @@ async fn connect(
         format!("the ssh key cannot be read ({error}); if it has a passphrase, give it too")
     })?;
     let file = repository.with_extension("known_hosts");
-    std::fs::write(&file, &credentials.known_hosts).map_err(|error| error.to_string())?;
+    // A look that finds nothing new writes nothing.
+    if std::fs::read(&file).ok().as_deref() != Some(credentials.known_hosts.as_bytes()) {
+        std::fs::write(&file, &credentials.known_hosts).map_err(|error| error.to_string())?;
+    }
     let known = Known { host: host.to_string(), port: *port, file, insecure: credentials.insecure };
     let config = Config { inactivity_timeout: Some(Duration::from_secs(45)), ..Config::default() };
-    let connecting = russh::client::connect(Arc::new(config), (*host, *port), known);
+    let connecting = async {
+        let stream = tokio::net::TcpStream::connect((*host, *port)).await?;
+        russh::client::connect_stream(Arc::new(config), Counted(stream), known).await
+    };
     let mut session = tokio::time::timeout(HANDSHAKE, connecting)
         .await
         .map_err(|_| format!("{host}:{port} does not finish a handshake within {} s", HANDSHAKE.as_secs()))?

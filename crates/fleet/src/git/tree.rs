@@ -1,28 +1,56 @@
 //! A commit's tree as a [`render::tree::Reader`]: blobs are read when they are asked for, nothing is checked out.
 
+use std::collections::HashMap;
+
 use gix::ObjectId;
 use gix::objs::tree::EntryKind;
+use parking_lot::Mutex;
 use render::tree::{Entry, Reader};
 
 /// See the module.
 pub struct CommitTree {
     repo: gix::Repository,
     root: ObjectId,
+    /// The folder that was asked for last: files are asked for one after the other, and a folder may hold ten thousand.
+    last: Mutex<Option<Folder>>,
+}
+
+struct Folder {
+    path: String,
+    entries: HashMap<String, (EntryKind, ObjectId)>,
 }
 
 impl CommitTree {
     pub(super) fn new(mut repo: gix::Repository, root: ObjectId) -> CommitTree {
         repo.object_cache_size_if_unset(2 << 20);
-        CommitTree { repo, root }
+        CommitTree { repo, root, last: Mutex::default() }
     }
 
     fn find(&self, path: &str) -> std::io::Result<Option<(EntryKind, ObjectId)>> {
         if path.is_empty() {
             return Ok(Some((EntryKind::Tree, self.root)));
         }
-        let tree = self.repo.find_tree(self.root).map_err(fault)?;
-        let entry = tree.lookup_entry_by_path(path).map_err(fault)?;
-        Ok(entry.map(|entry| (entry.mode().kind(), entry.object_id())))
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let mut last = self.last.lock();
+        if let Some(known) = last.as_ref().filter(|known| known.path == folder) {
+            return Ok(known.entries.get(name).copied());
+        }
+        let root = self.repo.find_tree(self.root).map_err(fault)?;
+        let tree = if folder.is_empty() {
+            root
+        } else {
+            let entry = root.lookup_entry_by_path(folder).map_err(fault)?;
+            let Some(entry) = entry.filter(|entry| entry.mode().is_tree()) else { return Ok(None) };
+            self.repo.find_tree(entry.object_id()).map_err(fault)?
+        };
+        let mut entries = HashMap::new();
+        for entry in tree.iter() {
+            let entry = entry.map_err(fault)?;
+            entries.insert(entry.filename().to_string(), (entry.mode().kind(), entry.object_id()));
+        }
+        let found = entries.get(name).copied();
+        *last = Some(Folder { path: folder.into(), entries });
+        Ok(found)
     }
 }
 

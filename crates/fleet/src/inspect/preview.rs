@@ -87,12 +87,13 @@ pub async fn preview(
         recipe,
         manifests: store.incoming(),
         limits: Limits::default(),
+        now: u64::try_from(now.as_second()).unwrap_or_default(),
     };
     let made = |error: std::io::Error| refused(format!("cannot make {}: {error}", directory.display()));
     std::fs::create_dir_all(directory.join("application")).map_err(made)?;
     std::fs::create_dir_all(directory.join("sources")).map_err(made)?;
-    let answer =
-        child::run(command, &request).await.map_err(|error| refused(base::chain(&error).to_string()))?;
+    let (answer, _) = child::run(command, &request).await;
+    let answer = answer.map_err(|error| refused(base::chain(&error).to_string()))?;
     let artifact = match answer {
         Answer::Artifact(artifact) => artifact,
         Answer::Unavailable(text) | Answer::Absent(text) | Answer::Unrenderable { text, .. } => {

@@ -1,5 +1,7 @@
 //! A repository, an agent and a cluster for the front ends' suites: skiff's own API server in this process, or the cluster
-//! whose kubeconfig `SKIFF_TEST_KUBECONFIG` names (upstream's, say), in namespaces of its own.
+//! whose kubeconfig `SKIFF_TEST_KUBECONFIG` names (upstream's, say), in namespaces of its own. The agent is the
+//! ServiceAccount that `skiff fleet agent install --restricted` makes, with those rights and the ones on what tests put
+//! into Git.
 
 #![allow(clippy::unwrap_used, dead_code)] // helpers of tests; each suite uses some
 
@@ -27,6 +29,11 @@ pub struct Bench {
     pub directory: tempfile::TempDir,
     pub agent: Option<base::Tasks>,
     pub own: Option<testkit_cluster::Cluster>,
+    /// The agent's, from its next start on.
+    pub clock: base::Clock,
+    /// The agent's, from its next start on.
+    pub agent_client: kube::Client,
+    change: fn(&mut fleet::Config),
     /// An agent keeps all applications of a cluster: one at a time.
     _alone: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -39,6 +46,69 @@ pub async fn connect(kubeconfig: &kube::config::Kubeconfig) -> kube::Client {
 }
 
 pub async fn bench(name: &str) -> Bench {
+    bench_with(name, |_| {}).await
+}
+
+/// What the repositories of tests hold, besides what the printed roles allow.
+const HELD: &str = "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: fleet-tests}
+rules:
+- apiGroups: ['', apps, batch]
+  resources: [namespaces, configmaps, services, secrets, deployments, jobs]
+  verbs: [get, list, watch, create, patch, update, delete]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: fleet-tests}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: fleet-tests}
+subjects:
+- {kind: ServiceAccount, name: skiff-fleet, namespace: skiff-fleet}
+";
+
+/// Applies all documents of a text as an administrator.
+pub async fn apply_all(cluster: &Cluster, text: &str) {
+    for object in render::yaml::parse(text, render::yaml::Dialect::V2).unwrap() {
+        let kind = cluster.kind(object.str_at(&["apiVersion"]), object.str_at(&["kind"])).await.unwrap();
+        cluster.apply(&kind, &object, fleet::cluster::Apply { dry_run: false, strict: true }).await.unwrap();
+    }
+}
+
+/// The agent as it is in a cluster: the rights that are printed for it, and no more.
+async fn agent_client(admin: &kube::Client, own: Option<&testkit_cluster::Cluster>) -> kube::Client {
+    let cluster = Cluster::new(admin.clone());
+    let install = fleet::install::Install {
+        image: "skiff:test".into(),
+        front_ends: vec!["argocd".into(), "flux".into()],
+        restricted: true,
+    };
+    let manifests = install.manifests();
+    let (roles, deployment) = manifests.rsplit_once("---\n").unwrap();
+    assert!(deployment.contains("kind: Deployment"));
+    apply_all(&cluster, roles).await;
+    apply_all(&cluster, HELD).await;
+    let (namespace, account) = (fleet::install::NAMESPACE, fleet::install::ACCOUNT);
+    if let Some(own) = own {
+        // As skiff does it: in process.
+        return own.server.local(testkit_cluster::Identity::service_account(namespace, account));
+    }
+    let request =
+        http::Request::post(format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"))
+            .header("content-type", "application/json")
+            .body(br#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}"#.to_vec())
+            .unwrap();
+    let answer: Value = admin.request(request).await.unwrap();
+    let path = std::env::var("SKIFF_TEST_KUBECONFIG").unwrap();
+    let mut kubeconfig = kube::config::Kubeconfig::read_from(path).unwrap();
+    for user in &mut kubeconfig.auth_infos {
+        let token = answer.str_at(&["status", "token"]).to_string();
+        user.auth_info = Some(kube::config::AuthInfo { token: Some(token.into()), ..Default::default() });
+    }
+    connect(&kubeconfig).await
+}
+
+/// [`bench`] with a changed configuration of the agent.
+pub async fn bench_with(name: &str, change: fn(&mut fleet::Config)) -> Bench {
     let alone = ALONE.lock().await;
     // `RUST_LOG=fleet=debug` shows what the agent does.
     let _ = tracing_subscriber::fmt()
@@ -52,7 +122,11 @@ pub async fn bench(name: &str) -> Bench {
         }
     };
     let namespace = format!("fleet-{name}-{:x}", jiff::Timestamp::now().as_millisecond());
+    let agent_client = agent_client(&client, own.as_ref()).await;
     let mut bench = Bench {
+        agent_client,
+        clock: base::Clock::system(jiff::Timestamp::UNIX_EPOCH),
+        change,
         cluster: Cluster::new(client.clone()),
         client,
         namespace,
@@ -114,12 +188,9 @@ impl Bench {
             fleet::child::Command { program: "/bin/sh".into(), arguments: vec!["-c".into(), script] };
         config.interval = Some(Duration::from_secs(1));
         let tasks = base::Tasks::new();
-        let clock = base::Clock::system(jiff::Timestamp::UNIX_EPOCH);
-        let client = match &self.own {
-            // As skiff does it: in process.
-            Some(own) => own.admin(),
-            None => self.client.clone(),
-        };
+        let clock = self.clock.clone();
+        (self.change)(&mut config);
+        let client = self.agent_client.clone();
         let own = tasks.clone();
         tasks.spawn("fleet", async move { fleet::run(config, client, clock, own).await });
         self.agent = Some(tasks);

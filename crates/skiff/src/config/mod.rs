@@ -57,6 +57,7 @@ pub struct Server {
     pub proxy: bool,
     /// Seconds.
     pub fleet_interval: Option<u64>,
+    pub fleet_monthly_bytes: Option<u64>,
     pub log: Log,
 }
 
@@ -274,6 +275,12 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
         scheduler: !values.switch("disable-scheduler")?,
         proxy: !values.switch("disable-kube-proxy")?,
         fleet_interval: values.parse("fleet-interval", "number of seconds")?,
+        fleet_monthly_bytes: match values.one("fleet-monthly-bytes") {
+            None => None,
+            Some(text) => Some(fleet::ledger::parse(&text).with_context(|| {
+                format!("--fleet-monthly-bytes={text}: this is no number of bytes; write 500M or 2G")
+            })?),
+        },
         log: Log {
             level,
             json,
@@ -290,10 +297,10 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
 fn disabled(names: Vec<String>) -> Result<BTreeSet<String>> {
     for name in &names {
         match name.as_str() {
-            "coredns" | "fleet" => {}
+            "coredns" | "fleet" | "argocd" | "flux" => {}
             // k3s' packaged components, of which there is nothing to disable: accepted, so that its files work.
             "servicelb" | "traefik" | "local-storage" | "metrics-server" | "runtimes" => {}
-            _ => bail!("--disable={name}: coredns and fleet can be left out"),
+            _ => bail!("--disable={name}: coredns, fleet, argocd and flux can be left out"),
         }
     }
     Ok(names.into_iter().collect())

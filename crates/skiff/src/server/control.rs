@@ -30,6 +30,12 @@ fn fleet(host: &Host, server: &apiserver::Server) {
         host.roles.set("fleet", State::Disabled, "--disable=fleet", "");
         return;
     }
+    let left = |owner: &&str| !config.disable.contains(*owner);
+    let front_ends: Vec<String> = fleet::frontends::owners().filter(left).map(Into::into).collect();
+    if front_ends.is_empty() {
+        host.roles.set("fleet", State::Disabled, "--disable=argocd,flux", "");
+        return;
+    }
     let settings = fleet::Config {
         directory: host.paths.fleet(),
         site: fleet::Site {
@@ -45,7 +51,8 @@ fn fleet(host: &Host, server: &apiserver::Server) {
         settings: Default::default(),
         interval: config.fleet_interval.map(Duration::from_secs),
         limits: Default::default(),
-        front_ends: Vec::new(),
+        monthly_bytes: config.fleet_monthly_bytes,
+        front_ends,
     };
     let client = server.local(apiserver::Identity::new("skiff:fleet", &["system:masters"]));
     let (clock, tasks) = (host.clock.clone(), host.tasks.clone());

@@ -1,6 +1,7 @@
 //! One application's task: look at the source, plan, sync, look at health, show it; then wait for something to happen.
 
 mod delete;
+mod meanwhile;
 mod rebuild;
 mod show;
 mod source;
@@ -25,6 +26,7 @@ use crate::artifact::{self, Artifact, Store, Trust};
 use crate::child::{self, Answer};
 use crate::cluster::{Kind, Metadata};
 use crate::frontends::{Context, FrontEnd, Level};
+use crate::handover;
 use crate::health::{self, Health};
 use crate::inventory::{Id, Inventory, Owned};
 use crate::live::Watches;
@@ -70,6 +72,10 @@ pub(super) struct Task {
     /// The plan that failed, and when it is tried again.
     next_try: Option<(String, Option<Instant>)>,
     shown: Option<(String, String)>,
+    /// The artifact with which objects that were taken in were compared.
+    recognised: Option<String>,
+    /// What others had changed and the last sync undid.
+    undone: Vec<String>,
     /// The operation that was carried out, until the object shows that it is gone.
     carried_out: Option<Operation>,
 }
@@ -106,6 +112,8 @@ impl Task {
             failures: 0,
             next_try: None,
             shown: None,
+            recognised: None,
+            undone: Vec::new(),
             carried_out: None,
             directory,
         }
@@ -146,6 +154,10 @@ impl Task {
     /// One look at everything; gives the time of the next one at the latest.
     async fn turn(&mut self, object: &Arc<Value>) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
+        if handover::is_handed_back(object) {
+            self.let_go(object).await;
+            return far;
+        }
         let context = Context::new(&self.shared.config.settings, &self.shared.known, self.shared.clock.now());
         let read = (self.front.read)(object, &context);
         self.shared.known.ask(&self.handle.bell, context.asked());
@@ -203,6 +215,25 @@ impl Task {
         [Some(far), self.next_look, retry, again, waiting].into_iter().flatten().min().unwrap_or(far)
     }
 
+    /// Forgets what it owns without touching it, and says that it has: the owner's own controller has it from now on.
+    async fn let_go(&mut self, object: &Value) {
+        if !self.inventory.objects.is_empty() || self.index.is_some() {
+            tracing::info!(application = self.key.1, "handed back");
+        }
+        self.inventory = Inventory::default();
+        self.lost = true;
+        self.index = None;
+        self.recognised = None;
+        self.healths.clear();
+        Inventory::forget(&self.directory);
+        self.watches.track(&self.handle.bell, &[]);
+        if let Some(patch) = handover::acknowledged(object)
+            && let Err(error) = self.write(patch).await
+        {
+            tracing::debug!(application = self.key.1, error = error.text(), "cannot say that it was let go");
+        }
+    }
+
     fn listed(&self) -> Vec<(Id, String)> {
         self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone())).collect()
     }
@@ -253,6 +284,7 @@ impl Task {
             self.index = Some((read, made.map_err(|error| compare(base::chain(&error).to_string()))?));
         }
         let live = self.live(app).await.map_err(compare)?;
+        self.recognise(app, &artifact, &live).await;
         let (_, index) = self.index.as_ref().expect("because it was just made");
         for id in &index.repeated {
             let text =
@@ -272,6 +304,10 @@ impl Task {
         let mut plan =
             plan::plan(&index.wanted, &self.inventory, &live, &app.policy, order, artifact.deliberate_empty);
         if !plan.is_empty() && self.may_sync(&artifact, &plan, operation.is_some()) {
+            let dry_run = operation.as_ref().is_some_and(|operation| operation.dry_run);
+            self.undone =
+                if dry_run { Vec::new() } else { self.meanwhile(app, &artifact, &plan, &live).await };
+            self.list_undone(app, object, &artifact).await;
             self.carry_out(app, object, &artifact, &plan, operation.clone()).await;
             let live = self.live(app).await.map_err(compare)?;
             let (_, index) = self.index.as_ref().expect("because it was made above");
@@ -300,6 +336,22 @@ impl Task {
         self.look_at_health(app).await;
         self.describe(app, &plan, state);
         Ok(())
+    }
+
+    /// Tells what will be undone, before it is.
+    async fn list_undone(&mut self, app: &App, object: &Value, artifact: &Artifact) {
+        if self.undone.is_empty() {
+            return;
+        }
+        let short: String = artifact.revision.chars().take(12).collect();
+        for line in &self.undone {
+            tracing::warn!(application = app.name, revision = short, "changed by others: {line}");
+        }
+        self.report(app, object, &State::default(), self.shared.clock.now());
+        let text =
+            format!("changed here by others, and set to what Git has at {short}: {}", self.undone.join("; "));
+        self.undone.clear();
+        tell(&self.shared, self.front, app, Level::Warning, "Overwriting", &text).await;
     }
 
     /// The operation that waits to be carried out.
@@ -425,6 +477,7 @@ impl Task {
             let now = handle.object.lock().clone();
             now.is_none_or(|now| {
                 now.at(&["metadata", "deletionTimestamp"]).is_some()
+                    || handover::is_handed_back(&now)
                     || (now.get("spec").cloned(), now.get("operation").cloned()) != asked
             })
         };

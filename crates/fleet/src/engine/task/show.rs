@@ -97,7 +97,7 @@ impl Task {
     }
 
     /// Writes a patch of the driving object: the status where it belongs, and the rest; `None`: there was nothing in it.
-    async fn write(&self, mut patch: Value) -> Result<Option<Value>, crate::cluster::Error> {
+    pub(super) async fn write(&self, mut patch: Value) -> Result<Option<Value>, crate::cluster::Error> {
         let cluster = &self.shared.cluster;
         let kind = cluster.kind(self.front.api_version, self.front.kind).await?;
         let (namespace, name) = &self.key;
@@ -135,6 +135,8 @@ impl Task {
             objects: state.objects.len(),
             failed: failed.count(),
             error: state.faults.first().map(|fault| fault.text.clone()).unwrap_or_default(),
+            undone: self.undone.clone(),
+            bytes: self.shared.ledger.lock().spent(),
             clock: "system".into(),
         });
     }

@@ -1,6 +1,7 @@
 //! Looking at the source: what is new is accepted, what is out of reach or broken is told, and what was there is kept.
 
 use super::*;
+use crate::git::{Url, parse_url};
 
 /// Why a source was not even asked.
 pub(super) enum Unasked {
@@ -32,6 +33,14 @@ impl Task {
         }
         // A spec that cannot be fetched is not tried at each turn: only when it is due, asked for, or new.
         if !same && !due && !asked && self.shown.as_ref().is_some_and(|(tried, _)| *tried == digest) {
+            return;
+        }
+        let network =
+            recipe.sources.iter().any(|source| !matches!(parse_url(&source.url), Ok(Url::Local(_))));
+        let refusal = self.shared.ledger.lock().refusal(self.shared.clock.now());
+        if let Some(refusal) = refusal.filter(|_| network && !asked) {
+            self.shown = Some((digest, String::new()));
+            self.offline(app, refusal).await;
             return;
         }
         let answer = self.fetch(app, &recipe, same && app.refresh != Refresh::Hard).await;
@@ -112,13 +121,19 @@ impl Task {
             recipe,
             manifests: self.store.incoming(),
             limits: self.shared.config.limits,
+            now: u64::try_from(self.shared.clock.now().as_second()).unwrap_or_default(),
         };
         for directory in [&self.directory, &clones] {
             std::fs::create_dir_all(directory)
                 .map_err(|error| Unasked::Child(format!("cannot make {}: {error}", directory.display())))?;
         }
         let _place = self.shared.lanes.enter(&request, self.doubtful).await;
-        let answer = child::run(&self.shared.config.child, &request).await;
+        let (answer, traffic) = child::run(&self.shared.config.child, &request).await;
+        self.shared.ledger.lock().add(traffic, self.shared.clock.now());
+        if traffic.total() > 0 {
+            let (sent, received) = (traffic.sent, traffic.received);
+            tracing::debug!(application = app.name, sent, received, "bytes of a look");
+        }
         Ok((answer.map_err(|error| Unasked::Child(base::chain(&error).to_string()))?, digest))
     }
 

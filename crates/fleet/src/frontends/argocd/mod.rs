@@ -28,6 +28,8 @@ pub static FRONT_END: FrontEnd = FrontEnd {
     place: place::place,
     mark: place::mark,
     marked_by: place::marked_by,
+    instance: spec::instance,
+    manager: "argocd-controller",
     left_alone: |_| false,
     tells_syncs: true,
     show: show::show,

@@ -7,18 +7,24 @@ use super::options::policy;
 use super::project::{self, CLUSTER, SERVER};
 use super::read::{strings, texts};
 use crate::app::{App, Deletion, Fault, Operation, Refresh};
-use crate::frontends::{Context, is_given};
+use crate::frontends::{Context, Settings, is_given};
 use crate::helm::{Helm, Parameter};
 use crate::inventory::Id;
 use crate::jq::Expressions;
 use crate::mask::Mask;
 use crate::source::{Recipe, Render, Source};
 
-pub(super) const TRACKING: &str = "argocd.argoproj.io/tracking-id";
+pub(crate) const TRACKING: &str = "argocd.argoproj.io/tracking-id";
 pub(crate) const REFRESH: &str = "argocd.argoproj.io/refresh";
 /// Upstream's way to leave an application alone.
 pub(crate) const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
 const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
+
+/// The application's name in tracking ids: with its namespace, unless that is Argo CD's own.
+pub(super) fn instance(object: &Value, settings: &Settings) -> String {
+    let (namespace, name) = (object.str_at(&["metadata", "namespace"]), object.str_at(&["metadata", "name"]));
+    if namespace == settings.argocd_namespace { name.into() } else { format!("{namespace}_{name}") }
+}
 
 /// Reads an Application; a fault is shown as `InvalidSpecError`.
 pub(super) fn read(object: &Value, context: &Context<'_>) -> Result<App, Fault> {
@@ -28,11 +34,7 @@ pub(super) fn read(object: &Value, context: &Context<'_>) -> Result<App, Fault> 
     let mut warnings = Vec::new();
     let mut app = App {
         uid: object.str_at(&["metadata", "uid"]).into(),
-        instance: if namespace == context.settings.argocd_namespace {
-            name.clone()
-        } else {
-            format!("{namespace}_{name}")
-        },
+        instance: instance(object, context.settings),
         destination: object.str_at(&["spec", "destination", "namespace"]).into(),
         refresh: match annotation(REFRESH) {
             "" => Refresh::No,

@@ -12,7 +12,7 @@ mod status;
 
 use api::Value;
 
-use super::{FrontEnd, Level};
+use super::{FrontEnd, Level, Settings};
 use crate::app::App;
 use crate::cluster::Metadata;
 use crate::health::Rules;
@@ -40,6 +40,8 @@ pub static SOURCE: FrontEnd = FrontEnd {
     place: |_| Place::default(),
     mark: |_, _| {},
     marked_by: |_| None,
+    instance,
+    manager: "source-controller",
     left_alone: |_| false,
     tells_syncs: false,
     show: repository::show,
@@ -64,6 +66,8 @@ pub static APPLIER: FrontEnd = FrontEnd {
     place,
     mark,
     marked_by,
+    instance,
+    manager: "kustomize-controller",
     left_alone,
     tells_syncs: false,
     show: status::show,
@@ -75,6 +79,10 @@ pub static APPLIER: FrontEnd = FrontEnd {
     force_hint: "spec.force: true, or the annotation kustomize.toolkit.fluxcd.io/force: enabled",
     component: "kustomize-controller",
 };
+
+fn instance(object: &Value, _: &Settings) -> String {
+    format!("{}/{}", object.str_at(&["metadata", "namespace"]), object.str_at(&["metadata", "name"]))
+}
 
 fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
     let key = format!("{GROUP}/{name}");

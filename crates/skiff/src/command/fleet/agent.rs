@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use fleet::{child, lease, neighbours};
+use fleet::{child, lease};
 use tracing::{info, warn};
 
 use super::Reach;
-use super::install::Install;
+use super::install::{Image, Install};
 
 /// `skiff fleet agent`
 #[derive(Args, Debug)]
@@ -33,11 +33,14 @@ pub struct Agent {
     /// How often Git is asked, in place of the owner's interval
     #[arg(long, value_name = "SECONDS")]
     interval: Option<u64>,
+    /// Bytes a month that Git may cost (500M, 2G); once they are used up, only what is asked for by hand is fetched
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    monthly_bytes: Option<u64>,
     /// The name of this site in reports; the host's name without it
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "SKIFF_SITE", value_name = "NAME")]
     site: Option<String>,
     /// The namespace of the lease by which one of several agents leads
-    #[arg(long, default_value = super::install::NAMESPACE, value_name = "NAMESPACE")]
+    #[arg(long, default_value = fleet::install::NAMESPACE, value_name = "NAMESPACE")]
     lease_namespace: String,
 }
 
@@ -45,38 +48,37 @@ pub struct Agent {
 pub enum Part {
     /// Print the manifests that run the agent in a cluster
     Install(Install),
+    /// Write an image of this program as a tar, to load where the agent shall run
+    Image(Image),
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    fleet::ledger::parse(text).ok_or_else(|| format!("{text} is no number of bytes; write 500M or 2G"))
+}
+
+/// Refuses names that no front end has.
+pub fn known(front_ends: &[String]) -> Result<()> {
+    for name in front_ends {
+        if !fleet::frontends::owners().any(|owner| owner == name) {
+            bail!("--front-ends={name}: argocd and flux are known");
+        }
+    }
+    Ok(())
 }
 
 pub async fn run(args: &Agent) -> Result<ExitCode> {
     crate::log::start(&Default::default())?;
-    for name in &args.front_ends {
-        if !fleet::frontends::ALL.iter().any(|front| front.name == name) {
-            bail!("--front-ends={name}: argocd and flux are known");
-        }
-    }
+    known(&args.front_ends)?;
     let client = args.reach.client().await?;
     let cluster = fleet::cluster::Cluster::new(client.clone());
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let site = args.site.clone().unwrap_or_else(|| host.clone());
-    let mut front_ends = Vec::new();
-    for name in &args.front_ends {
-        match neighbours::live(&cluster, name).await.context("cannot look for other controllers")? {
-            None => front_ends.push(name.clone()),
-            Some(other) => warn!(
-                front_end = name,
-                "{other} runs here and follows the same objects: this front end stays off; scale it down and start again"
-            ),
-        }
-    }
-    if front_ends.is_empty() {
-        bail!("no front end is left to run");
-    }
     std::fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("cannot make {}", args.data_dir.display()))?;
     let tasks = base::Tasks::new();
     let clock = base::Clock::system(jiff::Timestamp::from_second(crate::BUILT).unwrap_or_default());
     let identity = format!("{host}_{}", std::process::id());
-    info!(identity, front_ends = front_ends.join(","), "waiting for the lease");
+    info!(identity, front_ends = args.front_ends.join(","), "waiting for the lease");
     let held = tokio::select! {
         held = lease::acquire(&cluster, &args.lease_namespace, &identity, &clock) => held,
         () = stopped() => return Ok(ExitCode::SUCCESS),
@@ -90,7 +92,8 @@ pub async fn run(args: &Agent) -> Result<ExitCode> {
             arguments: vec![crate::FLEET_CHILD.into()],
         },
         interval: args.interval.map(Duration::from_secs),
-        front_ends,
+        monthly_bytes: args.monthly_bytes,
+        front_ends: args.front_ends.clone(),
         ..fleet::Config::new(&args.data_dir)
     };
     let own = tasks.clone();

@@ -3,10 +3,12 @@
 
 mod act;
 mod agent;
+mod handover;
 mod helm;
 mod install;
 mod render;
 mod show;
+mod tarball;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +42,10 @@ pub enum Command {
     Rollback(act::Rollback),
     /// Keep a cluster in step with Git from here, or print what installs that
     Agent(agent::Agent),
+    /// Make ours what Argo CD or Flux made here, once their controllers are scaled down; no pod restarts
+    Takeover(handover::Takeover),
+    /// Give what is ours back to Argo CD or Flux; no pod restarts
+    Handback(handover::Handback),
     /// Render manifests as the engine would, and print them
     #[command(subcommand)]
     Render(render::Render),
@@ -85,10 +91,12 @@ pub fn run(command: &Command) -> Result<ExitCode> {
     if let Command::Render(command) = command {
         return render::run(command);
     }
-    if let Command::Agent(agent) = command
-        && let Some(agent::Part::Install(install)) = &agent.part
-    {
-        return install::run(install);
+    if let Command::Agent(agent) = command {
+        match &agent.part {
+            Some(agent::Part::Install(args)) => return install::run(args),
+            Some(agent::Part::Image(args)) => return install::image(args),
+            None => {}
+        }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -103,6 +111,8 @@ pub fn run(command: &Command) -> Result<ExitCode> {
             Command::Resume(args) => act::hold(args, false).await,
             Command::Rollback(args) => act::rollback(args).await,
             Command::Agent(args) => agent::run(args).await,
+            Command::Takeover(args) => handover::take_over(args).await,
+            Command::Handback(args) => handover::hand_back(args).await,
             Command::Render(_) => unreachable!("because it was carried out above"),
         }
     })

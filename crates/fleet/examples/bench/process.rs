@@ -1,0 +1,49 @@
+//! What a process and its children use, from /proc.
+
+use std::path::Path;
+
+/// The proportional set size in bytes; 0: it is gone.
+pub fn pss(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Its children, by their parent's number.
+pub fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// Ticks of processor time, its own and of children that ended; a tick is 10 ms.
+pub fn ticks(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = text.rsplit(')').next().unwrap_or_default();
+    rest.split_whitespace().skip(11).take(4).filter_map(|word| word.parse::<u64>().ok()).sum()
+}
+
+/// Bytes that went to the disk.
+pub fn written(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap_or(0)
+}
+
+/// Runs `git`.
+pub fn git(at: &Path, arguments: &[&str]) {
+    let status = std::process::Command::new("git")
+        .current_dir(at)
+        .args([
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.com",
+            "-c",
+            "init.defaultBranch=main",
+            "-c",
+            "gc.auto=0",
+        ])
+        .args(arguments)
+        .status()
+        .expect("the benchmark needs the program git");
+    assert!(status.success(), "git {arguments:?}");
+}
