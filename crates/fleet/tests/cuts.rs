@@ -13,6 +13,7 @@ use std::time::Duration;
 use bench::{bench, map, yaml};
 use futures_util::future::BoxFuture;
 use kube::client::Body;
+use tower::Service;
 
 /// xorshift64: the seed alone decides where it is cut.
 struct Chance(u64);
@@ -35,7 +36,7 @@ struct Lossy {
     state: Arc<AtomicU64>,
 }
 
-impl tower::Service<http::Request<Body>> for Lossy {
+impl Service<http::Request<Body>> for Lossy {
     type Response = http::Response<Body>;
     type Error = tower::BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;

@@ -29,11 +29,7 @@ pub async fn run(skiff: &Path, memory: bool, speed: bool) {
     let mut bench = start(skiff).await;
     bench.settled().await;
     if memory {
-        row(
-            "agent, idle, argocd and flux on, no application (PSS)",
-            &mb(process::pss(bench.agent.id())),
-            "10 MB",
-        );
+        row("agent, idle, argocd and flux on, no application (PSS)", &memory_of(bench.agent.id()), "10 MB");
     }
     if speed {
         bench.hundred().await;
@@ -44,6 +40,10 @@ pub async fn run(skiff: &Path, memory: bool, speed: bool) {
     }
     let _ = bench.agent.kill();
     let _ = bench.agent.wait();
+}
+
+fn memory_of(pid: u32) -> String {
+    format!("{}, of it anonymous {}", mb(process::pss(pid)), mb(process::anonymous(pid)))
 }
 
 fn mb(bytes: u64) -> String {
@@ -217,7 +217,7 @@ impl Bench {
         self.settled().await;
         let _ = done.send(());
         let (peak, child) = watcher.join().unwrap();
-        row("with 2,000 objects of four Applications (PSS)", &mb(process::pss(pid)), "14 MB");
+        row("with 2,000 objects of four Applications (PSS)", &memory_of(pid), "14 MB");
         row(
             "peak with children while they came (PSS, every 2 ms)",
             &format!("{}, of it children {}", mb(peak), mb(child)),

@@ -4,8 +4,17 @@ use std::path::Path;
 
 /// The proportional set size in bytes; 0: it is gone.
 pub fn pss(pid: u32) -> u64 {
+    rollup(pid, "Pss:")
+}
+
+/// The part of it that no file backs: heap, stacks, and what relocation wrote to.
+pub fn anonymous(pid: u32) -> u64 {
+    rollup(pid, "Pss_Anon:")
+}
+
+fn rollup(pid: u32, field: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
