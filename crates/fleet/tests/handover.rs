@@ -92,12 +92,6 @@ async fn flux_is_taken_over_and_handed_back() {
     let name = bench.namespace.clone();
     bench.commit(&[("apps/a.yaml", &map("a", "one")), ("apps/web.yaml", &deployment("i:1"))]);
 
-    bench
-        .until("Flux' kinds are served", async || {
-            bench.cluster.kind("source.toolkit.fluxcd.io/v1", "GitRepository").await.ok()?;
-            bench.cluster.kind("kustomize.toolkit.fluxcd.io/v1", "Kustomization").await.ok()
-        })
-        .await;
     // Flux is live: its Lease is held.
     let lease = |holder: &str| {
         yaml(&format!(
@@ -219,7 +213,7 @@ async fn argo_cd_is_taken_over_and_handed_back() {
     // Argo CD is to run: its controller has a replica.
     let controller = |replicas: u32| {
         yaml(&format!(
-            "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: argocd-application-controller, namespace: {name}, labels: {{app.kubernetes.io/name: argocd-application-controller}}}}\nspec: {{replicas: {replicas}, serviceName: x, selector: {{matchLabels: {{a: b}}}}, template: {{metadata: {{labels: {{a: b}}}}, spec: {{containers: [{{name: c, image: i}}]}}}}}}\n"
+            "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: argocd-application-controller, namespace: {name}, labels: {{app.kubernetes.io/name: argocd-application-controller}}}}\nspec: {{replicas: {replicas}, serviceName: x, selector: {{matchLabels: {{a: b}}}}, template: {{metadata: {{labels: {{a: b}}}}, spec: {{nodeSelector: {{no: node}}, containers: [{{name: c, image: i}}]}}}}}}\n"
         ))
     };
     bench.apply(&controller(1)).await;

@@ -190,14 +190,20 @@ impl Bench {
         let tasks = base::Tasks::new();
         let clock = self.clock.clone();
         (self.change)(&mut config);
+        let followed = config.front_ends.clone();
         let client = self.agent_client.clone();
         let own = tasks.clone();
         tasks.spawn("fleet", async move { fleet::run(config, client, clock, own).await });
         self.agent = Some(tasks);
-        self.until("the kind Application is served", async || {
-            self.cluster.kind("argoproj.io/v1alpha1", "Application").await.ok()
-        })
-        .await;
+        for front in fleet::frontends::ALL
+            .iter()
+            .filter(|front| followed.is_empty() || followed.iter().any(|name| name == front.name))
+        {
+            self.until("the kinds are served", async || {
+                self.cluster.kind(front.api_version, front.kind).await.ok()
+            })
+            .await;
+        }
     }
 
     /// How long children live from now on; `MAX`: as long as they want.
