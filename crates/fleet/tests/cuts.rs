@@ -41,24 +41,24 @@ impl Service<http::Request<Body>> for Lossy {
     type Error = tower::BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let one_of = self.one_of.load(Ordering::Relaxed);
         let mut chance = Chance(self.state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) | 1);
         chance.below(u64::MAX);
-        let drawn = if one_of == 0 { 2 } else { chance.below(one_of) };
-        let sent = (drawn != 0).then(|| self.inner.call(request));
+        let drawn = if one_of == 0 { u64::MAX } else { chance.below(one_of) };
+        let inner = self.inner.clone();
         Box::pin(async move {
             let cut = || std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut").into();
-            match sent {
-                None => Err(cut()),
-                // It was carried out, and nobody hears of it.
-                Some(sent) if drawn == 1 => sent.await.and(Err(cut())),
-                Some(sent) => sent.await,
+            if drawn == 0 {
+                return Err(cut());
             }
+            let answer = inner.send(request).await?;
+            // It was carried out, and nobody hears of it.
+            if drawn == 1 && one_of != 0 { Err(cut()) } else { Ok(answer) }
         })
     }
 }
