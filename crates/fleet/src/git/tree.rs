@@ -11,9 +11,13 @@ use render::tree::{Entry, Reader};
 pub struct CommitTree {
     repo: gix::Repository,
     root: ObjectId,
-    /// The folder that was asked for last: files are asked for one after the other, and a folder may hold ten thousand.
-    last: Mutex<Option<Folder>>,
+    /// Folders that were asked for, the last one last: files are asked for one after the other, each with its parents, and
+    /// a folder may hold ten thousand.
+    folders: Mutex<Vec<Folder>>,
 }
+
+/// Folders that are kept: as many as a path has, mostly.
+const FOLDERS: usize = 8;
 
 struct Folder {
     path: String,
@@ -23,7 +27,7 @@ struct Folder {
 impl CommitTree {
     pub(super) fn new(mut repo: gix::Repository, root: ObjectId) -> CommitTree {
         repo.object_cache_size_if_unset(2 << 20);
-        CommitTree { repo, root, last: Mutex::default() }
+        CommitTree { repo, root, folders: Mutex::default() }
     }
 
     fn find(&self, path: &str) -> std::io::Result<Option<(EntryKind, ObjectId)>> {
@@ -31,9 +35,10 @@ impl CommitTree {
             return Ok(Some((EntryKind::Tree, self.root)));
         }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let mut last = self.last.lock();
-        if let Some(known) = last.as_ref().filter(|known| known.path == folder) {
-            return Ok(known.entries.get(name).copied());
+        let mut folders = self.folders.lock();
+        if let Some(at) = folders.iter().position(|known| known.path == folder) {
+            folders[at..].rotate_left(1);
+            return Ok(folders.last().and_then(|known| known.entries.get(name).copied()));
         }
         let root = self.repo.find_tree(self.root).map_err(fault)?;
         let tree = if folder.is_empty() {
@@ -49,7 +54,10 @@ impl CommitTree {
             entries.insert(entry.filename().to_string(), (entry.mode().kind(), entry.object_id()));
         }
         let found = entries.get(name).copied();
-        *last = Some(Folder { path: folder.into(), entries });
+        if folders.len() == FOLDERS {
+            folders.remove(0);
+        }
+        folders.push(Folder { path: folder.into(), entries });
         Ok(found)
     }
 }
