@@ -48,11 +48,17 @@ async fn standing(bench: &Bench) -> (String, String) {
     (object.str_at(&["metadata", "uid"]).into(), object.get("spec").unwrap().to_string())
 }
 
-/// The pods, where something makes them.
+/// The Deployment's pods, where controllers make some: not in an API server alone.
 async fn pods(bench: &Bench) -> Vec<String> {
     let kind = bench.cluster.kind("v1", "Pod").await.unwrap();
-    let all = bench.cluster.list(&kind, &bench.namespace, "").await.unwrap();
-    all.iter().map(|one| one.str_at(&["metadata", "uid"]).to_string()).collect()
+    bench
+        .until("a pod of the Deployment", async || {
+            let all = bench.cluster.list(&kind, &bench.namespace, "app=web").await.unwrap();
+            let uids: Vec<String> =
+                all.iter().map(|one| one.str_at(&["metadata", "uid"]).to_string()).collect();
+            (bench.own.is_some() || !uids.is_empty()).then_some(uids)
+        })
+        .await
 }
 
 async fn managers(bench: &Bench, kind: &str, name: &str) -> Vec<String> {
