@@ -26,6 +26,16 @@ pub struct Config {
     pub service_account_key: Arc<pki::TokenKey>,
     /// PEM of the CA of client certificates, published in `extension-apiserver-authentication`.
     pub client_ca: Option<String>,
+    /// An AuthenticationConfiguration: issuers whose tokens are believed, and where nobody is somebody.
+    pub authentication: Option<api::Value>,
+    /// Who judges requests; `None`: the node's own rules, then RBAC.
+    pub authorization: Option<crate::Authorization>,
+    /// Who judges tokens that nobody here knows.
+    pub token_webhook: Option<crate::TokenWebhook>,
+    /// What is noted of requests, and where; `None`: nothing.
+    pub audit: Option<crate::audit::Settings>,
+    /// An EncryptionConfiguration: what is sealed before it is stored.
+    pub encryption: Option<api::Value>,
     /// Bearer tokens with a fixed user.
     pub static_tokens: Vec<StaticToken>,
     /// Who shows nothing is `system:anonymous` (and is then judged by RBAC like anyone).
@@ -115,6 +125,11 @@ impl Config {
             issuer,
             service_account_key,
             client_ca: None,
+            authentication: None,
+            authorization: None,
+            token_webhook: None,
+            audit: None,
+            encryption: None,
             static_tokens: Vec::new(),
             anonymous: true,
             runtime_config: Vec::new(),

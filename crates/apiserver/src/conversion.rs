@@ -163,7 +163,7 @@ fn checked(old: &Value, mut new: Value, to: &str) -> Result<Value, String> {
 }
 
 /// The result of a future, from a thread that may not await.
-fn wait<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
+pub(crate) fn wait<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
     let (done, result) = std::sync::mpsc::sync_channel(1);
     RUNTIME.spawn(async move {
         let _ = done.send(future.await);

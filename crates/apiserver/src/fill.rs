@@ -4,7 +4,7 @@
 //! revision where the store still has one, and what came after it is replayed, so that clients' watches resume over a
 //! restart. Leases and Events start at the present: writes of theirs may have been lost (D5), and their old watches get 410.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use api::{Kind, Object, Resource, Revision};
@@ -13,6 +13,7 @@ use client::{About, Cache, Caches, Limits, Update};
 use store::{Batch, Event, Record, Store};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::encryption;
 use crate::server::Error;
 
 /// How many past changes a start replays at the most.
@@ -56,6 +57,8 @@ struct State {
     observer: Observer,
     /// Everything up to and with it is in the caches.
     applied: Revision,
+    /// What the start found sealed and nobody has the key of: history, if a later write follows; else the start fails.
+    sealed: BTreeMap<api::Key, encryption::Error>,
 }
 
 /// Loads every stored kind of `kinds`, then follows the store in a task.
@@ -67,7 +70,14 @@ pub(crate) async fn start(
     tasks: &Tasks,
 ) -> Result<Filler, Error> {
     let current = store.current().await.map_err(|source| failed("the current revision", source))?;
-    let mut state = State { store, caches, rows: HashMap::new(), observer, applied: Revision(0) };
+    let mut state = State {
+        store,
+        caches,
+        rows: HashMap::new(),
+        observer,
+        applied: Revision(0),
+        sealed: BTreeMap::new(),
+    };
     for kind in kinds {
         let cache = Cache::new(About::of(kind), Limits::default());
         state.add(kind.clone(), cache);
@@ -77,8 +87,18 @@ pub(crate) async fn start(
     let (commands, receiver) = mpsc::channel(16);
     let (ready, wait) = oneshot::channel();
     tasks.spawn("watch-cache", state.run(batches, receiver, current, ready));
-    let _ = wait.await;
-    Ok(Filler(commands))
+    match wait.await {
+        Ok(Err(why)) => Err(failed("all objects", store::Error::Unusable(why))),
+        _ => Ok(Filler(commands)),
+    }
+}
+
+/// The record's value is JSON, or the reason why a start cannot go on with it.
+fn readable(record: &Record) -> Result<(), store::Error> {
+    match encryption::is_sealed(&record.value) {
+        true => Err(store::Error::Unusable(encryption::unreadable(&record.key, &record.value).to_string())),
+        false => Ok(()),
+    }
 }
 
 fn failed(what: impl Into<String>, source: store::Error) -> Error {
@@ -160,6 +180,11 @@ impl State {
             for record in page.records {
                 let Some((kind, _)) = self.rows.get(row_of(&record.key)) else { continue };
                 let name = row_of(&record.key).to_string();
+                if encryption::is_sealed(&record.value) {
+                    let why = encryption::unreadable(&record.key, &record.value);
+                    self.sealed.insert(record.key, why);
+                    continue;
+                }
                 if !may_lose(&kind.resource)
                     && let Some(object) = object_of(kind, record)
                 {
@@ -194,14 +219,20 @@ impl State {
         mut batches: mpsc::Receiver<Batch>,
         mut commands: mpsc::Receiver<Command>,
         current: Revision,
-        ready: oneshot::Sender<()>,
+        ready: oneshot::Sender<Result<(), String>>,
     ) {
         let mut ready = Some(ready);
         loop {
             if self.applied >= current
                 && let Some(ready) = ready.take()
             {
-                let _ = ready.send(());
+                // The first is named; what to do is the same for all.
+                let unread = self.sealed.pop_first();
+                let failed = unread.is_some();
+                let _ = ready.send(unread.map_or(Ok(()), |(_, why)| Err(why.to_string())));
+                if failed {
+                    return;
+                }
             }
             tokio::select! {
                 batch = batches.recv() => match batch {
@@ -267,6 +298,16 @@ impl State {
                 let mut updates: Vec<(Arc<Cache>, Vec<Update>)> = Vec::new();
                 for event in events {
                     let Some((kind, cache)) = self.rows.get(row_of(&event.key)) else { continue };
+                    match event.value.as_deref().filter(|value| encryption::is_sealed(value)) {
+                        Some(value) => {
+                            let why = encryption::unreadable(&event.key, value);
+                            tracing::warn!(%why, "a change in the store's history cannot be read");
+                            self.sealed.insert(event.key, why);
+                            continue;
+                        }
+                        None if self.sealed.is_empty() => {}
+                        None => drop(self.sealed.remove(&event.key)),
+                    }
                     if event.revision <= cache.revision() {
                         continue;
                     }
@@ -320,6 +361,8 @@ async fn all_of(
         .range(&kind.resource.prefix(), None, 0, at)
         .await
         .map_err(|source| failed(kind.resource.to_string(), source))?;
+    let unread = page.records.iter().try_for_each(readable);
+    unread.map_err(|source| failed(kind.resource.to_string(), source))?;
     Ok((page.records.into_iter().filter_map(|record| object_of(kind, record)).collect(), page.revision))
 }
 

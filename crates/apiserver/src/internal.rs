@@ -62,7 +62,7 @@ impl Inner {
             accept: Accept::default(),
             target,
             warnings: Mutex::new(Vec::new()),
-            annotations: Mutex::new(Vec::new()),
+            audit: None,
         })
     }
 

@@ -6,6 +6,7 @@
 
 mod admit;
 mod aggregate;
+pub mod audit;
 mod authn;
 mod authz;
 mod bootstrap;
@@ -13,6 +14,7 @@ mod codec;
 pub mod config;
 mod conversion;
 mod custom;
+mod encryption;
 mod engine;
 mod fill;
 mod flow;
@@ -20,6 +22,7 @@ pub mod http;
 pub mod identity;
 mod internal;
 mod manage;
+mod memo;
 mod metrics;
 pub mod node;
 mod nonresource;
@@ -33,7 +36,10 @@ mod tls;
 
 pub use admit::node_restriction::restricted as restricted_node_label;
 pub use admit::pod_security::{Policy as PodSecurityPolicy, Settings as PodSecurity};
+pub use authn::TokenWebhook;
+pub use authz::Authorization;
 pub use config::Config;
 pub use identity::Identity;
 pub use node::NodeDialer;
+pub use remote::Peer;
 pub use server::{Error, Server};

@@ -54,6 +54,52 @@ pub(crate) enum Trust {
     Anyone,
 }
 
+/// A server outside that a kubeconfig names: audit, token and authorization webhooks.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// `https://host:port/path`.
+    pub url: String,
+    /// PEM; `None`: the machine's CAs.
+    pub ca: Option<String>,
+    /// PEM of a certificate and key to show.
+    pub shows: Option<(String, String)>,
+    /// A bearer token to show.
+    pub token: Option<String>,
+    /// Takes any certificate (`insecure-skip-tls-verify`).
+    pub insecure: bool,
+}
+
+impl std::fmt::Debug for Peer {
+    /// Without what it shows.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Peer").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    pub(crate) fn remote(&self) -> Remote {
+        let trust = match (&self.ca, self.insecure) {
+            (_, true) => Trust::Anyone,
+            (Some(pem), false) => Trust::These(pem.clone()),
+            (None, false) => Trust::System,
+        };
+        Remote { url: self.url.clone(), service: None, trust, shows: self.shows.clone() }
+    }
+
+    /// Of a request with JSON that wants JSON back.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let json = http::HeaderValue::from_static("application/json");
+        headers.insert(http::header::CONTENT_TYPE, json.clone());
+        headers.insert(http::header::ACCEPT, json);
+        let bearer = self.token.as_ref().and_then(|token| format!("Bearer {token}").parse().ok());
+        if let Some(bearer) = bearer {
+            headers.insert(http::header::AUTHORIZATION, bearer);
+        }
+        headers
+    }
+}
+
 /// An answer, whatever its code.
 pub(crate) struct Answer {
     pub code: StatusCode,

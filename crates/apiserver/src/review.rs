@@ -51,16 +51,16 @@ pub(crate) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
         "tokenreviews" if value.str_at(&["spec", "token"]).is_empty() => {
             return Err(Status::bad_request("token is required for TokenReview in authentication"));
         }
-        "tokenreviews" => token(call, &mut value),
+        "tokenreviews" => token(call, &mut value).await,
         "selfsubjectreviews" => {
             value = anew(&value);
             value.set(&["metadata", "creationTimestamp"], call.inner.now());
             value.set(&["status", "userInfo"], user_info(&call.identity));
         }
-        "selfsubjectaccessreviews" => access(call, &call.identity.clone(), &mut value)?,
+        "selfsubjectaccessreviews" => access(call, &call.identity.clone(), &mut value).await?,
         "subjectaccessreviews" | "localsubjectaccessreviews" => {
             let identity = subject(&value);
-            access(call, &identity, &mut value)?;
+            access(call, &identity, &mut value).await?;
         }
         "selfsubjectrulesreviews" if value.str_at(&["spec", "namespace"]).is_empty() => {
             return Err(Status::bad_request("no namespace on request"));
@@ -117,14 +117,14 @@ pub(crate) fn user_info(identity: &Identity) -> Value {
     value
 }
 
-fn token(call: &Call, value: &mut Value) {
+async fn token(call: &Call, value: &mut Value) {
     let mut audiences = strings(value, &["spec", "audiences"]);
     let asked = !audiences.is_empty();
     if !asked {
         audiences.clone_from(&call.inner.config.audiences);
     }
     let token = value.str_at(&["spec", "token"]).to_string();
-    match authn::of_token(&call.inner, &token, &audiences) {
+    match authn::of_any_token(&call.inner, &token, &audiences).await {
         Ok((identity, good)) => {
             value.set(&["status", "authenticated"], true);
             value.set(&["status", "user"], user_info(&identity));
@@ -132,13 +132,18 @@ fn token(call: &Call, value: &mut Value) {
                 value.set(&["status", "audiences"], texts(&good));
             }
         }
-        Err(_) => {
+        Err(reasons) => {
             // What else the client said of the answer stands: upstream only adds to it.
             value.remove(&["status", "authenticated"]);
             if value.at(&["status", "user"]).is_none() {
                 value.set(&["status", "user"], Value::object());
             }
-            value.set(&["status", "error"], "invalid bearer token");
+            // As Go's aggregate of errors reads.
+            let text = match reasons.as_slice() {
+                [one] => one.clone(),
+                several => format!("[{}]", several.join(", ")),
+            };
+            value.set(&["status", "error"], text);
         }
     }
 }
@@ -155,11 +160,12 @@ fn subject(value: &Value) -> Identity {
     }
 }
 
-fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<()> {
+async fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<()> {
     let decision = {
         let of = |field: &str| value.at(&["spec", field]).filter(|part| !part.is_null());
         let attributes = match (of("resourceAttributes"), of("nonResourceAttributes")) {
             (Some(part), None) => Attributes {
+                version: part.str_at(&["version"]),
                 verb: part.str_at(&["verb"]),
                 group: part.str_at(&["group"]),
                 resource: part.str_at(&["resource"]),
@@ -170,6 +176,7 @@ fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<()> {
                 is_resource: true,
             },
             (None, Some(part)) => Attributes {
+                version: "*",
                 verb: part.str_at(&["verb"]),
                 path: part.str_at(&["path"]),
                 group: "",
@@ -186,7 +193,7 @@ fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<()> {
                 return Err(Status::invalid(&call.target.kind, "", &[error]));
             }
         };
-        authz::decide(&call.inner, identity, &attributes)
+        authz::judge(&call.inner, identity, &attributes).await
     };
     let (allowed, reason) = match decision {
         Ok(reason) => (true, reason),
@@ -254,5 +261,9 @@ fn rules(call: &Call, value: &mut Value) {
     value.set(&["spec"], Value::object());
     value.set(&["status", "resourceRules"], resources);
     value.set(&["status", "nonResourceRules"], urls);
-    value.set(&["status", "incomplete"], false);
+    let incomplete = call.inner.authorizers.load().wait();
+    value.set(&["status", "incomplete"], incomplete);
+    if incomplete {
+        value.set(&["status", "evaluationError"], "webhook authorizer does not support user rule resolution");
+    }
 }

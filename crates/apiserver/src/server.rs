@@ -12,8 +12,10 @@ use tokio::net::TcpListener;
 
 use crate::admit::{Admission, Services};
 use crate::aggregate::Aggregated;
-use crate::authn::Tokens;
-use crate::authz::Rbac;
+use crate::audit::Audit;
+use crate::authn::{Answers, Authentication, Tokens, Users};
+use crate::authz::{Authorization, Authorizers, Rbac};
+use crate::encryption::{Encrypted, Rules};
 use crate::engine::Target;
 use crate::fill::{self, Filler};
 use crate::flow::Flow;
@@ -43,6 +45,8 @@ pub struct Server {
 pub(crate) struct Inner {
     pub config: Config,
     pub store: Arc<dyn Store>,
+    /// The store, if it seals what it keeps.
+    pub encrypted: Option<Arc<Encrypted>>,
     pub dialer: Arc<dyn NodeDialer>,
     pub clock: Clock,
     pub tasks: Tasks,
@@ -50,6 +54,7 @@ pub(crate) struct Inner {
     pub kinds: ArcSwap<Kinds>,
     pub caches: Caches,
     pub filler: Filler,
+    pub authorizers: ArcSwap<Authorizers>,
     pub rbac: Arc<Rbac>,
     pub services: Arc<Services>,
     pub admission: Arc<Admission>,
@@ -57,6 +62,11 @@ pub(crate) struct Inner {
     pub aggregated: Arc<Aggregated>,
     pub verifier: pki::Verifier,
     pub tokens: Tokens,
+    pub audit: Option<Arc<Audit>>,
+    /// Who is believed beside the cluster's own; swapped whole.
+    pub authentication: ArcSwap<Authentication>,
+    pub users: Users,
+    pub reviewed: Answers,
     pub anonymous: Arc<Identity>,
     pub flow: Arc<Flow>,
     pub metrics: Metrics,
@@ -78,6 +88,22 @@ impl Server {
         tasks: &Tasks,
     ) -> Result<Server, Error> {
         let tasks = Tasks::under(tasks.token());
+        let encrypted = match &config.encryption {
+            Some(document) => Some(Encrypted::new(store.clone(), rules(document)?, &tasks)),
+            None => None,
+        };
+        let store: Arc<dyn Store> = match &encrypted {
+            Some(encrypted) => encrypted.clone(),
+            None => store,
+        };
+        let (audit, audit_queue) = match &config.audit {
+            Some(settings) => {
+                let started = Audit::start(settings, &clock, &tasks);
+                let (audit, queue) = started.map_err(|error| Error::Config(error.to_string()))?;
+                (Some(audit), queue)
+            }
+            None => (None, None),
+        };
         let kinds =
             api::kinds::builtin_serving(|group, version, default| config.serves(group, version, default));
         let stored: Vec<_> =
@@ -107,7 +133,12 @@ impl Server {
         let inner = Arc::new(Inner {
             verifier: config.service_account_key.verifier(),
             tokens: Tokens::default(),
+            audit,
+            authentication: ArcSwap::from_pointee(authentication(config.authentication.as_ref(), &config)?),
+            users: Users::default(),
+            reviewed: Answers::default(),
             anonymous: Arc::new(Identity::anonymous()),
+            authorizers: ArcSwap::default(),
             rbac,
             services,
             admission,
@@ -115,6 +146,7 @@ impl Server {
             aggregated,
             config,
             store,
+            encrypted,
             dialer,
             clock,
             tasks,
@@ -124,6 +156,12 @@ impl Server {
             flow,
             metrics: Metrics::default(),
         });
+        if let Some(settings) = &inner.config.authorization {
+            inner.authorizers.store(Arc::new(authorizers(settings, &inner)?));
+        }
+        if let Some(queue) = audit_queue {
+            inner.tasks.spawn("audit-webhook", queue.run(inner.clone()));
+        }
         crate::bootstrap::run(&inner).await?;
         crate::custom::start(&inner, kinds).await;
         crate::aggregate::start(&inner);
@@ -146,6 +184,30 @@ impl Server {
         self.inner.caches.clone()
     }
 
+    /// Seals and opens by another EncryptionConfiguration from now on, and seals anew what is stored; gives how many objects
+    /// that were. Changes nothing where the configuration is no good, where a stored object needs a key that is not in it, or
+    /// where the server was started without one.
+    pub async fn reload_encryption(&self, document: &api::Value) -> Result<usize, Error> {
+        let none = || Error::Config("the server was started without an EncryptionConfiguration".into());
+        let encrypted = self.inner.encrypted.as_ref().ok_or_else(none)?;
+        let failed = |source| Error::Load { what: "what is sealed".into(), source };
+        encrypted.replace(rules(document)?).await.map_err(failed)?;
+        encrypted.rewrite().await.map_err(failed)
+    }
+
+    /// Has requests judged by another AuthorizationConfiguration from now on. Changes nothing where it is no good.
+    pub fn reload_authorization(&self, settings: &Authorization) -> Result<(), Error> {
+        self.inner.authorizers.store(Arc::new(authorizers(settings, &self.inner)?));
+        Ok(())
+    }
+
+    /// Believes whom another AuthenticationConfiguration names from now on. Changes nothing where it is no good.
+    pub fn reload_authentication(&self, document: &api::Value) -> Result<(), Error> {
+        let new = authentication(Some(document), &self.inner.config)?;
+        self.inner.authentication.store(Arc::new(new));
+        Ok(())
+    }
+
     /// What is served now.
     pub fn kinds(&self) -> Kinds {
         Kinds::clone(&self.inner.kinds.load())
@@ -165,6 +227,20 @@ impl Server {
     pub async fn stop(&self) {
         self.inner.tasks.stop().await;
     }
+}
+
+fn authorizers(settings: &Authorization, inner: &Arc<Inner>) -> Result<Authorizers, Error> {
+    let wrong = |why| Error::Config(format!("the AuthorizationConfiguration: {why}"));
+    Authorizers::parse(settings, &Arc::downgrade(inner)).map_err(wrong)
+}
+
+fn authentication(document: Option<&api::Value>, config: &Config) -> Result<Authentication, Error> {
+    let wrong = |why| Error::Config(format!("the AuthenticationConfiguration: {why}"));
+    Authentication::parse(document, config).map_err(wrong)
+}
+
+fn rules(document: &api::Value) -> Result<Rules, Error> {
+    Rules::parse(document).map_err(|error| Error::Config(format!("the EncryptionConfiguration: {error}")))
 }
 
 impl Inner {

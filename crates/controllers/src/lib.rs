@@ -3,6 +3,7 @@
 //! Each runs as upstream's ServiceAccount of the same name, reads only caches, plans purely and writes only what
 //! differs: a converged cluster writes nothing (D6, D10). What a kind *is* lives in `api`; this crate only moves it.
 
+mod certificates;
 mod cluster_role;
 mod context;
 mod cron_job;
@@ -38,6 +39,7 @@ use client::reconcile::{Handle, Reconciler};
 use client::recorder::{Form, Source};
 use client::{Caches, Recorder, Writer};
 
+pub use certificates::Signers;
 pub use context::Context;
 
 /// One row of [`ALL`].
@@ -78,6 +80,9 @@ pub const ALL: &[Controller] = &[
     storage_protection::CLAIMS,
     storage_protection::VOLUMES,
     storage_protection::CLASSES,
+    certificates::APPROVER,
+    certificates::SIGNER,
+    certificates::CLEANER,
 ];
 
 /// Gives a client with the identity named, as `system:serviceaccount:kube-system:deployment-controller`.
@@ -87,6 +92,8 @@ pub type Clients = Arc<dyn Fn(&str) -> kube::Client + Send + Sync>;
 pub struct Config {
     /// The cluster's CA certificates in PEM, for the ConfigMap `kube-root-ca.crt` of each namespace.
     pub root_ca: String,
+    /// What signs CertificateSigningRequests; `None`: nothing is signed.
+    pub signers: Option<Signers>,
     /// Silence of a node's lease after which it counts as lost; upstream's default is 40 s (50 s since 1.32).
     pub node_grace: Duration,
     /// Controllers that do not run, by name.
@@ -95,7 +102,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { root_ca: String::new(), node_grace: Duration::from_secs(40), disabled: BTreeSet::new() }
+        Config {
+            root_ca: String::new(),
+            signers: None,
+            node_grace: Duration::from_secs(40),
+            disabled: BTreeSet::new(),
+        }
     }
 }
 

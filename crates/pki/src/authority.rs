@@ -23,6 +23,13 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
+impl std::fmt::Debug for Authority {
+    /// Without its key.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Authority")
+    }
+}
+
 /// What a certificate may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -77,6 +84,10 @@ impl Authority {
     /// The CA's certificate.
     pub fn pem(&self) -> String {
         self.pem.clone()
+    }
+
+    pub(crate) fn key(&self) -> &KeyPair {
+        self.issuer.key()
     }
 
     /// Issues a certificate that is valid from a day ago (clocks differ) for a year, with a new key.

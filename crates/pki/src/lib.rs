@@ -4,8 +4,10 @@
 //! whole. All dates are judged by `base::Clock`, the trusted time. Not here: who is allowed what.
 
 mod authority;
-mod files;
+mod der;
+pub mod files;
 mod jwt;
+mod request;
 mod tls;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 pub use authority::{Authority, Issued, Purpose, Request};
 pub use jwt::{BadToken, Bound, Claims, Ref, TokenKey, Verifier};
+pub use request::Wanted;
 pub use tls::{Serving, client_config, server_config};
 
 use base::Clock;

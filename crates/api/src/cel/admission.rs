@@ -17,15 +17,6 @@ pub fn env() -> Env {
         };
         let kind = texts("kubernetes.GroupVersionKind", &["group", "version", "kind"]);
         let resource = texts("kubernetes.GroupVersionResource", &["group", "version", "resource"]);
-        let user = Type::object(
-            "kubernetes.UserInfo",
-            [
-                ("username".into(), Type::String),
-                ("uid".into(), Type::String),
-                ("groups".into(), Type::list(Type::String)),
-                ("extra".into(), Type::map(Type::String, Type::list(Type::String))),
-            ],
-        );
         let request = Type::object(
             "kubernetes.AdmissionRequest",
             [
@@ -38,7 +29,7 @@ pub fn env() -> Env {
                 ("name".into(), Type::String),
                 ("namespace".into(), Type::String),
                 ("operation".into(), Type::String),
-                ("userInfo".into(), user),
+                ("userInfo".into(), user()),
                 ("dryRun".into(), Type::Bool),
                 ("options".into(), Type::Dyn),
             ],
@@ -51,6 +42,19 @@ pub fn env() -> Env {
             .with("authorizer.requestResource", Type::Opaque("kubernetes.authorization.ResourceCheck"))
     });
     ENV.clone()
+}
+
+/// `UserInfo` of authentication.k8s.io/v1; rules of an AuthenticationConfiguration see it too.
+pub fn user() -> Type {
+    Type::object(
+        "kubernetes.UserInfo",
+        [
+            ("username".into(), Type::String),
+            ("uid".into(), Type::String),
+            ("groups".into(), Type::list(Type::String)),
+            ("extra".into(), Type::map(Type::String, Type::list(Type::String))),
+        ],
+    )
 }
 
 /// The environments of a policy's expressions.

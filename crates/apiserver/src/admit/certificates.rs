@@ -56,6 +56,7 @@ fn permitted(request: &Request<'_>, value: Option<&Value>, verb: &'static str) -
     let call = request.call;
     let may = |name: &str| {
         let attributes = Attributes {
+            version: "*",
             verb,
             group: GROUP,
             resource: "signers",
@@ -73,6 +74,25 @@ fn permitted(request: &Request<'_>, value: Option<&Value>, verb: &'static str) -
             let why = format!("user not permitted to {verb} requests with signerName {signer:?}");
             Err(request.forbidden(value, why))
         }
+    }
+}
+
+/// A node asks for certificates of its own name only (of NodeRestriction).
+pub(super) fn of_node(request: &Request<'_>, node: &str, csr: &Value) -> Result<()> {
+    use base64::Engine;
+    let kubelets = ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
+    if !request.creates(GROUP, PLURAL) || !kubelets.contains(&csr.str_at(&["spec", "signerName"])) {
+        return Ok(());
+    }
+    let bytes = base64::engine::general_purpose::STANDARD.decode(csr.str_at(&["spec", "request"]));
+    let wanted = bytes.map_err(|error| error.to_string()).and_then(|pem| pki::Wanted::parse(&pem));
+    match wanted {
+        Ok(wanted) if wanted.common_name == format!("system:node:{node}") => Ok(()),
+        Ok(_) => {
+            let why = format!("can only create a node CSR with CN=system:node:{node}");
+            Err(request.forbidden(Some(csr), why))
+        }
+        Err(why) => Err(request.forbidden(Some(csr), format!("unable to parse csr: {why}"))),
     }
 }
 

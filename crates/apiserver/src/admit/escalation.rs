@@ -17,6 +17,7 @@ pub(super) fn check(call: &Call, new: &Value, old: Option<&Value>) -> Result<()>
     let namespace = new.str_at(&["metadata", "namespace"]);
     let may = |verb: &str, resource: &str, name: &str| {
         let attributes = Attributes {
+            version: "*",
             verb,
             group: GROUP,
             resource,

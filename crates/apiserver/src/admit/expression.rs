@@ -171,6 +171,7 @@ impl<'a> Resolve<'a> for Scope<'a, '_> {
             Question::Path { subject, path, verb } => (
                 subject,
                 Attributes {
+                    version: "*",
                     verb,
                     group: "",
                     resource: "",
@@ -184,6 +185,7 @@ impl<'a> Resolve<'a> for Scope<'a, '_> {
             Question::Resource { check, verb } => (
                 &&check.subject,
                 Attributes {
+                    version: "*",
                     verb,
                     group: &check.group,
                     resource: &check.resource,

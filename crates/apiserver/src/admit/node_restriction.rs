@@ -58,6 +58,9 @@ fn judge(request: &Request<'_>, value: &Value) -> Result<()> {
             refuse(format!("may only update PVC status, not {sub:?}"))
         }
         ("", "serviceaccounts", "token") => token(request, node, value),
+        ("certificates.k8s.io", "certificatesigningrequests", _) => {
+            super::certificates::of_node(request, node, value)
+        }
         ("coordination.k8s.io", "leases", _) => named(request, node, value, "lease"),
         ("storage.k8s.io", "csinodes", _) => named(request, node, value, "CSINode"),
         _ => Ok(()),

@@ -24,7 +24,7 @@ pub(crate) async fn forward<B>(
     identity: &Identity,
     parts: Parts,
     body: B,
-    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    upgrade: Option<crate::http::Upgrade>,
 ) -> Result<Response<Body>>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,

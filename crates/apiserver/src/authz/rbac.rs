@@ -342,6 +342,7 @@ mod tests {
 
     fn asked<'a>(verb: &'a str, resource: &'a str, subresource: &'a str, name: &'a str) -> Attributes<'a> {
         Attributes {
+            version: "*",
             verb,
             group: "",
             resource,

@@ -17,11 +17,11 @@ use client::Cache;
 use http::{HeaderMap, Method, Response, StatusCode};
 use parking_lot::Mutex;
 
-use crate::Identity;
 use crate::codec::Strictness;
 use crate::http::{Accept, Body, Info, Query};
 use crate::server::Inner;
 use crate::status::{Result, Status};
+use crate::{Identity, audit};
 
 /// What a request's path leads to.
 #[derive(Clone)]
@@ -71,8 +71,8 @@ pub(crate) struct Call {
     pub target: Target,
     /// For the answer's `Warning` headers.
     pub warnings: Mutex<Vec<String>>,
-    /// For the audit log.
-    pub annotations: Mutex<Vec<(String, String)>>,
+    /// What the audit log notes of it.
+    pub audit: Option<Arc<audit::Entry>>,
 }
 
 /// The options that every write takes.
@@ -148,9 +148,8 @@ impl Call {
 
     /// Notes something for the audit log; the first note under a key stays.
     pub fn annotate(&self, key: String, text: String) {
-        let mut all = self.annotations.lock();
-        if !all.iter().any(|(known, _)| *known == key) {
-            all.push((key, text));
+        if let Some(entry) = &self.audit {
+            entry.annotate(&key, &text);
         }
     }
 

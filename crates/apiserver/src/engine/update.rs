@@ -219,7 +219,12 @@ impl Call {
         }
         manage::settle(&mut new, old_value);
         let stored = Bytes::from(api::object::stored(&new));
-        if old.is_stored_as(&stored) {
+        // What a former key sealed is written anew, though nothing changes.
+        let stale = async || match &self.inner.encrypted {
+            Some(encrypted) => encrypted.is_stale(key).await,
+            None => false,
+        };
+        if old.is_stored_as(&stored) && (options.dry_run || !stale().await) {
             return Ok(Tried::Done(old.clone()));
         }
         if options.dry_run {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::Call;
 use super::watch::Watch;
-use crate::http::Body;
 use crate::http::accept::Media;
+use crate::http::{Body, Upgrade};
 use crate::status::{Result, Status};
 
 /// Bytes of a message that a client may send, though nobody reads it.
@@ -73,14 +73,16 @@ fn handshake(headers: &HeaderMap) -> Result<Response<Body>> {
 
 impl Call {
     /// Opens the watch, and serves it once the connection is the socket's.
-    pub async fn watch_by_websocket(self: Arc<Call>, upgrade: Option<OnUpgrade>) -> Result<Response<Body>> {
+    pub async fn watch_by_websocket(self: Arc<Call>, upgrade: Option<Upgrade>) -> Result<Response<Body>> {
         let upgrade =
             upgrade.ok_or_else(|| Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"))?;
         let response = handshake(&self.headers)?;
         let binary = self.accept.media == Media::Protobuf;
         let watch = Watch::open(&self).await?;
         self.inner.tasks.spawn("websocket-watch", async move {
-            let Ok(upgraded) = upgrade.await else { return };
+            // Held whole: what the audit log notes of the request lasts as long as the socket.
+            let mut upgrade = upgrade;
+            let Ok(upgraded) = (&mut upgrade.client).await else { return };
             let config =
                 WebSocketConfig::default().max_message_size(Some(INCOMING)).max_frame_size(Some(INCOMING));
             let io = TokioIo::new(upgraded);

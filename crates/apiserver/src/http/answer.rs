@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use parking_lot::Mutex;
 
 use super::{Accept, Body, Info, Query, respond};
+use crate::audit::{Entry, Shown};
 use crate::engine::{Call, websocket};
 use crate::flow::Sorted;
 use crate::server::Inner;
@@ -21,6 +23,8 @@ use crate::{Identity, aggregate, authn, authz, flow, nonresource, subresource};
 
 /// What a request was sorted into (k8s.io/api/flowcontrol/v1).
 const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+/// Names a request in the audit log; a client may choose it.
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 
 /// A request that was understood and allowed.
@@ -28,7 +32,18 @@ pub(crate) struct Asked {
     pub identity: Arc<Identity>,
     pub info: Arc<Info>,
     pub query: Query,
+    pub audit: Option<Arc<Entry>>,
 }
+
+/// The client's side of an upgrade, and what the audit log notes until it ends.
+pub(crate) struct Upgrade {
+    pub client: hyper::upgrade::OnUpgrade,
+    _audit: Option<Arc<Entry>>,
+}
+
+/// Where a connection comes from, among a request's extensions.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub std::net::IpAddr);
 
 impl Inner {
     /// Answers one request of a connection or of a role. `identity` is what the connection or the process vouches for.
@@ -50,8 +65,9 @@ impl Inner {
         // For the case of a failure: the headers go with the request.
         let accept = parts.headers.get(http::header::ACCEPT).cloned();
         let _running = self.metrics.running(&info);
-        let mut sorted = None;
-        let route = self.route(identity, &info, query, parts, body, &mut sorted);
+        let (mut sorted, mut entry) = (None, None);
+        let id = audit_id(&parts.headers);
+        let route = self.route(identity, &info, query, parts, body, (&mut sorted, &mut entry), &id);
         // A panic costs its request, not the connection's others (D16).
         let result = AssertUnwindSafe(route).catch_unwind().await;
         let accept = || Accept::of_text(accept.as_ref()).unwrap_or_default();
@@ -63,17 +79,23 @@ impl Inner {
             }
             Ok(Err(status)) => respond::failure(&accept(), &status),
             Err(panic) => {
-                tracing::error!(
-                    path = uri.path(),
-                    panic = base::task::panic_text(&*panic),
-                    "a request panicked"
-                );
+                let panic = base::task::panic_text(&*panic);
+                tracing::error!(path = uri.path(), panic, "a request panicked");
+                if let Some(entry) = &entry {
+                    entry.panicked(panic);
+                }
                 respond::failure(&accept(), &Status::internal("the request could not be handled"))
             }
         };
         if let Some(Sorted { schema, level }) = sorted {
             response.headers_mut().insert(FLOW_SCHEMA, schema);
             response.headers_mut().insert(PRIORITY_LEVEL, level);
+        }
+        if let Some(entry) = entry {
+            response = entry.answered(response);
+        }
+        if let Ok(id) = http::HeaderValue::from_str(&id) {
+            response.headers_mut().insert(AUDIT_ID, id);
         }
         let served = || !info.is_resource || self.knows(uri.path());
         self.metrics.answered(&method, &info, dry_run, response.status().as_u16(), since.elapsed(), served);
@@ -90,16 +112,31 @@ impl Inner {
         query: Query,
         mut parts: Parts,
         body: B,
-        sorted: &mut Option<Sorted>,
+        (sorted, entry): (&mut Option<Sorted>, &mut Option<Arc<Entry>>),
+        id: &str,
     ) -> Result<Response<Body>>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display + Send,
     {
-        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let identity = authn::identify(self, identity, &parts.headers)?;
-        let identity = authn::impersonate(self, identity, &parts.headers)?;
         let streams = info.is_resource && subresource::is_stream(&info.subresource);
+        let found = authn::identify(self, identity, &parts.headers, parts.uri.path()).await;
+        if let Some(audit) = &self.audit {
+            let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+            let shown = Shown { id: id.into(), uri: &parts.uri, headers: &parts.headers, peer };
+            let who = found.as_deref().ok();
+            *entry = audit.begin(who, info, shown, streams || info.verb == "watch").await;
+            if let (Some(entry), Err(_)) = (&entry, &found) {
+                entry.unauthenticated(if parts.headers.contains_key(AUTHORIZATION) { "bearer" } else { "" });
+            }
+        }
+        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let upgrade = upgrade.map(|client| Upgrade { client, _audit: entry.clone() });
+        let asker = found?;
+        let identity = authn::impersonate(self, asker.clone(), &parts.headers)?;
+        if let Some(entry) = entry.as_ref().filter(|_| !Arc::ptr_eq(&asker, &identity)) {
+            entry.impersonated(&identity);
+        }
         // A watch holds its seat until it is open; other streams take none.
         let seat = match streams {
             true => None,
@@ -112,11 +149,11 @@ impl Inner {
                 }
             }
         };
-        authz::check(self, &identity, info)?;
+        authz::check(self, &identity, info, entry.as_deref()).await?;
         if let Some(entry) = self.aggregated.of_path(parts.uri.path()) {
             return Box::pin(aggregate::forward(self, &entry, &identity, parts, body, upgrade)).await;
         }
-        let asked = Asked { identity, info: info.clone(), query };
+        let asked = Asked { identity, info: info.clone(), query, audit: entry.clone() };
         if streams || info.verb == "watch" {
             return self.resource(asked, parts, body, upgrade).await;
         }
@@ -150,13 +187,13 @@ impl Inner {
         asked: Asked,
         parts: Parts,
         body: B,
-        upgrade: Option<hyper::upgrade::OnUpgrade>,
+        upgrade: Option<crate::http::Upgrade>,
     ) -> Result<Response<Body>>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display + Send,
     {
-        let Asked { identity, info, query } = asked;
+        let Asked { identity, info, query, audit } = asked;
         let target =
             self.target(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_path)?;
         // A path outside of a namespace lists all of them, and one inside is no path of a cluster-scoped kind.
@@ -175,7 +212,7 @@ impl Inner {
             accept,
             target,
             warnings: Mutex::new(Vec::new()),
-            annotations: Mutex::new(Vec::new()),
+            audit,
         };
         call.warn(call.target.version().deprecated.clone());
         if subresource::is_stream(&call.info.subresource) {
@@ -185,6 +222,9 @@ impl Inner {
             "get" | "list" | "watch" => Bytes::new(),
             _ => read(body, &call.headers, self.config.limits.body).await?,
         };
+        if let Some(entry) = &call.audit {
+            entry.request(call.content_type(), &bytes);
+        }
         if call.info.verb == "watch" && call.info.subresource.is_empty() {
             call.allows("watch")?;
             let call = Arc::new(call);
@@ -245,6 +285,14 @@ impl Call {
     pub fn no_verb(&self) -> Status {
         Status::no_such_method()
     }
+}
+
+/// The id that a client gave its request, or a new one.
+fn audit_id(headers: &http::HeaderMap) -> String {
+    let given = headers.get(AUDIT_ID).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
+    // A random UUID, of a generator that asks the system once and not for each request.
+    let new = || uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string();
+    given.map_or_else(new, |text| text.chars().take(64).collect())
 }
 
 /// The whole body, up to `limit` bytes.

@@ -3,6 +3,7 @@
 //! Every connection is a task of the server's; it is bounded by [`crate::config::Limits`] and ends with the server. Who
 //! connects and then asks nothing has less time the fewer places are left, so that idle connections lock nobody out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::answer::Peer;
 use super::patient::Patient;
 use crate::Identity;
 use crate::config::Limits;
@@ -40,7 +42,7 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, tls: Arc<rus
         let tasks = inner.tasks.clone();
         tasks.spawn("connection", async move {
             let _permit = permit;
-            if let Err(error) = connection(inner, socket, acceptor, patience).await {
+            if let Err(error) = connection(inner, socket, peer.ip(), acceptor, patience).await {
                 tracing::debug!(%peer, error, "a connection ended");
             }
         });
@@ -58,6 +60,7 @@ fn patience(limits: &Limits, left: usize) -> Duration {
 async fn connection(
     inner: Arc<Inner>,
     socket: TcpStream,
+    peer: IpAddr,
     acceptor: TlsAcceptor,
     patience: Duration,
 ) -> Result<(), String> {
@@ -69,7 +72,11 @@ async fn connection(
         .map_err(|error| error.to_string())?;
     let identity = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let identity = identity.and_then(|certificate| of_certificate(certificate)).map(Arc::new);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        // Only the audit log asks.
+        if inner.audit.is_some() {
+            request.extensions_mut().insert(Peer(peer));
+        }
         let (inner, identity) = (inner.clone(), identity.clone());
         async move { Ok::<_, std::convert::Infallible>(inner.answer(identity, request).await) }
     });

@@ -11,7 +11,8 @@ pub mod respond;
 pub mod service;
 
 pub use accept::Accept;
-pub use body::{Aborted, Body};
+pub(crate) use answer::Upgrade;
+pub use body::{Aborted, Body, Chunks};
 pub use info::Info;
 pub use query::Query;
 pub use service::Service;

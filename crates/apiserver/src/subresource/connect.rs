@@ -44,7 +44,7 @@ pub(crate) async fn run<B>(
     call: Call,
     uri: Uri,
     body: B,
-    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    upgrade: Option<crate::http::Upgrade>,
 ) -> Result<Response<Body>>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -344,7 +344,7 @@ async fn forward<B>(
     way: Way,
     path: &str,
     body: B,
-    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    upgrade: Option<crate::http::Upgrade>,
 ) -> Result<Response<Body>>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -414,7 +414,7 @@ pub(crate) async fn relay(
     stream: Box<dyn Stream>,
     request: Request<Outgoing>,
     what: &str,
-    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    upgrade: Option<crate::http::Upgrade>,
 ) -> Result<Response<Body>> {
     let unreachable =
         |error: &dyn std::fmt::Display| Status::unavailable(format!("error trying to reach {what}: {error}"));
@@ -428,11 +428,13 @@ pub(crate) async fn relay(
     });
     let mut response = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(client) = upgrade
+        && let Some(upgrade) = upgrade
     {
         let node = hyper::upgrade::on(&mut response);
         inner.tasks.spawn("upgraded-stream", async move {
-            let (Ok(client), Ok(node)) = tokio::join!(client, node) else { return };
+            // Held whole: what the audit log notes of the request lasts as long as the streams.
+            let mut upgrade = upgrade;
+            let (Ok(client), Ok(node)) = tokio::join!(&mut upgrade.client, node) else { return };
             let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
             // An end of one side is the other's end too; who fails tells his own peer.
             let _ = tokio::io::copy_bidirectional(&mut client, &mut node).await;

@@ -1,4 +1,10 @@
 //! Who asks: the connection's identity, a bearer token, or nobody; and whom they want to be taken for.
+//!
+//! A bearer token is tried as the cluster's own, then with the issuers of the AuthenticationConfiguration, then with the webhook.
+
+mod config;
+mod oidc;
+mod webhook;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +18,19 @@ use pki::{BadToken, Claims};
 
 use crate::authz::{self, Attributes};
 use crate::identity::{AUTHENTICATED, Identity, UNAUTHENTICATED};
+use crate::memo::Memo;
 use crate::server::Inner;
 use crate::status::{Result, Status};
+
+pub(crate) use config::Authentication;
+pub(crate) use webhook::Answers;
+pub use webhook::TokenWebhook;
+
+/// Seconds that the user of an issuer's token is remembered (upstream's token cache).
+const SECONDS: i64 = 10;
+
+/// Users of issuers' tokens, with the generation of the configuration by which they were found.
+pub(crate) type Users = Memo<(Identity, u64)>;
 
 /// Verified signatures that are remembered: checking one takes longer than the rest of a small request.
 const REMEMBERED: usize = 512;
@@ -42,10 +59,11 @@ impl Tokens {
 }
 
 /// The user of a request.
-pub(crate) fn identify(
-    inner: &Inner,
+pub(crate) async fn identify(
+    inner: &Arc<Inner>,
     vouched: Option<Arc<Identity>>,
     headers: &HeaderMap,
+    path: &str,
 ) -> Result<Arc<Identity>> {
     if let Some(identity) = vouched {
         return Ok(identity);
@@ -56,17 +74,73 @@ pub(crate) fn identify(
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     match token {
-        None if header.is_none() && inner.config.anonymous => Ok(inner.anonymous.clone()),
+        None if header.is_none() && inner.authentication.load().anonymous.at(path) => {
+            Ok(inner.anonymous.clone())
+        }
         Some(token) if !token.is_empty() => {
-            let (identity, _) = of_token(inner, token, &inner.config.audiences)?;
+            let found = Box::pin(of_any_token(inner, token, &inner.config.audiences)).await;
+            let (identity, _) = found.map_err(|_| Status::unauthorized())?;
             Ok(Arc::new(identity))
         }
         _ => Err(Status::unauthorized()),
     }
 }
 
-/// The user of a token and the audiences it is good for, of those in `audiences`.
-pub(crate) fn of_token(inner: &Inner, token: &str, audiences: &[String]) -> Result<(Identity, Vec<String>)> {
+/// The user of a token, whoever made it, and the audiences it is good for, of those in `audiences`; or what each said who was
+/// asked.
+pub(crate) async fn of_any_token(
+    inner: &Arc<Inner>,
+    token: &str,
+    audiences: &[String],
+) -> std::result::Result<(Identity, Vec<String>), Vec<String>> {
+    if let Ok(found) = of_token(inner, token, audiences) {
+        return Ok(found);
+    }
+    let mut reasons = vec!["invalid bearer token".to_string()];
+    // Issuers know nothing of this API's audiences: their tokens are good for all of them.
+    let own: Vec<String> =
+        audiences.iter().filter(|own| inner.config.audiences.contains(own)).cloned().collect();
+    match of_issuers(inner, token).await {
+        Ok(Some(identity)) if !own.is_empty() => return Ok((identity, own)),
+        Ok(_) => {}
+        Err(why) => reasons.push(why),
+    }
+    if let Some(webhook) = &inner.config.token_webhook {
+        match webhook::identify(inner, webhook, token, audiences).await {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => {}
+            Err(why) => reasons.push(why),
+        }
+    }
+    if reasons.len() > 1 {
+        tracing::info!(reasons = reasons[1..].join(", "), "a bearer token is not believed");
+    }
+    Err(reasons)
+}
+
+/// The user of a token of an issuer outside.
+async fn of_issuers(inner: &Arc<Inner>, token: &str) -> std::result::Result<Option<Identity>, String> {
+    let authentication = inner.authentication.load_full();
+    if authentication.issuers.is_empty() {
+        return Ok(None);
+    }
+    let (now, generation) = (inner.clock.now().as_second(), authentication.generation);
+    if let Some((identity, of)) = inner.users.get(token.as_bytes(), now)
+        && of == generation
+    {
+        return Ok(Some(identity));
+    }
+    for issuer in &authentication.issuers {
+        if let Some(identity) = issuer.identify(inner, token).await? {
+            inner.users.put(token.as_bytes(), (identity.clone(), generation), now + SECONDS);
+            return Ok(Some(identity));
+        }
+    }
+    Ok(None)
+}
+
+/// The user of a token of this cluster and the audiences it is good for, of those in `audiences`.
+fn of_token(inner: &Inner, token: &str, audiences: &[String]) -> Result<(Identity, Vec<String>)> {
     if let Some(known) = inner.config.static_tokens.iter().find(|known| same(&known.token, token)) {
         return Ok((known.identity.clone(), audiences.to_vec()));
     }
@@ -176,6 +250,7 @@ pub(crate) fn impersonate(inner: &Inner, asker: Arc<Identity>, headers: &HeaderM
     }
     let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let attributes = Attributes {
+            version: "*",
             verb: "impersonate",
             group,
             resource,

@@ -1,0 +1,190 @@
+//! A store that seals what is written and opens what is read, by rules that can be exchanged while it runs.
+//!
+//! What nobody opens is handed on sealed: `fill` counts such values and refuses to start over them, as only it knows which
+//! of them are history.
+
+use std::sync::Arc;
+
+use api::{Key, Revision};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use base::Tasks;
+use store::{Batch, Durability, Error, Expect, Page, Record, Store, Write};
+
+use super::Rules;
+
+/// Records a read of [`Encrypted::rewrite`] and [`Encrypted::replace`].
+const PAGE: usize = 200;
+
+/// See the module.
+pub(crate) struct Encrypted {
+    raw: Arc<dyn Store>,
+    rules: Arc<ArcSwap<Rules>>,
+    tasks: Tasks,
+}
+
+impl Encrypted {
+    pub fn new(raw: Arc<dyn Store>, rules: Rules, tasks: &Tasks) -> Arc<Encrypted> {
+        let rules = Arc::new(ArcSwap::from_pointee(rules));
+        Arc::new(Encrypted { raw, rules, tasks: Tasks::under(tasks.token()) })
+    }
+
+    /// Other keys from now on, unless a stored value needs one that is not among them.
+    pub async fn replace(&self, rules: Rules) -> Result<(), Error> {
+        self.each(async |record| {
+            rules
+                .open(&record.key, record.value.clone())
+                .map_err(|error| Error::Unusable(error.to_string()))?;
+            Ok(())
+        })
+        .await?;
+        self.rules.store(Arc::new(rules));
+        Ok(())
+    }
+
+    /// Writes anew what is not sealed as it would be today; gives how many that were. Who was faster has sealed it as today.
+    pub async fn rewrite(&self) -> Result<usize, Error> {
+        let mut count = 0;
+        self.each(async |record| {
+            if !self.rules.load().is_stale(&record.key, &record.value) {
+                return Ok(());
+            }
+            let (key, expect) = (record.key.clone(), Expect::At(record.revision));
+            let value = Some(self.opened(&record.key, record.value.clone())?);
+            match self.write(Write { key, expect, value, durability: Durability::Durable, ttl: None }).await {
+                Ok(_) => count += 1,
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(count)
+    }
+
+    /// Every record that a rule names or that is sealed, but for Events, which end by themselves.
+    async fn each(&self, mut visit: impl AsyncFnMut(&Record) -> Result<(), Error>) -> Result<(), Error> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.raw.range("", after.as_deref(), PAGE, None).await?;
+            for record in &page.records {
+                let named = self.rules.load().of(&record.key).is_some() || super::is_sealed(&record.value);
+                if named && !record.key.as_str().starts_with("core/events/") {
+                    visit(record).await?;
+                }
+            }
+            if !page.more {
+                return Ok(());
+            }
+            after = page.records.last().map(|record| record.key.as_str().to_string());
+        }
+    }
+
+    /// The stored value of a key is not sealed as it would be today.
+    pub async fn is_stale(&self, key: &Key) -> bool {
+        if self.rules.load().of(key).is_none() {
+            return false;
+        }
+        match self.raw.get(key, None).await {
+            Ok(Some(record)) => self.rules.load().is_stale(key, &record.value),
+            _ => false,
+        }
+    }
+
+    fn opened(&self, key: &Key, value: bytes::Bytes) -> Result<bytes::Bytes, Error> {
+        self.rules.load().open(key, value).map_err(|error| Error::Unusable(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Store for Encrypted {
+    async fn get(&self, key: &Key, at: Option<Revision>) -> Result<Option<Record>, Error> {
+        let Some(mut record) = self.raw.get(key, at).await? else { return Ok(None) };
+        record.value = self.opened(key, record.value)?;
+        Ok(Some(record))
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, Error> {
+        let mut page = self.raw.range(prefix, after, limit, at).await?;
+        let rules = self.rules.load();
+        for record in &mut page.records {
+            if let Ok(value) = rules.open(&record.key, record.value.clone()) {
+                record.value = value;
+            }
+        }
+        Ok(page)
+    }
+
+    async fn write(&self, mut write: Write) -> Result<Revision, Error> {
+        if let Some(value) = write.value.take() {
+            let sealed = self.rules.load().seal(&write.key, value);
+            write.value =
+                Some(sealed.map_err(|source| Error::Engine {
+                    operation: "seal an object",
+                    source: source.into(),
+                })?);
+        }
+        match self.raw.write(write).await {
+            Err(Error::Conflict { key, current: Some(mut record) }) => {
+                let value = self.opened(&record.key, record.value.clone());
+                let current = value.ok().map(|value| {
+                    record.value = value;
+                    record
+                });
+                Err(Error::Conflict { key, current })
+            }
+            other => other,
+        }
+    }
+
+    async fn watch(&self, prefix: &str, from: Revision) -> Result<tokio::sync::mpsc::Receiver<Batch>, Error> {
+        let mut raw = self.raw.watch(prefix, from).await?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(64);
+        let rules = self.rules.clone();
+        self.tasks.spawn("decrypt-watch", async move {
+            while let Some(mut batch) = raw.recv().await {
+                if let Batch::Events(events) = &mut batch {
+                    let rules = rules.load();
+                    for event in events {
+                        if let Some(value) = event.value.take() {
+                            let opened = rules.open(&event.key, value.clone());
+                            event.value = Some(opened.unwrap_or(value));
+                        }
+                    }
+                }
+                if sender.send(batch).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<(), Error> {
+        self.raw.compact(revision).await
+    }
+    async fn before_last(&self, changes: usize) -> Result<Revision, Error> {
+        self.raw.before_last(changes).await
+    }
+    async fn current(&self) -> Result<Revision, Error> {
+        self.raw.current().await
+    }
+    fn epoch(&self) -> Revision {
+        self.raw.epoch()
+    }
+    fn trouble(&self) -> Option<String> {
+        self.raw.trouble()
+    }
+    async fn size(&self) -> Result<u64, Error> {
+        self.raw.size().await
+    }
+    async fn close(&self) {
+        self.raw.close().await;
+    }
+}
