@@ -12,8 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{Bytes, BytesMut};
 use client::Snapshot;
 use http::{Response, StatusCode};
+use smol_str::SmolStr;
 
-use super::{Call, parse_version, render};
+use super::{Call, Target, parse_version, render};
 use crate::http::accept::{As, Media};
 use crate::http::{Body, respond};
 use crate::status::{Result, Status};
@@ -25,6 +26,8 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct Selection {
     pub labels: Labels,
     pub fields: api::selector::Resolved,
+    /// Fields are those of this version, which a webhook makes of what is stored.
+    shown: Option<Target>,
 }
 
 impl Selection {
@@ -44,15 +47,24 @@ impl Selection {
                 negated: false,
             });
         }
+        let own = fields.terms.iter().any(|term| !term.label.starts_with("metadata."));
+        let shown = Some(&call.target).filter(|target| own && target.kind.converter.is_some()).cloned();
         let fields = fields.resolve(&call.target.kind).map_err(bad)?;
-        Ok(Selection { labels, fields })
+        Ok(Selection { labels, fields, shown })
     }
     pub fn is_everything(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
     pub fn matches(&self, object: &Object) -> bool {
+        let own = |fields: &[SmolStr]| self.fields.matches(object.namespace(), object.name(), fields);
         self.labels.matches(&object.labels)
-            && self.fields.matches(object.namespace(), object.name(), &object.fields)
+            && match &self.shown {
+                None => own(&object.fields),
+                // What cannot be converted has none of the fields that are asked for.
+                Some(target) => {
+                    target.in_version(object).is_ok_and(|value| own(&target.kind.field_values(&value)))
+                }
+            }
     }
 }
 
