@@ -22,11 +22,14 @@ pub struct Revisions {
     pub all: Vec<ControllerRevision>,
 }
 
-/// What a revision keeps of a workload: a patch that brings its template back.
+/// What a revision keeps of a workload: a patch that brings its template back. Clients compare it byte by byte with one that they
+/// make of the workload, whose names are in order.
 fn data(template: &Value) -> Value {
     let mut template = template.clone();
     template["$patch"] = "replace".into();
-    json!({ "spec": { "template": template } })
+    let mut data = json!({ "spec": { "template": template } });
+    data.sort_all_objects();
+    data
 }
 
 /// Finds the revision of `template`, or makes it; its number is the highest.
@@ -106,4 +109,17 @@ pub async fn truncate(
         client::writer::gone_is_fine(writer.delete(&key, options).await)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_order() {
+        let template = json!({ "spec": { "b": 1, "a": [{ "d": 1, "c": 2 }] }, "metadata": {} });
+        let expected =
+            r#"{"spec":{"template":{"$patch":"replace","metadata":{},"spec":{"a":[{"c":2,"d":1}],"b":1}}}}"#;
+        assert_eq!(data(&template).to_string(), expected);
+    }
 }
