@@ -177,6 +177,7 @@ async fn a_killed_kubelet_adopts_what_runs() {
 #[tokio::test]
 async fn without_a_way_to_the_registry_the_image_at_hand_is_used() {
     let world = World::new();
+    world.images.present.lock().push("img".into());
     world.images.offline.store(true, std::sync::atomic::Ordering::Relaxed);
     world.start();
     let container = |image: &str| json!({"name": image, "image": image, "imagePullPolicy": "Always"});
