@@ -47,6 +47,8 @@ enum Sub {
     Check(command::check::Args),
     #[command(subcommand)]
     Backup(command::backup::Command),
+    #[command(subcommand)]
+    SecretsEncrypt(command::secrets_encrypt::Command),
     Uninstall(command::uninstall::Args),
     #[command(subcommand)]
     Fleet(command::fleet::Command),
@@ -90,6 +92,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Sub::Status(args) => command::status::run(&args),
         Sub::Check(args) => command::check::run(&args),
         Sub::Backup(command) => command::backup::run(&command),
+        Sub::SecretsEncrypt(command) => command::secrets_encrypt::run(&command),
         Sub::Uninstall(args) => command::uninstall::run(&args),
         Sub::Fleet(command) => command::fleet::run(&command),
         Sub::Completion { shell } => {

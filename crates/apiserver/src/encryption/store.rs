@@ -31,53 +31,60 @@ impl Encrypted {
 
     /// Other keys from now on, unless a stored value needs one that is not among them.
     pub async fn replace(&self, rules: Rules) -> Result<(), Error> {
-        self.each(async |record| {
-            rules
-                .open(&record.key, record.value.clone())
-                .map_err(|error| Error::Unusable(error.to_string()))?;
-            Ok(())
-        })
-        .await?;
+        let mut after = None;
+        loop {
+            let (records, next) = self.named(after).await?;
+            for record in records {
+                let opened = rules.open(&record.key, record.value);
+                opened.map_err(|error| Error::Unusable(error.to_string()))?;
+            }
+            match next {
+                Some(_) => after = next,
+                None => break,
+            }
+        }
         self.rules.store(Arc::new(rules));
         Ok(())
     }
 
     /// Writes anew what is not sealed as it would be today; gives how many that were. Who was faster has sealed it as today.
     pub async fn rewrite(&self) -> Result<usize, Error> {
-        let mut count = 0;
-        self.each(async |record| {
-            if !self.rules.load().is_stale(&record.key, &record.value) {
-                return Ok(());
-            }
-            let (key, expect) = (record.key.clone(), Expect::At(record.revision));
-            let value = Some(self.opened(&record.key, record.value.clone())?);
-            match self.write(Write { key, expect, value, durability: Durability::Durable, ttl: None }).await {
-                Ok(_) => count += 1,
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(count)
-    }
-
-    /// Every record that a rule names or that is sealed, but for Events, which end by themselves.
-    async fn each(&self, mut visit: impl AsyncFnMut(&Record) -> Result<(), Error>) -> Result<(), Error> {
-        let mut after: Option<String> = None;
+        let (mut count, mut after) = (0, None);
         loop {
-            let page = self.raw.range("", after.as_deref(), PAGE, None).await?;
-            for record in &page.records {
-                let named = self.rules.load().of(&record.key).is_some() || super::is_sealed(&record.value);
-                if named && !record.key.as_str().starts_with("core/events/") {
-                    visit(record).await?;
+            let (records, next) = self.named(after).await?;
+            for record in records {
+                if !self.rules.load().is_stale(&record.key, &record.value) {
+                    continue;
+                }
+                let value = Some(self.opened(&record.key, record.value)?);
+                let (key, expect) = (record.key, Expect::At(record.revision));
+                match self
+                    .write(Write { key, expect, value, durability: Durability::Durable, ttl: None })
+                    .await
+                {
+                    Ok(_) => count += 1,
+                    Err(Error::Conflict { .. }) => {}
+                    Err(error) => return Err(error),
                 }
             }
-            if !page.more {
-                return Ok(());
+            match next {
+                Some(_) => after = next,
+                None => return Ok(count),
             }
-            after = page.records.last().map(|record| record.key.as_str().to_string());
         }
+    }
+
+    /// A page of the records that a rule names or that are sealed, and where the next one begins. Without Events, which end
+    /// by themselves.
+    async fn named(&self, after: Option<String>) -> Result<(Vec<Record>, Option<String>), Error> {
+        let mut page = self.raw.range("", after.as_deref(), PAGE, None).await?;
+        let last = page.records.last().map(|record| record.key.as_str().to_string());
+        let rules = self.rules.load();
+        page.records.retain(|record| {
+            let named = rules.of(&record.key).is_some() || super::is_sealed(&record.value);
+            named && !record.key.as_str().starts_with("core/events/")
+        });
+        Ok((page.records, last.filter(|_| page.more)))
     }
 
     /// The stored value of a key is not sealed as it would be today.

@@ -95,6 +95,8 @@ pub const SERVED: &[Flag] = &[
     served(NODE, "private-registry", One("FILE"), "Mirrors, credentials and CAs of registries, as in k3s [default: /etc/skiff/registries.yaml]"),
     served(NODE, "kubelet-arg", Many("NAME=VALUE"), "Settings of the kubelet under upstream's names (max-pods, image-gc-high-threshold, …)"),
     served(CLUSTER, "kube-apiserver-arg", Many("NAME=VALUE"), "Settings of the API server under upstream's names (anonymous-auth, runtime-config, …)"),
+    served(CLUSTER, "secrets-encryption", Switch, "Seal Secrets before they are stored, with a key kept in <data-dir>/server/cred; once sealed, they stay so"),
+    served(CLUSTER, "secrets-encryption-provider", One("NAME"), "What seals them: secretbox or aescbc [default: secretbox]"),
     served(COMPONENT, "disable", Many("NAME"), "Leave a component out: coredns (the cluster's DNS), fleet, or of it just argocd or flux with their CRDs"),
     served(COMPONENT, "disable-agent", Switch, "Run no node here: API, controllers and scheduler only"),
     served(COMPONENT, "disable-scheduler", Switch, "Run no scheduler"),
@@ -227,10 +229,6 @@ pub const REFUSED: &[(&str, &[(&str, Takes)])] = &[
     ),
     ("metrics are at /metrics of the API", &[("supervisor-metrics", Switch)]),
     ("there is no Go profiler in a Rust binary; use perf", &[("enable-pprof", Switch)]),
-    (
-        "encryption at rest is not in this version; encrypt the disk under the data directory",
-        &[("secrets-encryption", Switch), ("secrets-encryption-provider", One("NAME"))],
-    ),
     (
         "skiff pulls no images of its own; set mirrors in registries.yaml",
         &[("system-default-registry", One("URL"))],

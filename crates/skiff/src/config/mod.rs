@@ -49,6 +49,8 @@ pub struct Server {
     /// `key=value:Effect`, checked.
     pub node_taints: Vec<Taint>,
     pub registries: PathBuf,
+    /// What seals Secrets, with `--secrets-encryption`.
+    pub secrets_encryption: Option<&'static str>,
     pub kubelet_args: BTreeMap<String, String>,
     pub apiserver_args: BTreeMap<String, String>,
     pub disable: BTreeSet<String>,
@@ -102,6 +104,8 @@ fn arg(flag: Flag) -> Arg {
     let arg = match flag.takes {
         Takes::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Takes::One(name) => arg.value_name(name).action(ArgAction::Set).overrides_with(flag.name),
+        // A component's setting may hold commas itself: `runtime-config=a=true,b=true`.
+        Takes::Many(name) if flag.name.ends_with("-arg") => arg.value_name(name).action(ArgAction::Append),
         Takes::Many(name) => arg.value_name(name).action(ArgAction::Append).value_delimiter(','),
     };
     let arg = match flag.short {
@@ -269,6 +273,13 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
         node_labels: labels(values.pairs("node-label")?)?,
         node_taints: values.all("node-taint").iter().map(|text| taint(text)).collect::<Result<_>>()?,
         registries: folder("private-registry", REGISTRIES)?,
+        secrets_encryption: match values.switch("secrets-encryption")? {
+            true => {
+                let name = values.one("secrets-encryption-provider");
+                Some(crate::server::encryption::provider(name.as_deref().unwrap_or("secretbox"))?)
+            }
+            false => None,
+        },
         kubelet_args: values.pairs("kubelet-arg")?,
         apiserver_args: values.pairs("kube-apiserver-arg")?,
         agent: !values.switch("disable-agent")?,

@@ -3,13 +3,21 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use store::Store;
 use tokio::net::TcpListener;
 
 use super::Host;
 use super::certificates::Renewal;
 use super::dialer::InProcess;
+use super::reload::Reload;
+use super::{arguments, encryption};
+
+/// The API, and what of it may change while it runs.
+pub struct Started {
+    pub server: apiserver::Server,
+    pub reload: Reload,
+}
 
 /// Loads the caches and serves; ready when it returns.
 pub async fn start(
@@ -18,7 +26,7 @@ pub async fn start(
     store: Arc<dyn Store>,
     pki: &Arc<pki::Pki>,
     dialer: Arc<InProcess>,
-) -> Result<apiserver::Server> {
+) -> Result<Started> {
     let config = &host.config;
     let advertise = SocketAddr::new(config.advertise_address.unwrap_or(host.node_ip), config.port);
     let mut settings = apiserver::Config::new(advertise, pki.service_account.clone());
@@ -27,14 +35,25 @@ pub async fn start(
     settings.cluster_domain = config.cluster_domain.clone();
     settings.client_ca = Some(pki.client.pem());
     settings.front_proxy = Some(front_proxy(host, pki)?);
-    arguments(&mut settings, host)?;
+    let files = arguments::take(&mut settings, host)?;
     let renewal = renewal(host, &settings, pki);
     let serving = renewal.serving()?;
     host.tasks.spawn("certificates", renewal.run(serving.clone()));
     let tls = pki.server_config(serving)?;
     let server = apiserver::Server::start(settings, store, dialer, host.clock.clone(), &host.tasks).await?;
     host.tasks.spawn("api", server.serve(listener, tls));
-    Ok(server)
+    let sealed = files.encryption.as_ref().map(|(_, document)| encryption::summary(document));
+    if let Some(summary) = sealed {
+        host.roles.set(encryption::ROLE, crate::roles::State::Up, summary, "");
+    }
+    let reload = Reload {
+        server: server.clone(),
+        roles: host.roles.clone(),
+        encryption: files.encryption.map(|(path, _)| path),
+        authentication: files.authentication,
+        authorization: files.authorization,
+    };
+    Ok(Started { server, reload })
 }
 
 /// What the API shows to the servers behind APIServices; made anew at a start when two thirds of its life are over.
@@ -69,48 +88,4 @@ fn renewal(host: &Host, settings: &apiserver::Config, pki: &Arc<pki::Pki>) -> Re
     let request =
         pki::Request { common_name: "skiff".into(), organization: None, names, purpose: pki::Purpose::Serve };
     Renewal { config: config.clone(), paths: host.paths.clone(), pki: pki.clone(), request }
-}
-
-/// `--kube-apiserver-arg`, by upstream's names.
-fn arguments(settings: &mut apiserver::Config, host: &Host) -> Result<()> {
-    for (name, value) in &host.config.apiserver_args {
-        let bad = || format!("--kube-apiserver-arg={name}={value}");
-        match name.as_str() {
-            "anonymous-auth" => settings.anonymous = value.parse().with_context(bad)?,
-            "event-ttl" => {
-                let hours = value.strip_suffix("h0m0s").or_else(|| value.strip_suffix('h'));
-                let hours: u32 = hours
-                    .unwrap_or("")
-                    .parse()
-                    .with_context(|| format!("{}: hours are needed, such as 1h", bad()))?;
-                settings.limits.event_ttl = hours * 3600;
-            }
-            "max-mutating-requests-inflight" => {
-                settings.limits.mutating_in_flight = value.parse().with_context(bad)?;
-            }
-            "max-requests-inflight" => settings.limits.in_flight = value.parse().with_context(bad)?,
-            "runtime-config" => {
-                for part in value.split(',') {
-                    let (group, on) = part.split_once('=').unwrap_or((part, "true"));
-                    settings.runtime_config.push((group.into(), on.parse().with_context(bad)?));
-                }
-            }
-            "service-account-issuer" => {
-                settings.issuer = value.clone();
-                settings.audiences = vec![value.clone()];
-            }
-            "enable-admission-plugins" => {
-                settings.enable_admission.extend(value.split(',').map(String::from));
-            }
-            "disable-admission-plugins" => {
-                settings.disable_admission.extend(value.split(',').map(String::from));
-            }
-            _ => bail!(
-                "{}: known are anonymous-auth, disable-admission-plugins, enable-admission-plugins, event-ttl, \
-                 max-mutating-requests-inflight, max-requests-inflight, runtime-config and service-account-issuer",
-                bad()
-            ),
-        }
-    }
-    Ok(())
 }

@@ -8,7 +8,9 @@ use crate::roles::State;
 
 pub fn start(host: &Host, server: &apiserver::Server, pki: &pki::Pki) {
     let caches = server.caches();
-    let config = controllers::Config { root_ca: pki.server.pem(), ..Default::default() };
+    let signers = controllers::Signers { client: pki.client.clone(), server: pki.server.clone() };
+    let config =
+        controllers::Config { root_ca: pki.server.pem(), signers: Some(signers), ..Default::default() };
     let of = server.clone();
     let clients: controllers::Clients = Arc::new(move |user: &str| of.local(identity(user)));
     controllers::run(&clients, &caches, &host.clock, config, &host.tasks);

@@ -3,14 +3,19 @@
 //! Invariant: nothing is lost by a stop at any point. The store is closed last; containers are not stopped at all, since
 //! they outlive the daemon (D7).
 
+mod access;
 mod address;
 mod api;
+mod arguments;
 mod certificates;
 mod control;
 mod dialer;
 mod dns;
+pub mod encryption;
 mod kubeconfig;
 mod node;
+mod peer;
+mod reload;
 mod token;
 
 use std::fs::File;
@@ -25,7 +30,7 @@ use base::{Clock, Tasks};
 use jiff::Timestamp;
 use store::{Sqlite, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Server;
 use crate::roles::{Report, Roles, State};
@@ -129,6 +134,14 @@ fn not_emptied(database: &Path, keys: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A configuration file in YAML or JSON; of several documents the first.
+pub fn document(path: &Path) -> Result<::api::Value> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let documents = ::api::yaml::parse(&text, ::api::yaml::Dialect::V2)
+        .map_err(|error| anyhow::anyhow!("{}, line {}: {}", path.display(), error.line, error.text))?;
+    documents.into_iter().next().with_context(|| format!("{} is empty", path.display()))
+}
+
 /// The trusted clock never reads below the build, or below the last write to the database (D12).
 fn clock(database: &Path) -> Clock {
     let built = Timestamp::from_second(crate::BUILT).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -146,6 +159,7 @@ fn clock(database: &Path) -> Clock {
 
 async fn serve(config: Server) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let paths = base::paths::Paths::new(&config.data_dir, &config.run_dir);
     let clock = clock(&paths.database());
@@ -190,7 +204,7 @@ async fn serve(config: Server) -> Result<()> {
     });
 
     let host = Host { config, paths, clock, node_ip, roles, tasks };
-    let started = start(&host, listener, store.clone()).await;
+    let started = start(&host, listener, store.clone(), hangup).await;
     let Host { config, tasks, .. } = host;
     if started.is_ok() {
         tracing::info!(version = crate::VERSION, node = config.node_name, %listen, "skiff is up");
@@ -208,7 +222,7 @@ async fn serve(config: Server) -> Result<()> {
 }
 
 /// Starts the roles, the API first.
-async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>) -> Result<()> {
+async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>, hangup: Signal) -> Result<()> {
     // What the node needs of the machine does not wait for the API.
     let machine = async {
         match host.config.agent {
@@ -220,8 +234,9 @@ async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>) -> Res
     token::keep(&host.config, &host.paths)?;
     let dialer = Arc::new(dialer::InProcess::new(&host.config.node_name));
     host.roles.set("api", State::Starting, "", "");
-    let (server, machine) = tokio::join!(api::start(host, listener, store, &pki, dialer.clone()), machine);
-    let server = server?;
+    let (started, machine) = tokio::join!(api::start(host, listener, store, &pki, dialer.clone()), machine);
+    let api::Started { server, reload } = started?;
+    host.tasks.spawn("reload", reload.run(hangup));
     kubeconfig::write(&host.config, &host.paths, &pki)?;
     host.roles.up("api");
     control::start(host, &server, &pki);
