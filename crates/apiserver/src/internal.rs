@@ -11,7 +11,7 @@ use crate::codec::Strictness;
 use crate::engine::update::{Make, Part};
 use crate::engine::{Call, WriteOptions};
 use crate::http::{Accept, Info, Query};
-use crate::manage::How;
+use crate::manage::{self, How};
 use crate::server::Inner;
 use crate::status::{Result, Status};
 
@@ -92,8 +92,32 @@ impl Inner {
         part: Part,
         make: Make<'_>,
     ) -> Result<Arc<Object>> {
-        let call = self.own_call(place, "update")?;
+        let mut call = self.own_call(place, "update")?;
+        if part == Part::Status {
+            of_status(&mut call);
+        }
         let options = WriteOptions { admitted: true, ..options() };
         Ok(call.change(part, &options, How::Patch, make, None).await?.object)
+    }
+
+    /// Applies a status to an object that is there; `manager` comes to own what it says.
+    pub(crate) async fn apply_status(
+        self: &Arc<Self>,
+        place: Place<'_>,
+        manager: &str,
+        config: &Value,
+    ) -> Result<Arc<Object>> {
+        let mut call = self.own_call(place, "patch")?;
+        of_status(&mut call);
+        let options = WriteOptions { admitted: true, applied: true, manager: manager.into(), ..options() };
+        let now = self.now();
+        let make = |old: &Value| manage::applied(&call.target, Some(old), config, &options, "status", &now);
+        Ok(call.change(Part::Status, &options, How::Apply, &make, None).await?.object)
+    }
+}
+
+fn of_status(call: &mut Call) {
+    if let Some(info) = Arc::get_mut(&mut call.info) {
+        info.subresource = "status".into();
     }
 }

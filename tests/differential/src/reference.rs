@@ -76,8 +76,8 @@ impl Reference {
                 ("--authorization-mode", "Node,RBAC"),
                 ("--allow-privileged", "true"),
                 ("--endpoint-reconciler-type", "none"),
-                ("--max-requests-inflight", "0"),
-                ("--max-mutating-requests-inflight", "0"),
+                ("--max-requests-inflight", "4000"),
+                ("--max-mutating-requests-inflight", "4000"),
             ],
         )?;
         Ok(reference)

@@ -4,6 +4,7 @@
 //! Strict and type errors have upstream's texts, Go's names of types in them. At the first wrong type the walk ends.
 
 mod defaults;
+mod restore;
 mod scalar;
 mod zero;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use smol_str::SmolStr;
 
 pub use defaults::default_facts;
+pub use restore::restore;
 pub use zero::zero;
 
 use crate::schema::{Field, Kind, Omit, Presence, Type, TypeShape};
@@ -56,41 +58,6 @@ fn walk(of: &'static Type, value: &mut Value, stored: bool) -> Result<Vec<String
     Ok(walk.strict)
 }
 
-/// Cuts integers to the size of their fields, as Go's conversion of trees into structs does where its decoder of texts
-/// refuses them.
-pub fn wrap(of: &'static Type, value: &mut Value) {
-    match value {
-        Value::Object(map) if is_struct(of) => {
-            for (key, value) in map.iter_mut() {
-                if let Some(field) = of.field(key) {
-                    wrap_field(field, value);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-fn wrap_field(field: &'static Field, value: &mut Value) {
-    match value {
-        Value::Array(items) if field.is_list() => items.iter_mut().for_each(|item| wrap_one(field, item)),
-        Value::Object(map) if field.is_map() => map.iter_mut().for_each(|(_, item)| wrap_one(field, item)),
-        value => wrap_one(field, value),
-    }
-}
-
-fn wrap_one(field: &'static Field, value: &mut Value) {
-    match (field.kind(), &*value) {
-        (Kind::Int32, Value::Int(number)) => *value = Value::Int(i64::from(*number as i32)),
-        (Kind::Message, _) => {
-            if let Some(of) = field.of() {
-                wrap(of, value);
-            }
-        }
-        _ => {}
-    }
-}
-
 /// The texts of doubled keys, for [`crate::json::duplicates`]; nobody looks for them in what is kept as it came.
 pub fn duplicate_errors(of: Option<&'static Type>, paths: &[String]) -> Vec<String> {
     let seen = paths.iter().filter(|path| of.is_none_or(|of| !is_raw(of, path)));
@@ -100,7 +67,8 @@ pub fn duplicate_errors(of: Option<&'static Type>, paths: &[String]) -> Vec<Stri
 /// A path leads into a RawExtension or a piece of free JSON.
 fn is_raw(of: &'static Type, path: &str) -> bool {
     let mut of = of;
-    for part in path.split('.') {
+    let mut parts = path.split('.');
+    while let Some(part) = parts.next() {
         let name = part.split('[').next().unwrap_or_default();
         let Some(field) = of.field(name) else { return false };
         if matches!(field.kind(), Kind::RawExtension | Kind::Json | Kind::FieldsV1 | Kind::Any) {
@@ -115,10 +83,11 @@ fn is_raw(of: &'static Type, path: &str) -> bool {
         if field.of().is_some_and(own) {
             return true;
         }
-        match field.of() {
-            // A key of a map is a part of the path that no type names.
-            Some(inner) if !field.is_map() => of = inner,
-            _ => return false,
+        let Some(inner) = field.of() else { return false };
+        of = inner;
+        // A key of a map is a part of the path that no type names.
+        if field.is_map() {
+            parts.next();
         }
     }
     false
@@ -434,15 +403,19 @@ fn omitted(field: &Field, value: &Value) -> bool {
 
 #[cold]
 fn wrong(found: &Value, at: &At<'_>, wanted: impl FnOnce() -> String) -> Error {
-    let found = match found {
+    Error::Type { found: go_name(found).into(), place: at.go_place(), wanted: wanted() }
+}
+
+/// What Go's decoder calls a piece of JSON.
+fn go_name(value: &Value) -> &'static str {
+    match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
         Value::Int(_) | Value::Float(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    };
-    Error::Type { found: found.into(), place: at.go_place(), wanted: wanted() }
+    }
 }
 
 /// The last part of the Go package: `v1` of `io.k8s.api.core.v1.Pod`.

@@ -334,7 +334,9 @@ fn merge_list(
     }
     let maps = original.iter().chain(&patch).next().is_some_and(|item| matches!(item, Value::Object(_)));
     if original.iter().chain(&patch).any(|item| matches!(item, Value::Object(_)) != maps) {
-        return Err(bad("list element types are not identical"));
+        let show = |list: Vec<Value>| crate::text::show(&Value::Array(list));
+        let both = format!("[{} {}]", show(original), show(patch));
+        return Err(bad(format!("list element types are not identical: {both}")));
     }
     let mut server_order = original.clone();
     let mut order = patch.clone();

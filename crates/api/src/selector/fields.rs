@@ -74,10 +74,12 @@ fn unsupported(kind: &Kind, label: &str) -> Error {
             "",
             "pods" | "nodes" | "replicationcontrollers" | "events" | "namespaces" | "secrets" | "services",
         )
-        | ("batch", "jobs")
         | ("events.k8s.io", _)
-        | ("certificates.k8s.io", _)
-        | ("resource.k8s.io", "resourceslices") => format!("field label not supported: {label}"),
+        | ("certificates.k8s.io", _) => format!("field label not supported: {label}"),
+        ("batch", "jobs") => format!("field label {label:?} not supported for Job"),
+        ("resource.k8s.io", "resourceslices") => {
+            format!("field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {label}")
+        }
         _ => {
             format!("{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
         }

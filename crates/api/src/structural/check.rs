@@ -16,9 +16,8 @@ enum Level {
 
 /// All that is wrong with a schema; `path` is `spec.versions[0].schema.openAPIV3Schema`.
 pub fn check(path: &Path, schema: &Value) -> Vec<Error> {
-    let mut errors = Vec::new();
+    let mut errors = structural(path, schema);
     keywords(path, schema, Place { root: true, in_metadata: false, no_defaults: None }, &mut errors);
-    errors.extend(structural(path, schema));
     if errors.is_empty() {
         let parsed = super::Schema::parse(schema);
         defaults(path, &parsed, &mut errors);

@@ -362,13 +362,22 @@ enum Mark {
 }
 
 fn preconditions(target: &Target, object: &Object, options: &Options) -> Result<()> {
-    // Upstream names the kind here, not the resource.
-    let resource = &api::Resource::new(target.kind.resource.group.clone(), target.kind.kind.clone());
+    // Upstream names the stored kind here, not the resource, except where a registry looks before the store does.
+    let storage = &target.storage;
+    let early = matches!(storage.kind.as_str(), "Namespace" | "CustomResourceDefinition") && !storage.custom;
+    let resource = &match early {
+        true => storage.resource.clone(),
+        false => api::Resource::new(storage.resource.group.clone(), storage.kind.clone()),
+    };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != object.uid.0) {
-        let why = format!(
-            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
-            object.uid
-        );
+        let have = &object.uid;
+        let why = match early {
+            true => format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}"),
+            false => format!(
+                "the UID in the precondition ({uid}) does not match the UID in record ({have}). The object might have been \
+                 deleted and then recreated"
+            ),
+        };
         return Err(Status::conflict(resource, object.name(), why));
     }
     let have = object.revision.to_string();

@@ -73,7 +73,7 @@ impl Call {
         let expected = Expected::kind(&target.kind, target.version());
         let shown = value.to_string();
         if way == Way::Strategic {
-            wrapped(&expected, &mut value);
+            restore(&expected, &mut value).map_err(|why| unpatched(shown.clone(), why))?;
         }
         let mut value = codec::finish(&expected, value, Vec::new(), options.strictness, &mut warnings)
             .map_err(|error| misfit(error, shown, way))?;
@@ -135,6 +135,7 @@ impl Call {
             }
             // A configuration without a name has that of the object that is there.
             self.named_as_asked(merged.str_at(&["metadata", "name"]))?;
+            restore(&expected, &mut merged).map_err(|why| unconverted(&config, why))?;
             self.completed(merged, options).map_err(|error| match reason_of(&error) {
                 Some(why) => unconverted(&config, restored(why)),
                 None => error,
@@ -163,8 +164,6 @@ impl Call {
         let target = &self.target;
         let expected = Expected::kind(&target.kind, target.version());
         let ignore = codec::Strictness::Ignore;
-        let mut value = value;
-        wrapped(&expected, &mut value);
         let mut value = codec::finish(&expected, value, Vec::new(), ignore, &mut Vec::new())?;
         let options = WriteOptions { strictness: ignore, ..options.clone() };
         target.complete(&mut value, &options, &mut Vec::new())?;
@@ -175,13 +174,15 @@ impl Call {
 /// The patched document has not the form of its kind: upstream blames the field `patch`, and shows all of it.
 fn misfit(error: Status, document: String, way: Way) -> Status {
     match reason_of(&error) {
-        Some(why) => {
-            let path = api::field::Path::new("patch");
-            let why = if way == Way::Strategic { restored(why) } else { why.to_string() };
-            Status::invalid_kind("", "", "", &[api::field::Error::invalid(path, document, why)])
-        }
+        Some(why) if way == Way::Strategic => unpatched(document, restored(why)),
+        Some(why) => unpatched(document, why.to_string()),
         None => error,
     }
+}
+
+fn unpatched(document: String, why: String) -> Status {
+    let path = api::field::Path::new("patch");
+    Status::invalid_kind("", "", "", &[api::field::Error::invalid(path, document, why)])
 }
 
 /// Why a document has not the form of its kind.
@@ -203,11 +204,9 @@ fn unconverted(config: &Value, why: String) -> Status {
     Status::new(500, "", message)
 }
 
-/// Integers as Go's conversion leaves them, which cuts off what does not fit.
-fn wrapped(expected: &Expected<'_>, value: &mut Value) {
-    if let Some(of) = expected.of {
-        api::decode::wrap(of, value);
-    }
+/// Fields as Go's conversion of trees leaves them.
+fn restore(expected: &Expected<'_>, value: &mut Value) -> std::result::Result<(), String> {
+    expected.of.map_or(Ok(()), |of| api::decode::restore(of, value))
 }
 
 /// A strategic patch is made on trees, which upstream turns into structs by another code with texts of its own.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use api::{Object, Value};
 
 use super::GROUP;
-use crate::engine::update::Part;
 use crate::server::Inner;
+
+/// Who owns the condition.
+const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 
 /// After a change, so that several objects written together are looked at once.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -67,28 +69,23 @@ async fn check(inner: &Arc<Inner>, schema: &Arc<Object>) {
         return;
     }
     let now = inner.now();
-    let make = |old: &Value| {
-        let mut new = old.clone();
-        new.remove(&["metadata", "resourceVersion"]);
-        let all = old.at(&["status", "conditions"]).and_then(Value::as_array).unwrap_or_default();
-        let mut conditions: Vec<Value> =
-            all.iter().filter(|one| one.str_at(&["type"]) != "Dangling").cloned().collect();
-        let mut own = Value::object();
-        for (field, text) in [
-            ("type", "Dangling"),
-            ("status", status),
-            ("lastTransitionTime", now.as_str()),
-            ("reason", reason),
-            ("message", message.as_str()),
-        ] {
-            own.set(&[field], text);
-        }
-        conditions.push(own);
-        new.set(&["status", "conditions"], conditions);
-        Ok(new)
-    };
+    let mut own = Value::object();
+    for (field, text) in [
+        ("type", "Dangling"),
+        ("status", status),
+        ("lastTransitionTime", now.as_str()),
+        ("reason", reason),
+        ("message", message.as_str()),
+    ] {
+        own.set(&[field], text);
+    }
     let name = schema.name();
-    match inner.change((GROUP, "v1", "flowschemas", "", name), Part::Status, &make).await {
+    let mut config = Value::object();
+    config.set(&["apiVersion"], format!("{GROUP}/v1"));
+    config.set(&["kind"], "FlowSchema");
+    config.set(&["metadata", "name"], name);
+    config.set(&["status", "conditions"], vec![own]);
+    match inner.apply_status((GROUP, "v1", "flowschemas", "", name), MANAGER, &config).await {
         Err(status) if status.reason() != "NotFound" => {
             tracing::warn!(name, message = status.message(), "cannot write a FlowSchema's status");
         }

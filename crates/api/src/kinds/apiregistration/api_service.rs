@@ -78,7 +78,8 @@ fn check(service: &Node<'_>) {
     let spec = service.get("spec");
     let (name, group, version) = (service.at(&["metadata", "name"]), spec.get("group"), spec.get("version"));
     let wanted = format!("{}.{}", version.text(), group.text());
-    if names::path_segment(name.text()).is_empty() && name.text() != wanted {
+    // Without a name there is none to judge.
+    if !name.text().is_empty() && names::path_segment(name.text()).is_empty() && name.text() != wanted {
         let text = format!("must be `spec.version+\".\"+spec.group`: {wanted:?}");
         name.error(Error::invalid(name.path().clone(), name.text(), text));
     }

@@ -33,6 +33,10 @@ fn resources(node: &Value, errors: &mut Errors) {
             }
         }
     }
+}
+
+/// Asked of new nodes only.
+fn swap(node: &Value, errors: &mut Errors) {
     let swap = ["status", "nodeInfo", "swap", "capacity"];
     if let Some(capacity) = node.at(&swap).and_then(Value::as_int).filter(|capacity| *capacity <= 0) {
         let path = Path::new("metadata").child("nodeSwapStatus").child("capacity");
@@ -127,6 +131,7 @@ impl Rules for Node {
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
         scheduling::taints(list(new, &["spec", "taints"]), &Path::new("metadata").child("taints"), errors);
         resources(new, errors);
+        swap(new, errors);
         let path = Path::new("spec").child("podCIDRs");
         let cidrs = list(new, &["spec", "podCIDRs"]);
         for (at, cidr) in cidrs.iter().enumerate() {

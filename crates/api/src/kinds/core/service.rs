@@ -61,7 +61,8 @@ fn external_address(service: &Value) -> String {
 
 /// A name outside has no endpoints here to choose among; upstream drops the policy whenever it reads such a Service.
 fn drop_unused_policy(service: &mut Value) {
-    if service.str_at(&["spec", "type"]) == "ExternalName" {
+    let known = matches!(service.str_at(&["spec", "internalTrafficPolicy"]), "" | "Cluster" | "Local");
+    if known && service.str_at(&["spec", "type"]) == "ExternalName" {
         service.remove(&["spec", "internalTrafficPolicy"]);
     }
 }

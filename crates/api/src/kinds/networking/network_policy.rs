@@ -38,6 +38,7 @@ fn blocks<'a>(spec: &Node<'a>) -> Vec<&'a str> {
             }
         }
     }
+    found.retain(|text| !text.is_empty());
     found
 }
 

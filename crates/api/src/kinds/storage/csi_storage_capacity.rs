@@ -2,6 +2,7 @@
 
 use crate::Value;
 use crate::kinds::{Builtin, Strategy, node_labels};
+use crate::table::cells;
 use crate::validation::names;
 
 pub const KIND: Builtin = Builtin {
@@ -27,6 +28,10 @@ pub const KIND: Builtin = Builtin {
                 node_labels::selector_warnings(topology, "nodeTopology", &mut texts);
                 texts
             },
+            row: Some(|capacity, _| {
+                let made = capacity.at(&["metadata", "creationTimestamp"]).cloned();
+                vec![cells::name(capacity), made.unwrap_or_default()]
+            }),
             ..Strategy::new()
         })
     },

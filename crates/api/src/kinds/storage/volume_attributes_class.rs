@@ -2,6 +2,7 @@
 
 use super::storage_class::{parameters, provisioner};
 use crate::kinds::{Builtin, Strategy};
+use crate::table::{age, cells};
 
 pub const KIND: Builtin = Builtin {
     group: "storage.k8s.io",
@@ -26,6 +27,9 @@ pub const KIND: Builtin = Builtin {
                 parameters(&class.get("parameters"));
                 class.get("parameters").required_for("must contain at least one key/value pair");
             },
+            row: Some(|class, now| {
+                vec![cells::name(class), class.str_at(&["driverName"]).into(), age(class, now)]
+            }),
             ..Strategy::new()
         })
     },

@@ -304,7 +304,7 @@ pub(super) fn status(service: &Value, errors: &mut Errors) {
     let kind = service.str_at(&["spec", "type"]);
     if !ingress.is_empty() && kind != "LoadBalancer" {
         let text = "may only be used when `spec.type` is 'LoadBalancer'";
-        errors.push(Error::forbidden(path.clone(), text));
+        return errors.push(Error::forbidden(path, text));
     }
     for (at, one) in ingress.iter().enumerate() {
         let path = path.index(at);

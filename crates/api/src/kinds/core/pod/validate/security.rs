@@ -32,10 +32,11 @@ pub fn pod(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     sysctls(spec, list(context, &["sysctls"]), &path.child("sysctls"), errors);
     check::optional_one_of(context, path, "fsGroupChangePolicy", &["Always", "OnRootMismatch"], errors);
-    profiles(context, path, errors);
+    profile(context, "seccompProfile", path, errors);
+    super::windows::options(context, path, errors);
+    profile(context, "appArmorProfile", path, errors);
     check::optional_one_of(context, path, "supplementalGroupsPolicy", &["Merge", "Strict"], errors);
     check::optional_one_of(context, path, "seLinuxChangePolicy", SELINUX_POLICIES, errors);
-    super::windows::options(context, path, errors);
 }
 
 pub fn container(context: Option<&Value>, host_users: bool, path: &Path, errors: &mut Errors) {
@@ -50,7 +51,7 @@ pub fn container(context: Option<&Value>, host_users: bool, path: &Path, errors:
             errors.push(Error::invalid(path.child("procMount"), kind, text));
         }
     }
-    profiles(context, path, errors);
+    profile(context, "seccompProfile", path, errors);
     if context.get("allowPrivilegeEscalation").and_then(Value::as_bool) == Some(false) {
         if flag(context, &["privileged"]) {
             let text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
@@ -63,58 +64,50 @@ pub fn container(context: Option<&Value>, host_users: bool, path: &Path, errors:
         }
     }
     super::windows::options(context, path, errors);
+    profile(context, "appArmorProfile", path, errors);
 }
 
-fn profiles(context: &Value, path: &Path, errors: &mut Errors) {
-    for field in ["seccompProfile", "appArmorProfile"] {
-        let Some(profile) = context.get(field).filter(|profile| !profile.is_null()) else { continue };
-        let path = path.child(field);
-        let kind = profile.str_at(&["type"]);
-        match kind {
-            "" => {
-                let text = format!("type is required when {field} is set");
-                errors.push(Error::required(path.child("type"), text));
-            }
-            _ => check::one_of(
-                kind,
-                path.child("type"),
-                &["Localhost", "RuntimeDefault", "Unconfined"],
-                errors,
-            ),
+fn profile(context: &Value, field: &str, path: &Path, errors: &mut Errors) {
+    let Some(profile) = context.get(field).filter(|profile| !profile.is_null()) else { return };
+    let path = path.child(field);
+    let kind = profile.str_at(&["type"]);
+    match kind {
+        "" => {
+            let text = format!("type is required when {field} is set");
+            errors.push(Error::required(path.child("type"), text));
         }
-        let known = matches!(kind, "Localhost" | "RuntimeDefault" | "Unconfined");
-        if !known && field == "appArmorProfile" {
-            continue;
+        _ => check::one_of(kind, path.child("type"), &["Localhost", "RuntimeDefault", "Unconfined"], errors),
+    }
+    let known = matches!(kind, "Localhost" | "RuntimeDefault" | "Unconfined");
+    if !known && field == "appArmorProfile" {
+        return;
+    }
+    let local = profile.str_at(&["localhostProfile"]);
+    let set = has(profile, &["localhostProfile"]);
+    let (seccomp, inner) = (field == "seccompProfile", path.child("localhostProfile"));
+    match (kind == "Localhost", set) {
+        (true, false) if seccomp => {
+            errors.push(Error::required(inner, "must be set when seccomp type is Localhost"));
         }
-        let local = profile.str_at(&["localhostProfile"]);
-        let set = has(profile, &["localhostProfile"]);
-        let (seccomp, inner) = (field == "seccompProfile", path.child("localhostProfile"));
-        match (kind == "Localhost", set) {
-            (true, false) if seccomp => {
-                errors.push(Error::required(inner, "must be set when seccomp type is Localhost"));
-            }
-            (true, false) => {
-                errors.push(Error::required(inner, "must be set when AppArmor type is Localhost"))
-            }
-            (false, true) if seccomp => {
-                let text = "can only be set when seccomp type is Localhost";
-                errors.push(Error::invalid(inner, profile.clone(), text));
-            }
-            (false, true) => {
-                let text = "can only be set when AppArmor type is Localhost";
-                errors.push(Error::invalid(inner, local, text));
-            }
-            (true, true) if seccomp => {
-                if local.starts_with('/') {
-                    errors.push(Error::invalid(inner.clone(), local, "must be a relative path"));
-                }
-                super::volume::no_backsteps(local, &inner, errors);
-            }
-            (true, true) if local.trim().is_empty() => {
-                errors.push(Error::required(inner, "must be set when AppArmor type is Localhost"));
-            }
-            _ => {}
+        (true, false) => errors.push(Error::required(inner, "must be set when AppArmor type is Localhost")),
+        (false, true) if seccomp => {
+            let text = "can only be set when seccomp type is Localhost";
+            errors.push(Error::invalid(inner, profile.clone(), text));
         }
+        (false, true) => {
+            let text = "can only be set when AppArmor type is Localhost";
+            errors.push(Error::invalid(inner, local, text));
+        }
+        (true, true) if seccomp => {
+            if local.starts_with('/') {
+                errors.push(Error::invalid(inner.clone(), local, "must be a relative path"));
+            }
+            super::volume::no_backsteps(local, &inner, errors);
+        }
+        (true, true) if local.trim().is_empty() => {
+            errors.push(Error::required(inner, "must be set when AppArmor type is Localhost"));
+        }
+        _ => {}
     }
 }
 

@@ -51,6 +51,12 @@ pub fn volumes<'a>(
     good
 }
 
+/// The order in which upstream looks at the sources of a volume.
+const ORDER: &str = "emptyDir hostPath gitRepo gcePersistentDisk awsElasticBlockStore secret nfs iscsi glusterfs \
+    flocker persistentVolumeClaim rbd cinder cephfs quobyte downwardAPI fc flexVolume configMap \
+    azureFile vsphereVolume photonPersistentDisk portworxVolume azureDisk storageos projected \
+    scaleIO csi ephemeral image";
+
 fn source(volume: &Value, is_pod: bool, path: &Path, errors: &mut Errors) {
     let mut sources: Vec<(&str, &Value)> = volume
         .as_map()
@@ -59,8 +65,8 @@ fn source(volume: &Value, is_pod: bool, path: &Path, errors: &mut Errors) {
         .filter(|(key, value)| *key != "name" && !value.is_null())
         .map(|(key, value)| (key.as_str(), value))
         .collect();
-    // Upstream looks at emptyDir first: of two sources it is not the one to blame.
-    sources.sort_by_key(|(kind, _)| *kind != "emptyDir");
+    // Of two sources the first that upstream looks at is not the one to blame.
+    sources.sort_by_key(|(kind, _)| ORDER.split(' ').position(|other| other == *kind).unwrap_or(usize::MAX));
     if sources.is_empty() {
         errors.push(Error::required(path.clone(), "must specify a volume type"));
     }
