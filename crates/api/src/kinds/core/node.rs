@@ -35,6 +35,38 @@ fn resources(node: &Value, errors: &mut Errors) {
     }
 }
 
+/// What the kubelet says that it can do: names in order.
+fn features(node: &Value, errors: &mut Errors) {
+    let path = Path::new("status").child("declaredFeatures");
+    let mut before: Option<&str> = None;
+    for (at, name) in list(node, &["status", "declaredFeatures"]).iter().enumerate() {
+        let name = name.as_str().unwrap_or_default();
+        match before {
+            Some(before) if before == name => errors.push(Error::duplicate(path.index(at), name)),
+            Some(before) if before > name => {
+                errors.push(Error::invalid(path.index(at), name, "list must be sorted alphabetically"));
+            }
+            _ => {}
+        }
+        before = Some(name);
+        let good = |(at, part): (usize, &str)| {
+            let first = part.bytes().next();
+            first.is_some_and(|byte| byte.is_ascii_uppercase() || at > 0 && byte.is_ascii_lowercase())
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        let why = if name.len() > 253 {
+            "must be no more than 253 characters"
+        } else if !name.split('/').enumerate().all(good) {
+            "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or \
+             MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+        } else {
+            continue;
+        };
+        let text = format!("invalid feature name {}: {why}", crate::text::quote(name));
+        errors.push(Error::invalid(path.index(at), name, text));
+    }
+}
+
 /// Asked of new nodes only.
 fn swap(node: &Value, errors: &mut Errors) {
     let swap = ["status", "nodeInfo", "swap", "capacity"];
@@ -46,6 +78,7 @@ fn swap(node: &Value, errors: &mut Errors) {
 
 fn update(new: &Value, old: &Value, errors: &mut Errors) {
     resources(new, errors);
+    features(new, errors);
     let mut seen = BTreeSet::new();
     for (at, address) in list(new, &["status", "addresses"]).iter().enumerate() {
         if !seen.insert((address.str_at(&["type"]), address.str_at(&["address"]))) {
@@ -132,6 +165,7 @@ impl Rules for Node {
         scheduling::taints(list(new, &["spec", "taints"]), &Path::new("metadata").child("taints"), errors);
         resources(new, errors);
         swap(new, errors);
+        features(new, errors);
         let path = Path::new("spec").child("podCIDRs");
         let cidrs = list(new, &["spec", "podCIDRs"]);
         for (at, cidr) in cidrs.iter().enumerate() {

@@ -8,6 +8,7 @@ use crate::validation::names;
 use crate::{Value, pod};
 
 mod cells;
+mod claims;
 pub mod defaults;
 mod disabled;
 mod label_keys;

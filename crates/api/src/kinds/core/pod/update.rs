@@ -205,6 +205,7 @@ pub(super) fn validate_status(new: &Value, old: &Value, errors: &mut Errors) {
     for field in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
         transitions(new, old, field, &path.child(field), errors);
     }
+    super::claims::validate(new, errors);
     let ips = list(new, &["status", "podIPs"]);
     for (at, ip) in ips.iter().enumerate() {
         check::format(ip.str_at(&["ip"]), &path.child("podIPs").index(at), names::ip, errors);
@@ -213,6 +214,7 @@ pub(super) fn validate_status(new: &Value, old: &Value, errors: &mut Errors) {
         let text = "may specify no more than one IP for each IP family";
         errors.push(Error::invalid(path.child("podIPs"), ips.to_vec(), text));
     }
+    super::claims::health(new, errors);
 }
 
 /// A container that ended for good does not run again.
