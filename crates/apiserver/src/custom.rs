@@ -121,14 +121,17 @@ impl Served {
     async fn bring_up(&mut self, inner: &Arc<Inner>, built_in: &Kinds, all: &[Arc<Object>]) {
         let values: Vec<Value> = all.iter().map(|object| object.value()).collect();
         let mut wanted: HashMap<Resource, Row> = HashMap::new();
-        for (at, definition) in values.iter().enumerate() {
+        let mut names: HashMap<&str, custom::Names> = HashMap::new();
+        for definition in &values {
+            names.entry(definition.str_at(&["spec", "group"])).or_default().add(definition);
+        }
+        for definition in &values {
             let name = definition.str_at(&["metadata", "name"]);
             if definition.at(&["metadata", "deletionTimestamp"]).is_some() {
                 self.empty(inner, definition);
             } else {
-                let others =
-                    values.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, value)| value);
-                if let Some(status) = custom::status(definition, others, &inner.now()) {
+                let group = &names[definition.str_at(&["spec", "group"])];
+                if let Some(status) = custom::status(definition, group, &inner.now()) {
                     write_status(inner, name, status).await;
                     // The write comes back as an event: what follows from it is done then.
                     if !is_established(definition) {
@@ -144,6 +147,15 @@ impl Served {
                 &["acceptedNames"],
                 definition.at(&["status", "acceptedNames"]).cloned().unwrap_or_default(),
             );
+            let resource = Resource::new(
+                definition.str_at(&["spec", "group"]),
+                definition.str_at(&["spec", "names", "plural"]),
+            );
+            // To make a kind of a definition is the most of the work.
+            if let Some(same) = self.0.get(&resource).filter(|row| row.made_of == made_of) {
+                wanted.insert(resource, Row { made_of, kind: same.kind.clone() });
+                continue;
+            }
             match custom::kind_from_crd(definition) {
                 Ok(mut kind) => {
                     kind.converter = crate::conversion::Webhook::of(inner, definition);

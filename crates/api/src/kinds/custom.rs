@@ -1,6 +1,7 @@
 //! The row that a CustomResourceDefinition makes, and the status that a CRD gets. Pure: the server reads CRDs, swaps
 //! [`crate::Kinds`], and writes the status.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -209,35 +210,50 @@ impl Rules for Custom {
     }
 }
 
-/// The status that a CRD should have, given the other CRDs of its group (upstream's naming and establishing
-/// controllers in one step, for a server that serves a kind at once). `None`: it has it.
-pub fn status<'a>(crd: &Value, others: impl Iterator<Item = &'a Value>, now: &str) -> Option<Value> {
-    let asked = crd.at(&["spec", "names"])?;
-    let have = crd.at(&["status", "acceptedNames"]).cloned().unwrap_or_else(Value::object);
-    let (mut resources, mut kinds): (Vec<SmolStr>, Vec<SmolStr>) = Default::default();
-    for other in others {
-        let same_group = other.at(&["spec", "group"]) == crd.at(&["spec", "group"]);
-        let itself = other.at(&["metadata", "name"]) == crd.at(&["metadata", "name"]);
-        let Some(names) = other.at(&["status", "acceptedNames"]).filter(|_| same_group && !itself) else {
-            continue;
-        };
-        resources.extend([names.str_at(&["plural"]).into(), names.str_at(&["singular"]).into()]);
-        resources.extend(texts(list(names, &["shortNames"])));
-        kinds.extend([names.str_at(&["kind"]).into(), names.str_at(&["listKind"]).into()]);
+/// The names that the CRDs of one group have, each with the CRDs that have it.
+#[derive(Default)]
+pub struct Names {
+    resources: HashMap<SmolStr, Vec<SmolStr>>,
+    kinds: HashMap<SmolStr, Vec<SmolStr>>,
+}
+
+impl Names {
+    /// Notes what `crd` was granted.
+    pub fn add(&mut self, crd: &Value) {
+        let Some(names) = crd.at(&["status", "acceptedNames"]) else { return };
+        let owner = SmolStr::from(crd.str_at(&["metadata", "name"]));
+        let plural: [SmolStr; 2] = [names.str_at(&["plural"]).into(), names.str_at(&["singular"]).into()];
+        let kinds: [SmolStr; 2] = [names.str_at(&["kind"]).into(), names.str_at(&["listKind"]).into()];
+        for name in plural.into_iter().chain(texts(list(names, &["shortNames"]))) {
+            self.resources.entry(name).or_default().push(owner.clone());
+        }
+        for name in kinds {
+            self.kinds.entry(name).or_default().push(owner.clone());
+        }
     }
+}
+
+/// The status that a CRD should have, given the names of its group (upstream's naming and establishing
+/// controllers in one step, for a server that serves a kind at once). `None`: it has it.
+pub fn status(crd: &Value, names: &Names, now: &str) -> Option<Value> {
+    let asked = crd.at(&["spec", "names"])?;
+    let itself = crd.str_at(&["metadata", "name"]);
+    let have = crd.at(&["status", "acceptedNames"]).cloned().unwrap_or_else(Value::object);
     let mut accepted = have.clone();
     let mut conflict: Option<(&str, String)> = None;
-    let free = |text: &str, used: &[SmolStr]| {
-        used.iter()
-            .all(|name| name != text)
+    let free = |text: &str, used: &HashMap<SmolStr, Vec<SmolStr>>| {
+        let owners = used.get(text).map_or(&[][..], Vec::as_slice);
+        owners
+            .iter()
+            .all(|owner| owner == itself)
             .then_some(())
             .ok_or_else(|| format!("{text:?} is already in use"))
     };
     for (field, reason, used) in [
-        ("plural", "PluralConflict", &resources),
-        ("singular", "SingularConflict", &resources),
-        ("kind", "KindConflict", &kinds),
-        ("listKind", "ListKindConflict", &kinds),
+        ("plural", "PluralConflict", &names.resources),
+        ("singular", "SingularConflict", &names.resources),
+        ("kind", "KindConflict", &names.kinds),
+        ("listKind", "ListKindConflict", &names.kinds),
     ] {
         let text = asked.str_at(&[field]);
         match free(text, used) {
@@ -251,7 +267,7 @@ pub fn status<'a>(crd: &Value, others: impl Iterator<Item = &'a Value>, now: &st
     let wrong: Vec<String> = short
         .iter()
         .filter(|name| !own.contains(name))
-        .filter_map(|name| free(name, &resources).err())
+        .filter_map(|name| free(name, &names.resources).err())
         .collect();
     match wrong.len() {
         0 => keep(&mut accepted, asked, "shortNames"),
@@ -340,14 +356,16 @@ mod tests {
     #[test]
     fn names_are_accepted_once() {
         let mut first = crd();
-        let given = status(&first, std::iter::empty(), "2026-01-01T00:00:00Z").unwrap();
+        let given = status(&first, &Names::default(), "2026-01-01T00:00:00Z").unwrap();
         assert_eq!(given.str_at(&["acceptedNames", "kind"]), "CronTab");
         first.set(&["status"], given);
-        assert_eq!(status(&first, [&first].into_iter(), "2027-01-01T00:00:00Z"), None);
+        let mut names = Names::default();
+        names.add(&first);
+        assert_eq!(status(&first, &names, "2027-01-01T00:00:00Z"), None);
         let mut second = crd();
         second.set(&["metadata", "name"], "cron.stable.example.com");
         second.set(&["spec", "names", "plural"], "cron");
-        let refused = status(&second, [&first].into_iter(), "2026-01-01T00:00:00Z").unwrap();
+        let refused = status(&second, &names, "2026-01-01T00:00:00Z").unwrap();
         let mut shown = Value::object();
         shown.set(&["status"], refused);
         let condition = pod::condition(&shown, "NamesAccepted").unwrap();

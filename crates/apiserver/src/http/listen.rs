@@ -78,7 +78,8 @@ async fn connection(
             request.extensions_mut().insert(Peer(peer));
         }
         let (inner, identity) = (inner.clone(), identity.clone());
-        async move { Ok::<_, std::convert::Infallible>(inner.answer(identity, request).await) }
+        // Boxed: hyper keeps room for a request's future for as long as the connection lives, and most connections are idle.
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(inner.answer(identity, request).await) })
     });
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
     builder
