@@ -1,6 +1,7 @@
 //! A kustomization file, decoded: known fields only, deprecated spellings folded into today's.
-//!
-//! Long because every field of the file has its type here.
+
+mod edits;
+mod entries;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,8 @@ use serde::Deserialize;
 
 use crate::tree::Tree;
 use crate::{Error, yaml};
+pub use edits::{Edits, ImageEdit, PatchTarget};
+pub(super) use entries::*;
 
 type Texts = BTreeMap<String, String>;
 
@@ -50,217 +53,6 @@ struct Fields {
     helm_globals: Option<HelmGlobals>,
     helm_charts: Option<Vec<HelmChart>>,
     helm_chart_inflation_generator: Option<Vec<LegacyChart>>,
-}
-
-/// A value that `$(NAME)` stands for.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Variable {
-    pub name: String,
-    pub objref: ObjectRef,
-    pub fieldref: FieldRef,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct ObjectRef {
-    pub api_version: String,
-    pub group: String,
-    pub version: String,
-    pub kind: String,
-    pub name: String,
-    pub namespace: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct FieldRef {
-    pub field_path: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct HelmGlobals {
-    pub chart_home: String,
-    pub config_home: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct HelmChart {
-    pub name: String,
-    pub version: String,
-    pub repo: String,
-    pub release_name: String,
-    pub namespace: String,
-    pub additional_values_files: Vec<String>,
-    pub values_file: String,
-    pub values_inline: Option<serde_json::Value>,
-    pub values_merge: String,
-    #[serde(rename = "includeCRDs")]
-    pub include_crds: bool,
-    pub skip_hooks: bool,
-    pub api_versions: Vec<String>,
-    pub kube_version: String,
-    pub name_template: String,
-    pub skip_tests: bool,
-    pub debug: bool,
-    pub devel: bool,
-}
-
-/// An entry of `helmChartInflationGenerator`, the older spelling.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct LegacyChart {
-    chart_name: String,
-    chart_version: String,
-    chart_repo_url: String,
-    chart_home: String,
-    values: String,
-    values_local: Option<serde_json::Value>,
-    values_merge: String,
-    release_name: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Label {
-    pub pairs: Texts,
-    pub include_selectors: bool,
-    pub include_templates: bool,
-    pub fields: Vec<FieldSpec>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct FieldSpec {
-    pub group: String,
-    pub version: String,
-    pub kind: String,
-    pub path: String,
-    pub create: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Patch {
-    pub path: String,
-    pub patch: String,
-    pub target: Option<Selector>,
-    pub options: PatchOptions,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct PatchOptions {
-    pub allow_name_change: bool,
-    pub allow_kind_change: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Selector {
-    pub group: String,
-    pub version: String,
-    pub kind: String,
-    pub name: String,
-    pub namespace: String,
-    pub annotation_selector: String,
-    pub label_selector: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Image {
-    pub name: String,
-    pub new_name: String,
-    pub tag_suffix: String,
-    pub new_tag: String,
-    pub digest: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Replica {
-    pub name: String,
-    pub count: i64,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct SortOptions {
-    pub order: String,
-    pub legacy_sort_options: Option<LegacySortOptions>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct LegacySortOptions {
-    pub order_first: Vec<String>,
-    pub order_last: Vec<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Generator {
-    pub name: String,
-    pub namespace: String,
-    pub behavior: String,
-    pub files: Vec<String>,
-    pub literals: Vec<String>,
-    pub envs: Vec<String>,
-    pub env: String,
-    pub r#type: String,
-    pub options: Option<GeneratorOptions>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct GeneratorOptions {
-    pub labels: Texts,
-    pub annotations: Texts,
-    pub disable_name_suffix_hash: bool,
-    pub immutable: bool,
-}
-
-/// Inline, or the path of a file that holds one replacement or a list of them.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct ReplacementEntry {
-    pub path: String,
-    pub source: Option<Source>,
-    pub source_value: Option<String>,
-    pub targets: Option<Vec<Target>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Source {
-    pub group: String,
-    pub version: String,
-    pub kind: String,
-    pub name: String,
-    pub namespace: String,
-    pub field_path: String,
-    pub options: FieldOptions,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Target {
-    pub select: Option<Selector>,
-    pub reject: Vec<Selector>,
-    pub field_paths: Vec<String>,
-    pub options: FieldOptions,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct FieldOptions {
-    pub delimiter: String,
-    pub index: i64,
-    pub encoding: String,
-    pub create: bool,
 }
 
 /// A kustomization file and where it lies.
@@ -552,63 +344,6 @@ impl Kustomization {
             });
             self.patches.push(Patch { patch: patch.clone(), target, ..Patch::default() });
         }
-    }
-}
-
-/// Changes to the top kustomization, as `kustomize edit` makes them on behalf of Argo CD's or Flux' objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct Edits {
-    pub name_prefix: String,
-    pub name_suffix: String,
-    pub namespace: String,
-    pub images: Vec<ImageEdit>,
-    pub replicas: Vec<(String, i64)>,
-    pub common_labels: Texts,
-    /// Labels go to metadata only, not to selectors.
-    pub labels_without_selector: bool,
-    pub label_include_templates: bool,
-    pub common_annotations: Texts,
-    pub components: Vec<String>,
-    /// An inline patch and, if it has one, its target.
-    pub patches: Vec<(String, Option<PatchTarget>)>,
-}
-
-/// A patch's target: the fields of a selector.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct PatchTarget(BTreeMap<String, String>);
-
-impl PatchTarget {
-    pub fn new(fields: BTreeMap<String, String>) -> PatchTarget {
-        PatchTarget(fields)
-    }
-    fn str_at(&self, path: &[&str]) -> &str {
-        self.0.get(path[0]).map(String::as_str).unwrap_or_default()
-    }
-}
-
-/// `kustomize edit set image`: `name=newName:newTag@digest`, `name:newTag` or `name@digest`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ImageEdit {
-    pub name: String,
-    pub new_name: String,
-    pub new_tag: String,
-    pub digest: String,
-}
-
-impl ImageEdit {
-    /// Reads the form of the command line; `None` if it says nothing to change.
-    pub fn parse(text: &str) -> Option<ImageEdit> {
-        let (name, image) = match text.split_once('=') {
-            Some((name, image)) => (Some(name), image),
-            None => (None, text),
-        };
-        let (found, tag, digest) = super::images::split(image);
-        let name = name.map_or_else(|| found.to_string(), Into::into);
-        let new_name = if found == name { String::new() } else { found.to_string() };
-        let edit = ImageEdit { name, new_name, new_tag: tag.into(), digest: digest.into() };
-        let says = !(edit.new_name.is_empty() && edit.new_tag.is_empty() && edit.digest.is_empty());
-        (!edit.name.is_empty() && says).then_some(edit)
     }
 }
 
