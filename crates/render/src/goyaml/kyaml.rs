@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use api::{Map, Value, yaml};
+use smol_str::SmolStr;
 
 use super::node::{Body, Node, Parser};
 
@@ -119,13 +120,13 @@ impl Reader {
             Body::Scalar(text, true) if matches!(text.as_str(), "~" | "null" | "Null" | "NULL") => {
                 Ok(String::new())
             }
-            Body::Scalar(text, _) => Ok(text.clone()),
+            Body::Scalar(text, _) => Ok(text.to_string()),
             Body::Sequence(_) | Body::Mapping(_) => Err("yaml: a key must be a text".into()),
         }
     }
 }
 
-fn scalar(text: &str, implicit: bool, tag: &str) -> Result<Value, String> {
+fn scalar(text: &SmolStr, implicit: bool, tag: &str) -> Result<Value, String> {
     let resolved = || yaml::resolve(text, yaml::Dialect::V3);
     match tag.rsplit([':', '!']).next().unwrap_or_default() {
         kind @ ("int" | "float" | "bool" | "null") => match (kind, resolved()) {
@@ -135,13 +136,15 @@ fn scalar(text: &str, implicit: bool, tag: &str) -> Result<Value, String> {
         },
         "" if implicit => {
             let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-            if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+            if matches!(unsigned, ".inf" | ".Inf" | ".INF")
+                || matches!(text.as_str(), ".nan" | ".NaN" | ".NAN")
+            {
                 return Err(format!(
                     "yaml: {text} is a number that JSON cannot hold; quote it if it is a text"
                 ));
             }
             Ok(resolved())
         }
-        _ => Ok(Value::String(text.into())),
+        _ => Ok(Value::String(text.clone())),
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use smol_str::SmolStr;
+
 use super::scan::{Kind, Mark, Scanner, fault};
 
 /// One node.
@@ -18,7 +20,7 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) enum Body {
     /// Text, and whether it is plain and has no tag.
-    Scalar(String, bool),
+    Scalar(SmolStr, bool),
     Sequence(Vec<Rc<Node>>),
     Mapping(Vec<(Rc<Node>, Rc<Node>)>),
     Alias(Rc<Node>),
@@ -134,12 +136,12 @@ impl<'a> Parser<'a> {
 
     /// A null that is not written.
     fn empty(&self) -> Done<Rc<Node>> {
-        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(String::new(), true), gap: false }))
+        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(SmolStr::default(), true), gap: false }))
     }
 
     /// The same within brackets.
     fn gap(&self) -> Done<Rc<Node>> {
-        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(String::new(), true), gap: true }))
+        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(SmolStr::default(), true), gap: true }))
     }
 
     fn node(&mut self, block: bool, indentless: bool) -> Done<Rc<Node>> {
@@ -212,7 +214,7 @@ impl<'a> Parser<'a> {
             Kind::FlowMappingStart => self.flow_mapping(),
             Kind::SequenceStart if block => self.sequence(),
             Kind::MappingStart if block => self.mapping(),
-            _ if anchor.is_some() || tag.is_some() => Ok(Body::Scalar(String::new(), tag.is_none())),
+            _ if anchor.is_some() || tag.is_some() => Ok(Body::Scalar(SmolStr::default(), tag.is_none())),
             _ => self.error("did not find expected node content", start),
         }
     }

@@ -1,6 +1,6 @@
 //! Texts and what upstream's decoder makes of them, its faults among them.
 
-use super::{all, first};
+use super::{all, first, kyaml};
 
 fn json(text: &str) -> String {
     first(text).map_or_else(|error| error, |value| serde_json::to_string(&value).unwrap())
@@ -45,6 +45,18 @@ fn bombs_end() {
         bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
     }
     assert_eq!(json(&bomb), "error converting YAML to JSON: yaml: document contains excessive aliasing");
+    assert!(kyaml::documents(&bomb).unwrap_err().contains("after aliases are expanded"));
     assert!(json(&"[".repeat(100_000)).contains("exceeded max depth"));
+    assert!(kyaml::documents(&"- ".repeat(100_000)).unwrap_err().contains("exceeded max depth"));
     assert_eq!(all("a: 1\n---\nb: 2\n").unwrap().len(), 2);
+}
+
+#[test]
+fn kustomize_tells_what_is_not_written() {
+    let read = |text: &str| kyaml::documents(text).unwrap().swap_remove(0);
+    let document = read("a:\nb: ~\nc: {d}\ne: [{f:\n}]\ng: 2001-01-01\nh: |\n  x");
+    let text = serde_json::to_string(&document.value).unwrap();
+    assert_eq!(text, r#"{"a":null,"b":null,"c":{"d":""},"e":[{"f":""}],"g":"2001-01-01T00:00:00Z","h":"x"}"#);
+    assert_eq!(document.unwritten, [["a"]]);
+    assert!(kyaml::documents("a: 1\na: 2\n").unwrap_err().contains("already defined"));
 }
