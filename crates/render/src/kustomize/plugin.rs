@@ -2,7 +2,7 @@
 //!
 //! Programs, containers and Go plugins are refused: they are code.
 
-use api::Value;
+use api::{Map, Value};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -279,17 +279,60 @@ fn decode<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, String>
             ],
         ),
     ];
+    const TOP: &[&str] = &[
+        "metadata",
+        "labels",
+        "annotations",
+        "fieldSpecs",
+        "path",
+        "patch",
+        "jsonOp",
+        "paths",
+        "patches",
+        "target",
+        "options",
+        "prefix",
+        "suffix",
+        "replica",
+        "imageTag",
+        "unsetOnly",
+        "setRoleBindingSubjects",
+    ];
     fn keep(value: &mut Value, known: &[&str]) {
         match value {
-            Value::Object(map) => map.retain(|key, _| known.contains(&key.as_str())),
+            Value::Object(map) => *map = named(std::mem::take(map), known, false),
             Value::Array(items) => items.iter_mut().for_each(|item| keep(item, known)),
             _ => {}
         }
+    }
+    if let Value::Object(map) = &mut value {
+        *map = named(std::mem::take(map), TOP, true);
     }
     for (field, known) in KNOWN {
         if let Some(below) = value.get_mut(field) {
             keep(below, known);
         }
     }
+    // The decoder knows that texts are wanted here, and makes them of whatever scalar is written.
+    for field in ["labels", "annotations"] {
+        for (_, one) in value.get_mut(field).and_then(Value::as_map_mut).into_iter().flat_map(Map::iter_mut) {
+            if let (false, Some(text)) = (one.is_null(), super::scalar::text(one)) {
+                *one = text.into();
+            }
+        }
+    }
     super::file::decode(value)
+}
+
+/// Go's decoder takes a field in any case. `rest` keeps those that are not known.
+fn named(map: Map, known: &[&str], rest: bool) -> Map {
+    let mut out = Map::with_capacity(map.len());
+    for (key, value) in map {
+        match known.iter().find(|name| name.eq_ignore_ascii_case(&key)) {
+            Some(name) => drop(out.insert(*name, value)),
+            None if rest => drop(out.insert(key, value)),
+            None => {}
+        }
+    }
+    out
 }

@@ -151,3 +151,24 @@ fn what_nobody_wrote_goes_and_what_is_there_stays() {
         .ends_with("spec:\n  x: 1\n  \"y\": 3\n")
     );
 }
+
+/// As upstream's tests of its plugins write them.
+#[test]
+fn configurations_of_plugins_are_read_in_any_case() {
+    let built = build(
+        &tree(&[
+            (
+                "top/kustomization.yaml",
+                "resources: [a.yaml]\ntransformers:\n- |-\n  apiVersion: builtin\n  kind: ImageTagTransformer\n  metadata: {name: t}\n  imageTag: {name: nginx, Digest: 'sha256:2'}\n- |-\n  apiVersion: builtin\n  kind: AnnotationsTransformer\n  metadata: {name: t}\n  annotations: {app: true, n: 1}\n  fieldSpecs: [{path: metadata/annotations, create: true}]\n- |-\n  apiVersion: builtin\n  kind: PatchTransformer\n  metadata: {name: t}\n  Path: p.yaml\n",
+            ),
+            ("top/p.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {x: 1}\n"),
+            ("top/a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: 'nginx:1'}]}\n"),
+        ]),
+        "top",
+    )
+    .unwrap();
+    assert_eq!(
+        crate::print(&built),
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations:\n    app: \"true\"\n    \"n\": \"1\"\n  name: p\nspec:\n  containers:\n  - image: nginx@sha256:2\n  x: 1\n"
+    );
+}
