@@ -1,57 +1,76 @@
-//! How long a large kustomization takes, as whole processes and as a warm loop: this, and upstream's program if `KUSTOMIZE`
-//! names one. `cargo xtask bench render` builds and starts it.
+//! How long a large kustomization and a large chart take, as whole processes and as a warm loop: this, and upstream's programs if
+//! `KUSTOMIZE` and `HELM` name them. `cargo xtask bench render` builds and starts it.
 
 #![allow(clippy::unwrap_used)] // a tool of the developer, which may stop where it stands
 
-use std::fmt::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use render::go::world::Fixed;
+use render::helm::{Options, template_at};
 use render::{Tree, kustomize};
 
-/// Applications in the tree; each is ten objects.
-const APPS: usize = 100;
+#[path = "bench/chart.rs"]
+mod chart;
+#[path = "bench/tree.rs"]
+mod tree;
+
 const RUNS: usize = 10;
+
+fn build(dir: &str) -> String {
+    render::print(&kustomize::build(&Tree::directory(dir), "top").unwrap())
+}
+
+fn template(dir: &str) -> String {
+    let options = Options::new("release-name", "default");
+    template_at(&Tree::directory(dir), "", &options, &Fixed::at(0)).unwrap().text
+}
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [mode, dir] = words.as_slice()
-        && mode == "build"
-    {
-        let documents = kustomize::build(&Tree::directory(dir), "top").unwrap();
-        print!("{}", render::print(&documents));
-        return;
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["build", dir] => print!("{}", build(dir)),
+        ["template", dir] => print!("{}", template(dir)),
+        ["peak", program, words @ ..] => {
+            // The memory of one child, which a process of its own can tell.
+            assert!(Command::new(program).args(words).stdout(Stdio::null()).status().unwrap().success());
+            println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss());
+        }
+        _ => all(),
     }
+}
+
+fn all() {
     let dir = tempfile::tempdir().unwrap();
-    write_tree(dir.path());
-    let tree = || kustomize::build(&Tree::directory(dir.path()), "top").unwrap();
-    let documents = tree();
-    let printed = render::print(&documents);
-    println!("tree: {} objects, {} bytes printed", documents.len(), printed.len());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    tree::write(&dir.path().join("tree"));
+    let size = chart::write(&dir.path().join("chart"));
+    let printed = build(&path("tree"));
+    println!("tree: {} objects, {} bytes printed", 1 + printed.matches("\n---\n").count(), printed.len());
+    compare("build", &build, &path("tree"), "KUSTOMIZE", &["build", &path("tree/top")]);
+    let printed = template(&path("chart"));
+    println!("chart: {size} bytes of templates, {} bytes printed", printed.len());
+    compare("template", &template, &path("chart"), "HELM", &["template", "release-name", &path("chart")]);
+}
+
+/// Here as a loop and as a process, and there.
+fn compare(mode: &str, ours: &dyn Fn(&str) -> String, dir: &str, program: &str, theirs: &[&str]) {
+    let expected = ours(dir);
     let mut warm: Vec<Duration> = (0..RUNS)
         .map(|_| {
             let since = Instant::now();
-            std::hint::black_box(render::print(&tree()));
+            std::hint::black_box(ours(dir));
             since.elapsed()
         })
         .collect();
     warm.sort();
-    println!("warm loop: median {:.1} ms, best {:.1} ms", millis(warm[RUNS / 2]), millis(warm[0]));
-    let me = std::env::current_exe().unwrap();
-    let path = dir.path().to_str().unwrap();
-    measure("as a process", Command::new(me).args(["build", path]), &printed);
-    match std::env::var("KUSTOMIZE") {
-        // Upstream second: the memory told is the largest of the processes so far, and its is the larger one.
-        Ok(program) => {
-            measure(
-                "kustomize build",
-                Command::new(program).arg("build").arg(dir.path().join("top")),
-                &printed,
-            );
-        }
-        Err(_) => println!("kustomize build: not measured, set KUSTOMIZE to the program"),
+    println!("  warm loop: median {:.1} ms, best {:.1} ms", millis(warm[RUNS / 2]), millis(warm[0]));
+    let me = std::env::current_exe().unwrap().to_str().unwrap().to_string();
+    measure("here", &me, &[mode, dir], &expected);
+    match std::env::var(program) {
+        Ok(program) => measure("upstream", &program, theirs, &expected),
+        Err(_) => println!("  upstream: not measured, set {program} to the program"),
     }
 }
 
@@ -59,56 +78,23 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-fn measure(what: &str, command: &mut Command, expected: &str) {
+fn measure(what: &str, program: &str, words: &[&str], expected: &str) {
     let mut times: Vec<Duration> = Vec::new();
     for _ in 0..RUNS {
         let since = Instant::now();
-        let output = command.stderr(Stdio::inherit()).output().unwrap();
+        let output = Command::new(program).args(words).stderr(Stdio::inherit()).output().unwrap();
         times.push(since.elapsed());
         assert!(output.status.success(), "{what} failed");
         assert!(output.stdout == expected.as_bytes(), "{what} printed something else");
     }
     times.sort();
-    let memory = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
+    let me = std::env::current_exe().unwrap();
+    let peak = Command::new(me).arg("peak").arg(program).args(words).output().unwrap();
+    let peak: f64 = String::from_utf8_lossy(&peak.stdout).trim().parse().unwrap();
     println!(
-        "{what}: median {:.1} ms, best {:.1} ms, peak memory {:.1} MB",
+        "  {what}, as a process: median {:.1} ms, best {:.1} ms, peak memory {:.1} MB",
         millis(times[RUNS / 2]),
         millis(times[0]),
-        memory as f64 / 1024.0
-    );
-}
-
-/// A base of applications that name each other's ConfigMaps, Secrets and accounts; two overlays above it.
-fn write_tree(root: &Path) {
-    let mut resources = String::from("resources:\n");
-    std::fs::create_dir_all(root.join("base")).unwrap();
-    for app in 0..APPS {
-        let mut text = String::new();
-        for part in ["web", "worker"] {
-            let _ = write!(
-                text,
-                "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: app{app}-{part}\nspec:\n  replicas: 2\n  selector:\n    matchLabels: {{app: app{app}}}\n  template:\n    metadata:\n      labels: {{app: app{app}}}\n    spec:\n      serviceAccountName: app{app}\n      containers:\n      - name: main\n        image: registry.io/app:{app}\n        envFrom:\n        - configMapRef: {{name: app{app}}}\n        env:\n        - name: KEY\n          valueFrom: {{secretKeyRef: {{name: app{app}, key: key}}}}\n        ports:\n        - containerPort: 8080\n      volumes:\n      - name: data\n        persistentVolumeClaim: {{claimName: app{app}}}\n---\n"
-            );
-        }
-        let _ = write!(
-            text,
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: app{app}}}\nspec:\n  selector: {{app: app{app}}}\n  ports:\n  - port: 80\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: app{app}}}\ndata:\n  a: one\n  b: two\n---\napiVersion: v1\nkind: Secret\nmetadata: {{name: app{app}}}\ndata: {{key: MQ==}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: app{app}}}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: app{app}}}\nspec:\n  accessModes: [ReadWriteOnce]\n  resources: {{requests: {{storage: 1Gi}}}}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: app{app}}}\nrules:\n- apiGroups: [\"\"]\n  resources: [configmaps]\n  verbs: [get]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: app{app}}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: app{app}}}\nsubjects:\n- {{kind: ServiceAccount, name: app{app}}}\n---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: app{app}}}\nspec:\n  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: app{app}-web}}\n  maxReplicas: 5\n"
-        );
-        std::fs::write(root.join(format!("base/app{app}.yaml")), text).unwrap();
-        let _ = writeln!(resources, "- app{app}.yaml");
-    }
-    let put = |path: &str, text: &str| {
-        let path = root.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
-    put("base/kustomization.yaml", &resources);
-    put(
-        "middle/kustomization.yaml",
-        "resources: [../base]\nnamePrefix: shop-\nlabels:\n- pairs: {team: a}\n  includeSelectors: true\npatches:\n- target: {kind: Deployment, name: .*-web}\n  patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: any}\n    spec:\n      template:\n        spec:\n          containers:\n          - name: side\n            image: side:1\n",
-    );
-    put(
-        "top/kustomization.yaml",
-        "resources: [../middle]\nnamespace: store\nnameSuffix: -v2\ncommonAnnotations: {by: bench}\nimages:\n- name: registry.io/app\n  newTag: \"2.0\"\npatches:\n- target: {kind: Deployment}\n  patch: |\n    - op: add\n      path: /spec/template/spec/containers/0/args\n      value: [a, b]\n",
+        peak / 1024.0
     );
 }
