@@ -18,6 +18,10 @@ mod documents;
 mod functions;
 #[path = "differential/krusty.rs"]
 mod krusty;
+#[path = "differential/layers.rs"]
+mod layers;
+#[path = "differential/objects.rs"]
+mod objects;
 #[path = "differential/oracle.rs"]
 mod oracle;
 #[path = "differential/real.rs"]
@@ -37,6 +41,8 @@ fn main() {
         ["trees", count, seed, rest @ ..] => {
             trees::run(count.parse().unwrap(), seed.parse().unwrap(), rest.contains(&"-v"))
         }
+        ["keep-charts", seed, file] => charts::keep(seed.parse().unwrap(), file),
+        ["given", file, rest @ ..] => trees::given(file, rest.contains(&"-v")),
         ["tree", number, seed] => {
             trees::show(seed.parse().unwrap(), number.parse().unwrap());
             true
@@ -52,7 +58,7 @@ fn main() {
         ["yaml", count, seed] => documents::run(count.parse().unwrap(), seed.parse().unwrap()),
         _ => {
             eprintln!(
-                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | yaml COUNT SEED | functions COUNT SEED | charts COUNT SEED | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | real-trees DIR"
+                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | given FILE | yaml COUNT SEED | functions COUNT SEED | charts COUNT SEED | keep-charts SEED FILE | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | real-trees DIR"
             );
             false
         }

@@ -1,10 +1,18 @@
 //! What upstream's own code answered to a sample of questions, kept so that the answers are checked where no Go is.
 //!
 //! `tests/helm/*.jsonl` are answers of the program in `oracle/`: a call of a function and what it gave, a YAML document and how it was
-//! read and printed. `cargo xtask render functions` and `charts` ask many more.
+//! read and printed, the number of a generated chart and a hash of what it gave. `cargo xtask render functions` and `charts` ask many more.
 
 #[path = "../examples/differential/answer.rs"]
 mod answer;
+#[path = "../examples/differential/chance.rs"]
+mod chance;
+#[allow(dead_code)] // what asks upstream
+#[path = "../examples/differential/charts.rs"]
+mod charts;
+#[allow(dead_code)]
+#[path = "../examples/differential/oracle.rs"]
+mod oracle;
 
 use serde_json::{Value, json};
 
@@ -45,4 +53,24 @@ fn yaml_is_read_and_printed_as_upstream_does() {
         }
     }
     assert!(wrong.is_empty(), "{} differ: {wrong:#?}", wrong.len());
+}
+
+/// The seed of `tests/helm/charts.jsonl`: `differential keep-charts 2026 FILE` writes it anew.
+const CHARTS: u64 = 2026;
+
+#[test]
+fn charts_give_what_upstreams_give() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    // Read when it runs, so that it can be written anew by what is built with it.
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helm/charts.jsonl");
+    for case in lines(&std::fs::read_to_string(kept).unwrap()) {
+        let number = case["chart"].as_u64().unwrap() as usize;
+        count += 1;
+        if charts::digest(&answer::answer(&charts::question(number, CHARTS))) != case["gave"] {
+            wrong.push(number);
+        }
+    }
+    assert_eq!(count, 200);
+    assert!(wrong.is_empty(), "charts {wrong:?} differ: `differential charts` shows how");
 }

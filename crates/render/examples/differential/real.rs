@@ -81,11 +81,13 @@ impl Tally {
                 let again = [theirs(), theirs()];
                 let all: Vec<&str> =
                     std::iter::once(one).chain(again.iter().flatten()).map(String::as_str).collect();
-                if alike(ours, &all) {
-                    self.same += 1;
-                    return;
+                match unexplained(ours, &all) {
+                    Some(reason) => reason,
+                    None => {
+                        self.same += 1;
+                        return;
+                    }
                 }
-                first_difference(ours, one)
             }
             (Err(error), Ok(_)) => format!("we fail: {error}"),
             (Ok(_), Err(error)) => format!("they fail: {error}"),
@@ -105,15 +107,18 @@ impl Tally {
     }
 }
 
-/// Whether `ours` is what all of `theirs` have in common.
-fn alike(ours: &str, theirs: &[&str]) -> bool {
+/// The first line of `ours` that is not what all of `theirs` have in common; none if that is so throughout.
+fn unexplained(ours: &str, theirs: &[&str]) -> Option<String> {
     let lines: Vec<Vec<&str>> = theirs.iter().map(|text| text.lines().collect()).collect();
     let ours: Vec<&str> = ours.lines().collect();
-    lines.iter().all(|other| other.len() == ours.len())
-        && ours.iter().enumerate().all(|(at, line)| {
-            let first = lines[0][at];
-            lines.iter().any(|other| other[at] != first) || *line == first
-        })
+    if lines.iter().any(|other| other.len() != ours.len()) {
+        return Some(first_difference(&ours.join("\n"), theirs[0]));
+    }
+    let at = ours.iter().enumerate().position(|(at, line)| {
+        let first = lines[0][at];
+        lines.iter().all(|other| other[at] == first) && *line != first
+    })?;
+    Some(format!("line {}:\n    ours   {}\n    theirs {}", at + 1, ours[at], lines[0][at]))
 }
 
 fn run_program(program: &str, words: &[String], error_from: &str) -> Result<String, String> {

@@ -63,3 +63,72 @@ fn endless_templates_end() {
     let error = render(&[("templates/a.yaml", long)], &[]).unwrap_err();
     assert!(error.contains("more than"), "{error}");
 }
+
+/// A gzipped tar of files of zeros; names are written as they are.
+fn archive(entries: &[(&str, usize)]) -> Vec<u8> {
+    let mut builder =
+        tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (name, size) in entries {
+        let mut header = tar::Header::new_old();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(*size as u64);
+        header.set_cksum();
+        builder.append(&header, std::io::Read::take(std::io::repeat(0), *size as u64)).unwrap();
+    }
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn archives_neither_lead_out_nor_grow() {
+    let fails = |entries: &[(&str, usize)], expected: &str| {
+        let error = Chart::from_archive(&archive(entries)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    fails(&[("c/../../x", 1)], "chart illegally references parent directory");
+    fails(&[("c//etc/passwd", 1)], "chart illegally contains absolute paths");
+    fails(&[("c/C:/x", 1)], "chart contains illegally named files");
+    fails(&[("Chart.yaml", 1)], "content outside the base directory");
+    fails(&[("c/large", (5 << 20) + 1)], "larger than the maximum file size");
+    let names: Vec<String> = (0..21).map(|at| format!("c/{at}")).collect();
+    let many: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 5 << 20)).collect();
+    fails(&many, "decompressed chart is larger than the maximum file size");
+    assert!(Chart::from_archive(b"no archive").is_err());
+}
+
+#[test]
+fn links_of_a_chart_lead_nowhere_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    put("chart/Chart.yaml", "apiVersion: v2\nname: c\nversion: 0.1.0\n");
+    put("shared/a.yaml", "a: {{ .Release.Name }}\n");
+    std::fs::create_dir_all(dir.path().join("chart/templates")).unwrap();
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+    link("../../shared/a.yaml", "chart/templates/a.yaml");
+    let render =
+        || template_at(&Tree::directory(dir.path()), "chart", &Options::new("r", "ns"), &Fixed::at(0));
+    assert_eq!(render().unwrap().text, "---\n# Source: c/templates/a.yaml\na: r\n");
+    link("/etc/passwd", "chart/templates/b.yaml");
+    assert!(render().unwrap_err().to_string().contains("leads out of the source"));
+}
+
+#[test]
+fn what_lies_below_an_alias_keeps_its_path() {
+    let files = [
+        (
+            "Chart.yaml",
+            "apiVersion: v2\nname: c\nversion: 0.1.0\ndependencies: [{name: mid, version: '*', alias: a}]\n",
+        ),
+        ("charts/mid/Chart.yaml", "apiVersion: v2\nname: mid\nversion: 0.1.0\n"),
+        ("charts/mid/templates/m.yaml", "kind: Mid"),
+        ("charts/mid/charts/low/Chart.yaml", "apiVersion: v2\nname: low\nversion: 0.1.0\n"),
+        ("charts/mid/charts/low/templates/l.yaml", "kind: Low"),
+    ];
+    assert_eq!(
+        render(&files, &[]).unwrap(),
+        "---\n# Source: c/charts/mid/charts/low/templates/l.yaml\nkind: Low\n---\n# Source: c/charts/a/templates/m.yaml\nkind: Mid\n"
+    );
+}
