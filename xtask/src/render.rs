@@ -32,6 +32,25 @@ enum What {
     Functions(Generated),
     /// Generated charts, rendered with flags
     Charts(Generated),
+    /// Generated values.schema.json files beside values
+    Schemas(Generated),
+    /// Generated YAML as Helm reads it, and lines of --set
+    Texts(Generated),
+    /// Charts that lie below a folder, by the program that HELM names
+    RealCharts(Real),
+    /// Kustomizations that lie below a folder, by the program that KUSTOMIZE names
+    RealTrees(Real),
+}
+
+#[derive(clap::Args)]
+struct Real {
+    /// The folder, an absolute path
+    folder: PathBuf,
+    /// How often each chart is rendered with its values changed by chance
+    #[arg(long, default_value_t = 0)]
+    variants: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(clap::Args)]
@@ -46,19 +65,26 @@ pub fn run(args: &Args) -> Result<()> {
     if run::which("go").is_none() {
         bail!("the other side is a Go program: install Go 1.26 or newer");
     }
+    let generated = |name: &str, all: &Generated| {
+        differential(&[name.into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))
+    };
     match &args.what {
         What::Krusty => differential(&["krusty".into(), record()?.display().to_string()], None),
-        What::Trees(all) => {
-            differential(&["trees".into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))
+        What::Trees(all) => generated("trees", all),
+        What::Yaml(all) => generated("yaml", all),
+        What::Functions(all) => generated("functions", all),
+        What::Charts(all) => generated("charts", all),
+        What::Schemas(all) => generated("schemas", all),
+        What::Texts(all) => generated("texts", all),
+        What::RealCharts(real) => {
+            let folder = real.folder.display().to_string();
+            differential(
+                &["real-charts".into(), folder, real.variants.to_string(), real.seed.to_string()],
+                None,
+            )
         }
-        What::Functions(all) => {
-            differential(&["functions".into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))
-        }
-        What::Charts(all) => {
-            differential(&["charts".into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))
-        }
-        What::Yaml(all) => {
-            differential(&["yaml".into(), all.count.to_string(), all.seed.to_string()], Some(&oracle()?))
+        What::RealTrees(real) => {
+            differential(&["real-trees".into(), real.folder.display().to_string()], None)
         }
     }
 }
