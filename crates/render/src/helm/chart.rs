@@ -16,7 +16,7 @@ pub struct Chart {
     pub values: Map,
     pub schema: Option<Vec<u8>>,
     pub charts: Vec<Chart>,
-    /// The name before an alias: what lies below keeps its path, as upstream's links to the parent do.
+    /// The name before an alias: what lies below, and is not named in Chart.yaml, keeps its path, as upstream's links to the parent do.
     pub origin: Option<String>,
 }
 
@@ -35,7 +35,9 @@ impl Chart {
 
     /// The path under which its subcharts lie, of the path of the chart that it is in.
     pub fn path_below(&self, at: &str) -> String {
-        format!("{at}/charts/{}", self.origin.as_deref().unwrap_or(self.name()))
+        // Upstream links anew what Chart.yaml names.
+        let origin = self.origin.as_deref().filter(|_| self.meta.dependencies.is_none());
+        format!("{at}/charts/{}", origin.unwrap_or(self.name()))
     }
 
     pub fn is_library(&self) -> bool {

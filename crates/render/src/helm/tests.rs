@@ -131,4 +131,11 @@ fn what_lies_below_an_alias_keeps_its_path() {
         render(&files, &[]).unwrap(),
         "---\n# Source: c/charts/mid/charts/low/templates/l.yaml\nkind: Low\n---\n# Source: c/charts/a/templates/m.yaml\nkind: Mid\n"
     );
+    let declared = files.map(|(name, text)| match name {
+        "charts/mid/Chart.yaml" => {
+            (name, "apiVersion: v2\nname: mid\nversion: 0.1.0\ndependencies: [{name: low, version: '*'}]\n")
+        }
+        _ => (name, text),
+    });
+    assert!(render(&declared, &[]).unwrap().contains("# Source: c/charts/a/charts/low/templates/l.yaml\n"));
 }
