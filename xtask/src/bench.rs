@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<()> {
         // Needs no root and no cluster: a program of the crate itself.
         let words = ["run", "--profile", &args.profile, "-p", "render", "--example", "bench"];
         return run::step(
-            "measuring the renderer (KUSTOMIZE names upstream's program)",
+            "measuring the renderer (KUSTOMIZE and HELM name upstream's programs)",
             &mut run::cargo(&words),
         );
     }
