@@ -76,13 +76,16 @@ impl Policy {
         if spec.get("paramKind").is_some_and(|kind| !kind.is_null()) {
             conditions = conditions.with("params", Type::Dyn);
         }
-        let mut expressions = conditions.clone().with("namespaceObject", Type::Dyn);
+        // Only the variables that compile are among its fields.
+        let none = Type::object("kubernetes.variables", []);
+        let mut expressions = conditions.clone().with("namespaceObject", Type::Dyn).with("variables", none);
         let mut variables = Vec::new();
         for variable in spec.get("variables").and_then(Value::as_array).unwrap_or_default() {
             variables.push(expressions.clone());
-            let program = expressions.compile(variable.str_at(&["expression"]).trim());
-            let of = program.map_or(Type::Dyn, |program| program.output().clone());
-            expressions = expressions.with(&format!("variables.{}", variable.str_at(&["name"])), of);
+            if let Ok(program) = expressions.compile(variable.str_at(&["expression"]).trim()) {
+                let name = format!("variables.{}", variable.str_at(&["name"]));
+                expressions = expressions.with(&name, program.output().clone());
+            }
         }
         let operation =
             [("op", Type::String), ("path", Type::String), ("from", Type::String), ("value", Type::Dyn)];

@@ -332,8 +332,10 @@ fn merge_list(
     if original.is_empty() && patch.is_empty() {
         return Ok(original);
     }
-    let maps = original.iter().chain(&patch).next().is_some_and(|item| matches!(item, Value::Object(_)));
-    if original.iter().chain(&patch).any(|item| matches!(item, Value::Object(_)) != maps) {
+    let mut types = original.iter().chain(&patch).map(std::mem::discriminant);
+    let first = types.next();
+    let maps = matches!(original.first().or(patch.first()), Some(Value::Object(_)));
+    if types.any(|other| Some(other) != first) {
         let show = |list: Vec<Value>| crate::text::show(&Value::Array(list));
         let both = format!("[{} {}]", show(original), show(patch));
         return Err(bad(format!("list element types are not identical: {both}")));

@@ -186,7 +186,8 @@ pub fn validate_finalizers(finalizers: Option<&Value>, path: &Path, errors: &mut
 fn finalizers(kind: &Kind, metadata: &Value, path: &Path, errors: &mut Vec<Error>) {
     let path = path.child("finalizers");
     validate_finalizers(metadata.get("finalizers"), &path, errors);
-    if !kind.custom && !generic(&kind.resource.group) && kind.kind != "Event" {
+    let is_old_event = kind.kind == "Event" && kind.resource.group.is_empty();
+    if !kind.custom && !generic(&kind.resource.group) && !is_old_event {
         standard_finalizers(metadata.get("finalizers"), &path, errors);
     }
 }

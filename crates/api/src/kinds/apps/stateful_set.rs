@@ -90,7 +90,8 @@ fn check_template(spec: &Node<'_>, whole: bool) {
     match Labels::from_object(selector.value()) {
         Err(_) => selector.invalid(""),
         Ok(found) => {
-            if selector.has() && !found.is_empty() && !found.matches_value(Some(labels.value())) {
+            // No selector matches nothing.
+            if !selector.has() || !found.is_empty() && !found.matches_value(Some(labels.value())) {
                 labels.invalid("`selector` does not match template `labels`");
             }
             if whole {

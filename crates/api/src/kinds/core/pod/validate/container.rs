@@ -72,15 +72,16 @@ pub fn init_containers(scope: &Scope<'_>, path: &Path, errors: &mut Errors) {
 }
 
 /// Fields that an ephemeral container may not set (upstream's allow list, turned round).
-const NOT_EPHEMERAL: [&str; 8] = [
+const NOT_EPHEMERAL: [&str; 9] = [
     "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
     "livenessProbe",
     "readinessProbe",
     "startupProbe",
     "lifecycle",
-    "resizePolicy",
-    "restartPolicy",
-    "restartPolicyRules",
 ];
 
 pub fn ephemeral_containers(scope: &Scope<'_>, path: &Path, errors: &mut Errors) {
@@ -99,16 +100,12 @@ pub fn ephemeral_containers(scope: &Scope<'_>, path: &Path, errors: &mut Errors)
             errors.push(Error::not_found(path.child("targetContainerName"), target));
         }
         for field in NOT_EPHEMERAL {
-            let set = container.get(field).is_some_and(|value| {
-                !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
+            let set = container.get(field).is_some_and(|value| match value {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(map) => field != "resources" || !map.is_empty(),
+                _ => true,
             });
-            // The order is that of the struct.
-            if field == "resizePolicy"
-                && container.get("resources").and_then(Value::as_map).is_some_and(|map| !map.is_empty())
-            {
-                let text = "cannot be set for an Ephemeral Container";
-                errors.push(Error::forbidden(path.child("resources"), text));
-            }
             if set {
                 errors.push(Error::forbidden(path.child(field), "cannot be set for an Ephemeral Container"));
             }
