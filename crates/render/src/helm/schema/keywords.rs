@@ -152,17 +152,14 @@ impl<'s> Checker<'_, 's> {
             Self::gather(done, &mut look.faults)?;
         }
         let from = prefix.len().min(items.len());
-        let rest = match map.get("items") {
-            Some(Tree::Array(_)) if !modern => map.get("additionalItems"),
-            other => other,
-        };
+        let additional = !modern && matches!(map.get("items"), Some(Tree::Array(_)));
+        let rest = map.get(if additional { "additionalItems" } else { "items" });
         match rest {
             None => {}
-            Some(Tree::Bool(flag)) if !modern && matches!(map.get("items"), Some(Tree::Array(_))) => {
-                if !flag && from < items.len() {
-                    let more = count((items.len() - from) as i64);
-                    look.faults.push(self.problem(format!("last {more} additionalItem(s) not allowed")));
-                }
+            Some(Tree::Bool(true)) if additional => {}
+            Some(Tree::Bool(false)) if additional && from < items.len() => {
+                let more = count((items.len() - from) as i64);
+                look.faults.push(self.problem(format!("last {more} additionalItem(s) not allowed")));
             }
             Some(schema) => {
                 for (at, item) in items.iter().enumerate().skip(from) {
