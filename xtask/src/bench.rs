@@ -66,7 +66,7 @@ fn fleet(args: &Args) -> Result<()> {
     run::step("building skiff", &mut run::cargo(&build))?;
     let folder = if args.profile == "dev" { "debug" } else { &args.profile };
     let skiff = run::target().join(folder).join("skiff");
-    let mut measure = run::cargo(&["run", "-p", "fleet", "--example", "bench", "--"]);
+    let mut measure = run::cargo(&["run", "-p", "fleet", "--example", "figures", "--"]);
     measure.arg(skiff).args(&args.family);
     run::step("measuring the fleet agent", &mut measure)
 }

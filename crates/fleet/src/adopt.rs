@@ -65,7 +65,7 @@ pub fn take_over(live: &Value) -> Option<Value> {
 /// Takes a leaf off, and what holds nothing else but itself then.
 fn disown(fields: &mut Value, path: &[&str]) {
     let (Some((first, rest)), Some(map)) = (path.split_first(), fields.as_map_mut()) else { return };
-    let empty = match map.get_mut(*first) {
+    let empty = match map.get_mut(first) {
         None => return,
         Some(_) if rest.is_empty() => true,
         Some(below) => {
@@ -75,7 +75,7 @@ fn disown(fields: &mut Value, path: &[&str]) {
         }
     };
     if empty {
-        map.remove(*first);
+        map.remove(first);
     }
 }
 

@@ -134,7 +134,7 @@ fn parse_webhook(
     };
     let one_of = |field: &str, known: &[&str]| {
         let text = own.str_at(&[field]);
-        match known.iter().any(|own| *own == text) {
+        match known.contains(&text) {
             true => Ok(text.to_string()),
             false if text.is_empty() => Err((field.to_string(), "Required value".into())),
             false => {

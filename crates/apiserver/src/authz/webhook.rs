@@ -42,9 +42,9 @@ impl Conditions {
             return Err(format!("Too many: {}: must have at most 64 items", rows.len()));
         }
         let texts: Vec<&str> = rows.iter().map(|row| row.str_at(&["expression"]).trim()).collect();
-        let compiled = texts.iter().enumerate().map(|(at, text)| match text {
-            text if text.is_empty() => Err(format!("[{at}].expression: Required value")),
-            text if texts[..at].contains(text) => {
+        let compiled = texts.iter().enumerate().map(|(at, text)| match *text {
+            "" => Err(format!("[{at}].expression: Required value")),
+            text if texts[..at].contains(&text) => {
                 Err(format!("[{at}].expression: Duplicate value: {text:?}"))
             }
             text => {
