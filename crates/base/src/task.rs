@@ -62,6 +62,8 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 pub struct Tasks {
     token: Token,
     tracker: TaskTracker,
+    /// Of the owners that these tasks are a part of: they wait for them too.
+    above: Vec<TaskTracker>,
 }
 
 impl Tasks {
@@ -71,7 +73,13 @@ impl Tasks {
 
     /// Tasks that stop when `token` is cancelled, at the latest.
     pub fn under(token: &Token) -> Tasks {
-        Tasks { token: token.child_token(), tracker: TaskTracker::new() }
+        Tasks { token: token.child_token(), ..Tasks::default() }
+    }
+
+    /// Tasks that can be stopped before these; whoever stops these stops them, and waits for them too.
+    pub fn part(&self) -> Tasks {
+        let above = self.above.iter().chain([&self.tracker]).cloned().collect();
+        Tasks { token: self.token.child_token(), tracker: TaskTracker::new(), above }
     }
 
     pub fn token(&self) -> &Token {
@@ -84,12 +92,11 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let token = self.token.clone();
-        let _detached = spawn(
-            name,
-            self.tracker.track_future(async move {
-                token.run_until_cancelled(future).await;
-            }),
-        );
+        let counted: Vec<_> = self.above.iter().chain([&self.tracker]).map(TaskTracker::token).collect();
+        let _detached = spawn(name, async move {
+            let _counted = counted;
+            token.run_until_cancelled(future).await;
+        });
     }
 
     /// Cancels all tasks and waits until each has ended.
@@ -103,6 +110,19 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_part_ends_alone_or_with_the_whole() {
+        let whole = Tasks::new();
+        let (first, second) = (whole.part(), whole.part().part());
+        for tasks in [&first, &second] {
+            tasks.spawn("waits", std::future::pending());
+        }
+        first.stop().await;
+        assert!(first.tracker.is_empty() && !second.tracker.is_empty() && !whole.token().is_cancelled());
+        whole.stop().await;
+        assert!(second.tracker.is_empty());
+    }
 
     #[tokio::test]
     async fn a_panic_ends_only_its_task() {

@@ -15,7 +15,6 @@ pub mod frontends;
 mod generate;
 pub mod git;
 mod glob;
-mod group;
 pub mod handover;
 mod hash;
 pub mod health;

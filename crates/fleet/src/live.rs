@@ -7,14 +7,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Token;
+use base::{Tasks, Token};
 use futures_util::StreamExt;
 use kube::core::WatchEvent;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::cluster::{Cluster, Kind, Metadata};
-use crate::group::Group;
 use crate::inventory::Id;
 use crate::plan::Live;
 
@@ -59,13 +58,13 @@ struct State {
 #[derive(Clone)]
 pub struct Watches {
     cluster: Cluster,
-    tasks: Group,
+    tasks: Tasks,
     marks: Marks,
     state: Arc<Mutex<State>>,
 }
 
 impl Watches {
-    pub fn new(cluster: Cluster, tasks: Group, marks: Marks) -> Watches {
+    pub fn new(cluster: Cluster, tasks: Tasks, marks: Marks) -> Watches {
         Watches { cluster, tasks, marks, state: Arc::default() }
     }
 

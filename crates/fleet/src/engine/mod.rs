@@ -22,7 +22,6 @@ use parking_lot::Mutex;
 
 use crate::cluster::{Apply, Cluster, Error, Kind};
 use crate::frontends::{self, FrontEnd, Settings};
-use crate::group::Group;
 use crate::known::{Known, Ref};
 use crate::ledger::Ledger;
 use crate::live::{Bell, Marks, Watches};
@@ -107,7 +106,7 @@ async fn keep(shared: &Arc<Shared>, owner: &'static str, tasks: &Tasks) {
     tasks.spawn("fleet neighbours", async move { own.follow().await });
     let mut standing = neighbours.changes(None).await;
     loop {
-        let group = Group::under(tasks);
+        let group = tasks.part();
         match &standing {
             Standing::Free => {
                 tracing::info!(front_end = owner, "on");
@@ -139,7 +138,7 @@ async fn keep(shared: &Arc<Shared>, owner: &'static str, tasks: &Tasks) {
     }
 }
 
-async fn run_front(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Group) {
+async fn run_front(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Tasks) {
     let mut pause = Duration::from_millis(500);
     // The API server may come later than we do.
     while let Err(error) = install(&shared.cluster, front).await {
@@ -216,7 +215,7 @@ async fn install(cluster: &Cluster, front: &FrontEnd) -> Result<(), Error> {
     cluster.kind(front.api_version, front.kind).await.map(drop)
 }
 
-async fn follow(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Group) {
+async fn follow(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Tasks) {
     let marks = Marks { by: front.marked_by, left_alone: front.left_alone };
     let watches = Watches::new(shared.cluster.clone(), tasks.clone(), marks);
     let mut all = Applications { shared: shared.clone(), front, watches, tasks, handles: HashMap::new() };
@@ -248,7 +247,7 @@ struct Applications {
     shared: Arc<Shared>,
     front: &'static FrontEnd,
     watches: Watches,
-    tasks: Group,
+    tasks: Tasks,
     handles: HashMap<Key, Arc<Handle>>,
 }
 
