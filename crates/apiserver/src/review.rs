@@ -172,19 +172,13 @@ async fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<(
                 subresource: part.str_at(&["subresource"]),
                 namespace: part.str_at(&["namespace"]),
                 name: part.str_at(&["name"]),
-                path: "",
-                is_resource: true,
+                ..Attributes::default()
             },
             (None, Some(part)) => Attributes {
-                version: "*",
                 verb: part.str_at(&["verb"]),
                 path: part.str_at(&["path"]),
-                group: "",
-                resource: "",
-                subresource: "",
-                namespace: "",
-                name: "",
                 is_resource: false,
+                ..Attributes::default()
             },
             _ => {
                 let path = api::field::Path::new("spec.resourceAttributes");

@@ -55,17 +55,8 @@ fn permitted(request: &Request<'_>, value: Option<&Value>, verb: &'static str) -
     let domain = signer.split('/').next().unwrap_or_default();
     let call = request.call;
     let may = |name: &str| {
-        let attributes = Attributes {
-            version: "*",
-            verb,
-            group: GROUP,
-            resource: "signers",
-            subresource: "",
-            namespace: "",
-            name,
-            path: "",
-            is_resource: true,
-        };
+        let attributes =
+            Attributes { verb, group: GROUP, resource: "signers", name, ..Attributes::default() };
         authz::decide(&call.inner, &call.identity, &attributes).is_ok()
     };
     match may(signer) || may(&format!("{domain}/*")) {

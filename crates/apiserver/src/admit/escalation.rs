@@ -16,17 +16,8 @@ pub(super) fn check(call: &Call, new: &Value, old: Option<&Value>) -> Result<()>
     let name = new.str_at(&["metadata", "name"]);
     let namespace = new.str_at(&["metadata", "namespace"]);
     let may = |verb: &str, resource: &str, name: &str| {
-        let attributes = Attributes {
-            version: "*",
-            verb,
-            group: GROUP,
-            resource,
-            subresource: "",
-            namespace,
-            name,
-            path: "",
-            is_resource: true,
-        };
+        let attributes =
+            Attributes { verb, group: GROUP, resource, namespace, name, ..Attributes::default() };
         authz::decide(&call.inner, &call.identity, &attributes).is_ok()
     };
     let plural = call.target.storage.resource.plural.as_str();

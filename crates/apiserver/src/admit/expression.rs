@@ -168,32 +168,19 @@ impl<'a> Resolve<'a> for Scope<'a, '_> {
     fn authorize(&self, question: &Question<'_>) -> Decision {
         let call = self.facts.request.call;
         let (subject, attributes) = match question {
-            Question::Path { subject, path, verb } => (
-                subject,
-                Attributes {
-                    version: "*",
-                    verb,
-                    group: "",
-                    resource: "",
-                    subresource: "",
-                    namespace: "",
-                    name: "",
-                    path,
-                    is_resource: false,
-                },
-            ),
+            Question::Path { subject, path, verb } => {
+                (subject, Attributes { verb, path, is_resource: false, ..Attributes::default() })
+            }
             Question::Resource { check, verb } => (
                 &&check.subject,
                 Attributes {
-                    version: "*",
                     verb,
                     group: &check.group,
                     resource: &check.resource,
                     subresource: &check.subresource,
                     namespace: &check.namespace,
                     name: &check.name,
-                    path: "",
-                    is_resource: true,
+                    ..Attributes::default()
                 },
             ),
         };

@@ -30,17 +30,8 @@ fn validate(request: &Request<'_>, value: Option<&Value>) -> Result<()> {
     };
     let call = request.call;
     let may = |verb: &str, group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
-        let attributes = Attributes {
-            verb,
-            group,
-            version: "*",
-            resource,
-            subresource,
-            namespace,
-            name,
-            path: "",
-            is_resource: true,
-        };
+        let attributes =
+            Attributes { verb, group, resource, subresource, namespace, name, ..Attributes::default() };
         authz::decide(&call.inner, &call.identity, &attributes).is_ok()
     };
     let target = &call.target;

@@ -255,7 +255,7 @@ mod tests {
             namespace,
             name: "one",
             path: "/x",
-            is_resource: true,
+            ..Attributes::default()
         }
     }
 

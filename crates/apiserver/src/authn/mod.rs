@@ -250,15 +250,13 @@ pub(crate) fn impersonate(inner: &Inner, asker: Arc<Identity>, headers: &HeaderM
     }
     let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let attributes = Attributes {
-            version: "*",
             verb: "impersonate",
             group,
             resource,
             subresource,
             namespace,
             name,
-            path: "",
-            is_resource: true,
+            ..Attributes::default()
         };
         authz::require(inner, &asker, &attributes)
     };

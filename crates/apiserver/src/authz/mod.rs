@@ -36,6 +36,23 @@ pub(crate) struct Attributes<'a> {
     pub is_resource: bool,
 }
 
+/// Of a resource in any version, named by the rest.
+impl Default for Attributes<'_> {
+    fn default() -> Self {
+        Attributes {
+            verb: "",
+            group: "",
+            version: "*",
+            resource: "",
+            subresource: "",
+            namespace: "",
+            name: "",
+            path: "",
+            is_resource: true,
+        }
+    }
+}
+
 impl<'a> Attributes<'a> {
     pub fn of(info: &'a Info) -> Attributes<'a> {
         Attributes {

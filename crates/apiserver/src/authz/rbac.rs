@@ -341,17 +341,7 @@ mod tests {
     use super::*;
 
     fn asked<'a>(verb: &'a str, resource: &'a str, subresource: &'a str, name: &'a str) -> Attributes<'a> {
-        Attributes {
-            version: "*",
-            verb,
-            group: "",
-            resource,
-            subresource,
-            namespace: "d",
-            name,
-            path: "",
-            is_resource: true,
-        }
+        Attributes { verb, resource, subresource, namespace: "d", name, ..Attributes::default() }
     }
 
     #[test]

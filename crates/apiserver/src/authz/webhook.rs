@@ -218,11 +218,9 @@ mod tests {
             group: "apps",
             version: "v1",
             resource: "deployments",
-            subresource: "",
             namespace: "shop",
-            name: "",
             path: "/x",
-            is_resource: true,
+            ..Attributes::default()
         }
     }
 
