@@ -1,3 +1,5 @@
+//! Rounds of a Job: what its pods are, and what the plan makes of them.
+
 use super::*;
 
 fn at(time: &str) -> Time {
