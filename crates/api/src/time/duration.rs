@@ -87,7 +87,7 @@ pub fn format(nanos: i64) -> String {
     }
 }
 
-/// As [`format`], for what is at most 292 years.
+/// As [`format()`], for what is at most 292 years.
 pub fn text(duration: std::time::Duration) -> String {
     format(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
 }

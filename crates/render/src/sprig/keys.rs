@@ -1,4 +1,4 @@
-//! Private keys and certificates. Keys of RSA and on curves are made of the [`World`](crate::go::World)'s chance; DSA keys, which nothing
+//! Private keys and certificates. Keys of RSA and on curves are made of the [`World`]'s chance; DSA keys, which nothing
 //! has accepted for years, are not made.
 
 use std::rc::Rc;
