@@ -1,4 +1,4 @@
-//! The figures of the fleet engine beside their budgets: `bench SKIFF [wire|agent|speed]`, where SKIFF is the program under
+//! The figures of the fleet engine beside their budgets: `figures SKIFF [wire|agent|speed]`, where SKIFF is the program under
 //! test. Needs no root and no cluster: an API server runs here, the agent is a process of its own. Asserts nothing.
 
 #![allow(clippy::unwrap_used)] // a benchmark: whatever fails ends it
