@@ -6,8 +6,8 @@ use crate::{Value, json};
 /// Panics on a file that cannot be read or a line that is no JSON: tests have nothing to go on with.
 pub(crate) fn read(variable: &str, sample: &str) -> Vec<Value> {
     let text = match std::env::var(variable) {
-        Ok(path) => std::fs::read_to_string(path).unwrap(),
+        Ok(path) => std::fs::read_to_string(path).expect("the variable names a file"),
         Err(_) => sample.into(),
     };
-    text.lines().map(|line| json::parse(line.as_bytes()).unwrap()).collect()
+    text.lines().map(|line| json::parse(line.as_bytes()).expect("a line is one JSON object")).collect()
 }

@@ -15,7 +15,7 @@ pub fn client(sources: Sources) -> kube::Client {
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
             let (code, answer) = serve(&sources, &parts.method, parts.uri.path(), body);
-            let bytes = Bytes::from(serde_json::to_vec(&answer).unwrap());
+            let bytes = Bytes::from(serde_json::to_vec(&answer).expect("a tree of JSON has a text"));
             Response::builder().status(code).body(Full::new(bytes))
         }
     });

@@ -71,7 +71,7 @@ pub struct Network {
 
 impl Network {
     fn attachment(index: usize) -> Attachment {
-        let last = u8::try_from(index + 1).unwrap();
+        let last = u8::try_from(index + 1).expect("a test makes fewer than 255 pods");
         Attachment { netns: PathBuf::from("/run/netns/x"), ips: vec![IpAddr::from([10, 42, 0, last])] }
     }
 }
@@ -83,7 +83,8 @@ impl network::Network for Network {
         if !links.contains(&pod.uid) {
             links.push(pod.uid.clone());
         }
-        Ok(Network::attachment(links.iter().position(|uid| *uid == pod.uid).unwrap()))
+        let at = links.iter().position(|uid| *uid == pod.uid).expect("pushed above");
+        Ok(Network::attachment(at))
     }
     async fn get(&self, uid: &str) -> Result<Option<Attachment>, network::Error> {
         Ok(self.links.lock().iter().position(|link| link == uid).map(Network::attachment))

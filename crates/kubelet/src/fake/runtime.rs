@@ -240,11 +240,11 @@ fn echo(stdin: bool) -> Streams {
     base::spawn("echo", async move {
         use tokio::io::AsyncWriteExt;
         if stdin {
-            tokio::io::copy(&mut read, &mut write).await.unwrap();
+            tokio::io::copy(&mut read, &mut write).await.expect("pipes in memory");
         } else {
-            write.write_all(b"hello\n").await.unwrap();
+            write.write_all(b"hello\n").await.expect("pipes in memory");
         }
-        fail.write_all(b"bye").await.unwrap();
+        fail.write_all(b"bye").await.expect("pipes in memory");
         drop((write, fail));
         let _gone = exit.send(Ok(7));
     });

@@ -71,18 +71,18 @@ impl Sources {
     }
 
     fn get<K: DeserializeOwned>(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.get_json(kind, namespace, name).map(|object| Arc::new(serde_json::from_value(object).unwrap()))
+        self.get_json(kind, namespace, name).map(typed)
     }
 
     fn list<K: DeserializeOwned>(&self, kind: &str, namespace: &str) -> Vec<Arc<K>> {
         let objects = self.objects.lock();
         let wanted = |key: &Key| key.0 == kind && (namespace.is_empty() || key.1 == namespace);
-        objects
-            .iter()
-            .filter(|(key, _)| wanted(key))
-            .map(|(_, object)| Arc::new(serde_json::from_value(object.clone()).unwrap()))
-            .collect()
+        objects.iter().filter(|(key, _)| wanted(key)).map(|(_, object)| typed(object.clone())).collect()
     }
+}
+
+fn typed<K: DeserializeOwned>(object: Value) -> Arc<K> {
+    Arc::new(serde_json::from_value(object).expect("a test's object is of its kind"))
 }
 
 impl sources::Sources for Sources {
