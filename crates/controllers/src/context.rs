@@ -1,6 +1,7 @@
 //! What every controller is given, and the little that all of them do with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::Clock;
 use client::{Cache, Caches, Informer, Recorder, Writer};
@@ -26,6 +27,11 @@ impl Context {
     }
     pub fn informer<K: k8s_openapi::Resource + DeserializeOwned>(&self) -> Option<Informer<K>> {
         self.caches.informer()
+    }
+    /// How long it is until `end`; `None` from then on.
+    pub fn until(&self, end: Timestamp) -> Option<Duration> {
+        let left = Duration::try_from(end.duration_since(self.clock.now())).ok()?;
+        (!left.is_zero()).then_some(left)
     }
     /// Now, in whole seconds, as `metav1.Time` holds it.
     pub fn now(&self) -> Time {

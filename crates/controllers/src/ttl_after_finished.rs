@@ -1,7 +1,6 @@
 //! Deletes Jobs that finished longer ago than their `ttlSecondsAfterFinished` (KEP-592).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::Key;
 use async_trait::async_trait;
@@ -39,8 +38,7 @@ impl Reconciler for Cleaner {
         };
         let Some(job) = client::decode::<Job>(&object) else { return Ok(Action::Done) };
         let Some(end) = expires(&job) else { return Ok(Action::Done) };
-        let left = end.duration_since(self.context.clock.now());
-        if let Some(left) = Duration::try_from(left).ok().filter(|left| !left.is_zero()) {
+        if let Some(left) = self.context.until(end) {
             return Ok(Action::After(left));
         }
         let version = object.revision.to_string();

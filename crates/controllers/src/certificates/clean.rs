@@ -1,7 +1,6 @@
 //! Removes requests that were answered an hour ago, that nobody answered for a day, or whose certificate is over.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::Key;
 use async_trait::async_trait;
@@ -48,8 +47,7 @@ impl Reconciler for Cleaner {
             return Ok(Action::Done);
         };
         let Some(end) = end(&request) else { return Ok(Action::Done) };
-        let left = end.duration_since(self.context.clock.now());
-        if let Some(left) = Duration::try_from(left).ok().filter(|left| !left.is_zero()) {
+        if let Some(left) = self.context.until(end) {
             return Ok(Action::After(left));
         }
         let options = Delete { uid: request.metadata.uid.as_deref(), ..Delete::default() };
