@@ -34,6 +34,16 @@ pub enum Error {
     Issue { subject: String, detail: String },
     #[error("cannot set up TLS: {0}")]
     Tls(String),
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// Bytes that nobody can guess, from the system: for keys, tokens and serial numbers.
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| Error::Random)?;
+    Ok(bytes)
 }
 
 /// What a server owns, in one directory: a CA for serving certificates, one for client certificates, and the

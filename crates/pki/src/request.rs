@@ -138,9 +138,7 @@ fn certificate(
     from: i64,
     to: i64,
 ) -> Result<Vec<u8>, String> {
-    let mut serial = [0u8; 16];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut serial)
-        .map_err(|_| "the system gives no random bytes")?;
+    let mut serial = crate::random::<16>().map_err(|error| error.to_string())?;
     // Positive, and of one length.
     serial[0] = serial[0] & 0x7f | 0x40;
     Ok(der::sequence(&[

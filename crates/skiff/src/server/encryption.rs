@@ -3,8 +3,6 @@
 //! Invariant: once the file is there it is used, whatever the flags say, and no key leaves it that a stored object needs
 //! (the server refuses to read such a file while it runs, and to start with it). It is in every `skiff backup`.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -25,10 +23,7 @@ pub const PROVIDERS: [&str; 2] = ["secretbox", "aescbc"];
 
 /// A key of 32 random bytes, named by when it was made.
 pub fn key() -> Result<Value> {
-    let mut bytes = [0u8; 32];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("cannot read random bytes")?;
+    let bytes = pki::random::<32>()?;
     let name = format!("key-{}", jiff::Timestamp::now().as_millisecond());
     Ok(json!({"name": name, "secret": STANDARD.encode(bytes)}))
 }
