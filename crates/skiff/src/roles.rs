@@ -177,6 +177,11 @@ pub fn ask(run: &Path) -> Result<Option<Report>> {
     };
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut text = Vec::new();
-    stream.read_to_end(&mut text).context("the server did not answer")?;
+    match stream.read_to_end(&mut text) {
+        Ok(0) => return Ok(None), // it ended between taking the question and answering
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
+        Err(error) => return Err(error).context("the server did not answer"),
+    }
     Ok(Some(serde_json::from_slice(&text).context("the server's answer is no status")?))
 }
