@@ -1,5 +1,6 @@
 //! Steps: what is done in which order. Front ends compile their annotations into (phase, wave); kinds do the rest.
 
+use render::helm::manifest::INSTALL;
 use serde::{Deserialize, Serialize};
 
 /// Before, during and after the sync.
@@ -49,49 +50,9 @@ pub struct Hook {
     pub on_failure: bool,
 }
 
-/// What objects of these kinds need to exist first; all other kinds follow, sorted by name. Argo CD's order.
-const KINDS: [&str; 34] = [
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodSecurityPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "SecretList",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleList",
-    "ClusterRoleBinding",
-    "ClusterRoleBindingList",
-    "Role",
-    "RoleList",
-    "RoleBinding",
-    "RoleBindingList",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-];
-
-/// The place of a kind in the order. Custom resources come last: their definitions must be there.
+/// The place of a kind in the order of a sync, which is Argo CD's: Helm's of before that had PriorityClass. All
+/// others come last: custom resources need their definitions.
 pub fn kind_order(kind: &str) -> usize {
-    match KINDS.iter().position(|known| *known == kind) {
-        Some(at) => at,
-        None if kind == "APIService" => KINDS.len(),
-        None => KINDS.len() + 1,
-    }
+    let known = INSTALL.iter().position(|known| *known == kind);
+    known.filter(|_| kind != "PriorityClass").unwrap_or(INSTALL.len())
 }

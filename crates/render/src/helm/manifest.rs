@@ -50,7 +50,7 @@ const EVENTS: [&str; 9] = [
 ];
 
 /// Kinds in the order in which they are installed; those that are not here come last, by name.
-const INSTALL: [&str; 36] = [
+pub const INSTALL: [&str; 36] = [
     "PriorityClass",
     "Namespace",
     "NetworkPolicy",
