@@ -24,7 +24,9 @@ pub fn run(args: &Args) -> Result<()> {
     if !args.no_check {
         check::fast()?;
     }
-    run::step("building the tests", &mut run::cargo(&["build", "-p", "skiff"]))?;
+    // With the tests' own features, or all that skiff is made of would be compiled twice.
+    let build = ["build", "--workspace", "--bins", "--tests", "--examples"];
+    run::step("building the tests", &mut run::cargo(&build))?;
     let mut tests = run::cargo(&["test", "--workspace", "--no-fail-fast"]);
     tests.env("SKIFF_BINARY", run::target().join("debug/skiff"));
     if std::env::var_os("SKIFF_KUBECTL").is_none()
