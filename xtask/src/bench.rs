@@ -9,7 +9,7 @@ use crate::run;
 /// Measure a release build and print each figure beside its budget
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask bench pods\n  cargo xtask bench api\n  cargo xtask bench api gets --servers skiff,kine --json"
+    after_help = "Examples:\n  cargo xtask bench pods\n  cargo xtask bench api\n  cargo xtask bench api gets --servers skiff,kine --json\n  KUSTOMIZE=kustomize HELM=helm cargo xtask bench render\n  cargo xtask bench fleet wire"
 )]
 pub struct Args {
     /// Measure only what has this in its name; `render`: Kustomize trees, by a program that needs no root; `api`: the API
