@@ -17,6 +17,8 @@ pub struct Args {}
 const LAYERS: &[(&str, u8)] = &[
     ("base", 0),
     ("api", 0),
+    // Stands on nothing: its owner gives it the tasks.
+    ("grpc", 0),
     // Stands on nothing, and gives `runtime` the words that both speak.
     ("shim", 0),
     // For build scripts only.

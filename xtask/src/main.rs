@@ -7,6 +7,7 @@ mod conformance;
 mod demo;
 mod differential;
 mod dist;
+mod faults;
 mod fuzz;
 mod kubectl;
 mod render;
@@ -36,6 +37,8 @@ enum Command {
     Render(render::Args),
     Differential(differential::Args),
     Dist(dist::Args),
+    #[command(subcommand)]
+    Faults(faults::Command),
     Fuzz(fuzz::Args),
     Vm(vm::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Render(args) => render::run(&args),
         Command::Differential(args) => differential::run(&args),
         Command::Dist(args) => dist::run(&args),
+        Command::Faults(command) => faults::run(&command),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

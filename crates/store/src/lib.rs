@@ -3,12 +3,15 @@
 //! Engines stand behind [`Store`] and pass one contract suite (`contract`). Only `apiserver` uses a store; everyone
 //! else reads a `client::Cache`. Values are opaque here: JSON of the storage version without `resourceVersion` (D3).
 
+pub mod etcd;
+pub mod kine;
 pub mod sqlite;
 mod watchers;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use etcd::Etcd;
 pub use sqlite::Sqlite;
 
 pub use api::{Key, Revision};
@@ -88,6 +91,9 @@ pub enum Error {
     /// The compare failed; `current` is what is there, for a retry without another read.
     #[error("{key} changed: it is {}", match .current { Some(record) => format!("at revision {}", record.revision), None => "absent".into() })]
     Conflict { key: Key, current: Option<Record> },
+    /// Somebody else took from the same pool meanwhile: look again at what is left of it.
+    #[error("another server took from {0} in the same moment")]
+    Raced(&'static str),
     /// The revision is older than what the store keeps: HTTP 410 Gone.
     #[error("revision {asked} was compacted, the oldest kept is {oldest}")]
     Compacted { asked: Revision, oldest: Revision },
@@ -115,8 +121,9 @@ pub trait Store: Send + Sync + 'static {
     /// The value of a key: newest, or as it was at a revision.
     async fn get(&self, key: &Key, at: Option<Revision>) -> Result<Option<Record>, Error>;
 
-    /// Records whose key starts with `prefix` and is greater than `after`, in order of bytes of the key, at most
-    /// `limit` (0: all), at a revision or the newest.
+    /// Records whose key starts with `prefix` and comes after `after`, at most `limit` (0: all), at a revision or the newest.
+    /// `prefix` is empty, or ends with the slash after a resource or a namespace. Those of a resource come in order of bytes of
+    /// the key; the order of the resources is the engine's own, and always the same.
     async fn range(
         &self,
         prefix: &str,
@@ -127,6 +134,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Compare and swap; gives the write's own revision. A delete has a revision too.
     async fn write(&self, write: Write) -> Result<Revision, Error>;
+
+    /// [`Store::write`] of something taken from a pool that all servers on this store draw from (addresses, ports): refused with
+    /// [`Error::Raced`] if another such write was made after `seen`, up to which the caller knows what is taken. Where only one
+    /// process has the store open it is a write like any other: that process keeps its own accounts.
+    async fn write_from(&self, pool: &'static str, seen: Revision, write: Write) -> Result<Revision, Error> {
+        let _alone = (pool, seen);
+        self.write(write).await
+    }
 
     /// Everything after `from` under `prefix`, then everything that comes. [`Error::Compacted`] if `from` is too old.
     /// The receiver is bounded: a watcher that does not read is dropped, sees the end of the stream, and starts anew.

@@ -6,7 +6,7 @@
 //! decoding does not exist in protobuf. Nesting is limited like JSON's ([`crate::json::MAX_DEPTH`]).
 
 mod read;
-mod wire;
+pub mod wire;
 mod write;
 
 use smol_str::SmolStr;

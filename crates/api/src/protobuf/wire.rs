@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 use super::Error;
 
 /// One field as it lies on the wire.
-pub(super) enum Field<'a> {
+pub enum Field<'a> {
     Varint(u64),
     Fixed64(u64),
     Fixed32,
@@ -13,20 +13,20 @@ pub(super) enum Field<'a> {
 }
 
 /// Reads the fields of one message.
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Error> {
+    pub fn varint(&mut self) -> Result<u64, Error> {
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.bytes.split_first().ok_or(Error::Wire("a number breaks off"))?;
@@ -46,13 +46,13 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    pub(super) fn fixed64(&mut self) -> Result<u64, Error> {
+    pub fn fixed64(&mut self) -> Result<u64, Error> {
         let bytes = self.take(8)?;
         Ok(u64::from_le_bytes(bytes.try_into().expect("because eight bytes were taken")))
     }
 
     /// The next field and its number; `None` at the end. Groups are skipped.
-    pub(super) fn field(&mut self) -> Result<Option<(u32, Field<'a>)>, Error> {
+    pub fn field(&mut self) -> Result<Option<(u32, Field<'a>)>, Error> {
         loop {
             if self.bytes.is_empty() {
                 return Ok(None);
@@ -107,37 +107,37 @@ impl<'a> Reader<'a> {
 }
 
 /// A text; what is not UTF-8 becomes U+FFFD.
-pub(super) fn text(bytes: &[u8]) -> SmolStr {
+pub fn text(bytes: &[u8]) -> SmolStr {
     String::from_utf8_lossy(bytes).into()
 }
 
 /// Writes a message from its end to its start, so that each length is known when it is written. The bytes lie reversed
 /// until [`Writer::finish`].
 #[derive(Default)]
-pub(super) struct Writer {
+pub struct Writer {
     reversed: Vec<u8>,
 }
 
 impl Writer {
-    pub(super) fn with_capacity(bytes: usize) -> Writer {
+    pub fn with_capacity(bytes: usize) -> Writer {
         Writer { reversed: Vec::with_capacity(bytes) }
     }
 
     /// The bytes in their order.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
         self.reversed.reverse();
         self.reversed
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.reversed.len()
     }
 
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
+    pub fn raw(&mut self, bytes: &[u8]) {
         self.reversed.extend(bytes.iter().rev());
     }
 
-    pub(super) fn varint(&mut self, mut number: u64) {
+    pub fn varint(&mut self, mut number: u64) {
         let mut bytes = [0u8; 10];
         let mut count = 0;
         loop {
@@ -152,28 +152,28 @@ impl Writer {
         self.raw(&bytes[..count]);
     }
 
-    pub(super) fn key(&mut self, tag: u32, wire: u64) {
+    pub fn key(&mut self, tag: u32, wire: u64) {
         self.varint(u64::from(tag) << 3 | wire);
     }
 
-    pub(super) fn varint_field(&mut self, tag: u32, number: u64) {
+    pub fn varint_field(&mut self, tag: u32, number: u64) {
         self.varint(number);
         self.key(tag, 0);
     }
 
-    pub(super) fn double_field(&mut self, tag: u32, number: f64) {
+    pub fn double_field(&mut self, tag: u32, number: f64) {
         self.raw(&number.to_bits().to_le_bytes());
         self.key(tag, 1);
     }
 
-    pub(super) fn bytes_field(&mut self, tag: u32, bytes: &[u8]) {
+    pub fn bytes_field(&mut self, tag: u32, bytes: &[u8]) {
         self.raw(bytes);
         self.varint(bytes.len() as u64);
         self.key(tag, 2);
     }
 
     /// A nested message that `body` writes.
-    pub(super) fn nested(&mut self, tag: u32, body: impl FnOnce(&mut Writer)) {
+    pub fn nested(&mut self, tag: u32, body: impl FnOnce(&mut Writer)) {
         let before = self.len();
         body(self);
         self.varint((self.len() - before) as u64);

@@ -50,16 +50,31 @@ pub fn restored(path: &Path) -> Result<Revision, Error> {
     let mut connection = schema::connect(path, &super::Options::default())?;
     let state = schema::load(&connection).map_err(unusable("read", path))?;
     let next = Revision(state.next.0 + BUMP);
-    let bump = |connection: &mut Connection| -> rusqlite::Result<()> {
-        let transaction = connection.transaction()?;
-        for name in ["reserved", "compacted"] {
-            transaction.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (name, next.0 as i64))?;
-        }
-        transaction.commit()?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-    };
-    bump(&mut connection).map_err(unusable("write", path))?;
+    bump(&mut connection, next).map_err(unusable("write", path))?;
     Ok(next)
+}
+
+/// Makes a new database at `path` whose first revision comes after `revision`, as if everything up to it had been compacted: for objects
+/// that clients know from elsewhere.
+///
+/// # Errors
+/// [`Error::Unusable`] when there is a file already, or it cannot be written.
+pub fn begin_after(path: &Path, revision: Revision) -> Result<(), Error> {
+    if path.exists() {
+        return Err(Error::Unusable(format!("{} is there already", path.display())));
+    }
+    let mut connection = schema::connect(path, &super::Options::default())?;
+    bump(&mut connection, revision).map_err(unusable("write", path))
+}
+
+/// No revision up to `next` is given any more, nor can be read from.
+fn bump(connection: &mut Connection, next: Revision) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for name in ["reserved", "compacted"] {
+        transaction.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (name, next.0 as i64))?;
+    }
+    transaction.commit()?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// Opens a database of skiff to read.

@@ -24,7 +24,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Batch, Error, Event, Page, Record, Store, Write};
-pub use copy::{copy, restored};
+pub use copy::{begin_after, copy, restored};
 use index::Index;
 use overlay::Overlay;
 

@@ -223,8 +223,9 @@ async fn every_durability_shares_one_counter(store: &dyn Store) {
     let found = store.get(&key("coordination.k8s.io/leases/a/l"), None).await.unwrap().unwrap();
     assert_eq!(found.revision, again);
     let page = store.range("", None, 0, None).await.unwrap();
-    let revisions: Vec<Revision> = page.records.iter().map(|record| record.revision).collect();
-    assert_eq!(revisions, [again, event, pod]);
+    let mut revisions: Vec<Revision> = page.records.iter().map(|record| record.revision).collect();
+    revisions.sort();
+    assert_eq!(revisions, [event, again, pod]);
 }
 
 async fn closing(store: &dyn Store) {
