@@ -20,6 +20,7 @@ mod fill;
 mod flow;
 pub mod http;
 pub mod identity;
+pub mod import;
 mod internal;
 mod manage;
 mod memo;

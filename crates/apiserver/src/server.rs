@@ -89,7 +89,7 @@ impl Server {
     ) -> Result<Server, Error> {
         let tasks = Tasks::under(tasks.token());
         let encrypted = match &config.encryption {
-            Some(document) => Some(Encrypted::new(store.clone(), rules(document)?, &tasks)),
+            Some(document) => Some(Encrypted::new(store.clone(), rules(document).await?, &tasks)),
             None => None,
         };
         let store: Arc<dyn Store> = match &encrypted {
@@ -191,7 +191,7 @@ impl Server {
         let none = || Error::Config("the server was started without an EncryptionConfiguration".into());
         let encrypted = self.inner.encrypted.as_ref().ok_or_else(none)?;
         let failed = |source| Error::Load { what: "what is sealed".into(), source };
-        encrypted.replace(rules(document)?).await.map_err(failed)?;
+        encrypted.replace(rules(document).await?).await.map_err(failed)?;
         encrypted.rewrite().await.map_err(failed)
     }
 
@@ -239,8 +239,12 @@ fn authentication(document: Option<&api::Value>, config: &Config) -> Result<Auth
     Authentication::parse(document, config).map_err(wrong)
 }
 
-fn rules(document: &api::Value) -> Result<Rules, Error> {
-    Rules::parse(document).map_err(|error| Error::Config(format!("the EncryptionConfiguration: {error}")))
+/// The rules, with the keys that KMS plugins have now.
+async fn rules(document: &api::Value) -> Result<Rules, Error> {
+    let wrong = |error| Error::Config(format!("the EncryptionConfiguration: {error}"));
+    let rules = Rules::parse(document).map_err(wrong)?;
+    rules.refresh().await.map_err(wrong)?;
+    Ok(rules)
 }
 
 impl Inner {

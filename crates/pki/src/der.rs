@@ -41,6 +41,14 @@ pub(crate) fn oid(bytes: &[u8]) -> Vec<u8> {
     value(0x06, bytes)
 }
 
+pub(crate) fn octets(bytes: &[u8]) -> Vec<u8> {
+    value(0x04, bytes)
+}
+
+pub(crate) fn null() -> Vec<u8> {
+    value(0x05, &[])
+}
+
 pub(crate) fn bits(bytes: &[u8], unused: u8) -> Vec<u8> {
     value(0x03, &[&[unused][..], bytes].concat())
 }

@@ -12,6 +12,7 @@ use ring::signature::{self, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPa
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::takeover::Former;
 use crate::{Error, files};
 
 /// SubjectPublicKeyInfo of a P-256 key up to the point itself (RFC 5480).
@@ -91,7 +92,12 @@ pub struct TokenKey {
     pair: EcdsaKeyPair,
     id: String,
     random: SystemRandom,
+    /// Of another distribution, whose cluster this was.
+    former: Option<Former>,
 }
+
+/// Beside the key that signs: one whose tokens are still believed.
+pub const FORMER: &str = "service-former.json";
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -117,7 +123,15 @@ impl TokenKey {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pair.serialize_der(), &random)
             .map_err(|error| unusable(error.to_string()))?;
         let id = key_id(pair.public_key().as_ref());
-        Ok(TokenKey { pair, id, random })
+        let beside = path.with_file_name(FORMER);
+        let wrong = |error: serde_json::Error| Error::Unusable {
+            path: beside.clone(),
+            what: "public key",
+            detail: error.to_string(),
+        };
+        let former =
+            files::read(&beside)?.map(|text| serde_json::from_str(&text).map_err(wrong)).transpose()?;
+        Ok(TokenKey { pair, id, random, former })
     }
 
     /// Signs `claims` into a compact JWS.
@@ -134,7 +148,12 @@ impl TokenKey {
 
     /// What verifies this key's tokens.
     pub fn verifier(&self) -> Verifier {
-        Verifier { keys: vec![(self.id.clone(), Public::P256(self.pair.public_key().as_ref().to_vec()))] }
+        let own = (self.id.clone(), Public::P256(self.pair.public_key().as_ref().to_vec()));
+        let verifier = Verifier { keys: vec![own] };
+        match self.former.as_ref().and_then(|former| Some((former, former.parts()?))) {
+            Some((former, (modulus, exponent))) => verifier.with_rsa(&former.kid, &modulus, &exponent),
+            None => verifier,
+        }
     }
 
     /// The key as a JWK (RFC 7517), for `/openid/v1/jwks`.

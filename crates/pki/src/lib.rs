@@ -8,13 +8,14 @@ mod der;
 pub mod files;
 mod jwt;
 mod request;
+pub mod takeover;
 mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use authority::{Authority, Issued, Purpose, Request};
-pub use jwt::{BadToken, Bound, Claims, Ref, TokenKey, Verifier};
+pub use jwt::{BadToken, Bound, Claims, FORMER, Ref, TokenKey, Verifier};
 pub use request::Wanted;
 pub use tls::{Serving, client_config, server_config};
 

@@ -48,6 +48,8 @@ enum Sub {
     #[command(subcommand)]
     Backup(command::backup::Command),
     #[command(subcommand)]
+    Import(command::import::Command),
+    #[command(subcommand)]
     SecretsEncrypt(command::secrets_encrypt::Command),
     Uninstall(command::uninstall::Args),
     #[command(subcommand)]
@@ -92,6 +94,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Sub::Status(args) => command::status::run(&args),
         Sub::Check(args) => command::check::run(&args),
         Sub::Backup(command) => command::backup::run(&command),
+        Sub::Import(command) => command::import::run(&command),
         Sub::SecretsEncrypt(command) => command::secrets_encrypt::run(&command),
         Sub::Uninstall(args) => command::uninstall::run(&args),
         Sub::Fleet(command) => command::fleet::run(&command),

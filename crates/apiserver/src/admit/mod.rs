@@ -30,10 +30,11 @@ pub(crate) mod webhook;
 use std::future::Future;
 use std::pin::Pin;
 
-use api::Value;
+use api::{Revision, Value};
+use store::Store;
 
 use crate::Config;
-use crate::engine::{Call, WriteOptions};
+use crate::engine::{Call, Target, WriteOptions};
 use crate::status::Result;
 
 pub(crate) use request::{Form, Operation, Options, Request};
@@ -169,9 +170,38 @@ pub(crate) fn allocate(
     new: &mut Value,
     _options: &WriteOptions,
 ) -> Result<Option<Hold>> {
-    let resource = &call.target.storage.resource;
-    match resource.group.is_empty() && resource.plural == "services" {
+    match has_pool(&call.target) {
         true => service::assign(call, old, new).map(Some),
         false => Ok(None),
+    }
+}
+
+/// Objects of this kind take addresses and ports, of which there are so many in the cluster.
+pub(crate) fn has_pool(target: &Target) -> bool {
+    let resource = &target.storage.resource;
+    resource.group.is_empty() && resource.plural == "services"
+}
+
+/// What is taken is known up to the revision that this gives; `None` for kinds that take nothing. Other servers on the same store
+/// take too.
+pub(crate) async fn know_pool(call: &Call) -> Result<Option<Revision>> {
+    if !has_pool(&call.target) {
+        return Ok(None);
+    }
+    let cache = call.target.cache()?;
+    call.inner.catch_up(cache).await?;
+    Ok(Some(cache.revision()))
+}
+
+/// Writes; what takes something from the pool only if nobody else did since `seen`.
+pub(crate) async fn write(
+    store: &dyn Store,
+    write: store::Write,
+    hold: Option<&Hold>,
+    seen: Option<Revision>,
+) -> std::result::Result<Revision, store::Error> {
+    match seen.filter(|_| hold.is_some_and(Hold::takes)) {
+        Some(seen) => store.write_from("services", seen, write).await,
+        None => store.write(write).await,
     }
 }

@@ -46,6 +46,11 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
+    /// Something was taken that nobody else may take.
+    pub fn takes(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
     /// The write was made: what it took is the Service's, and what it gave up is free.
     pub fn keep(mut self) {
         self.taken.clear();

@@ -4,6 +4,8 @@
 //! Each seal draws a new nonce from the system's generator and puts it before what it sealed. AES-CBC is upstream's, without a
 //! check of what it opens; it is served for stores that have it, and the documents name secretbox.
 
+use std::sync::Arc;
+
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::consts::U12;
 use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, StreamCipher, StreamCipherSeek};
@@ -12,6 +14,8 @@ use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
 use poly1305::Poly1305;
 use rand::RngCore;
 use salsa20::XSalsa20;
+
+use super::kms::Plugin;
 
 type Aes192Gcm = AesGcm<aes::Aes192, U12>;
 
@@ -32,6 +36,7 @@ pub(super) enum Cipher {
     Gcm256(Box<Aes256Gcm>),
     Cbc(Vec<u8>),
     Secretbox([u8; 32]),
+    Kms(Arc<Plugin>),
 }
 
 /// Runs `$run` with the AES of the key's length in CBC.
@@ -108,6 +113,7 @@ impl Cipher {
                 out.extend_from_slice(&nonce);
                 secretbox(key, &nonce, plain, out);
             }
+            Cipher::Kms(plugin) => plugin.seal(bound, plain, out)?,
         }
         Ok(())
     }
@@ -129,6 +135,15 @@ impl Cipher {
                 let (nonce, rest) = sealed.split_first_chunk::<BOX_NONCE>().ok_or(CANNOT_OPEN)?;
                 secretbox_open(key, nonce, rest).ok_or(CANNOT_OPEN)
             }
+            Cipher::Kms(plugin) => plugin.open(bound, sealed),
+        }
+    }
+
+    /// What this sealed would be sealed the same way today; only a plugin changes its key by itself.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        match self {
+            Cipher::Kms(plugin) => plugin.is_current(sealed),
+            _ => true,
         }
     }
 }

@@ -5,9 +5,13 @@
 //! value that another one sealed is stale, and is written anew by an update that changes nothing or by [`Encrypted::rewrite`].
 //! Invariant: a server without the key of a stored value does not start, so that nothing is taken for absent that is only
 //! unreadable. Not here: KMS v1, which upstream has off.
+//! A KMS plugin is asked before: [`Rules::refresh`] and [`Rules::learn`], so that sealing and opening wait for nobody.
 
 mod cipher;
+mod kms;
 mod store;
+
+use std::sync::Arc;
 
 use api::{Key, Value};
 use base64::Engine;
@@ -30,6 +34,8 @@ pub enum Error {
     Provider { rule: usize, provider: usize, why: String },
     #[error("{0}: {1}")]
     Open(Key, &'static str),
+    #[error("{0}")]
+    Plugin(String),
     #[error(
         "{key} is sealed by {prefix}, and no such key is configured: give the server its EncryptionConfiguration back"
     )]
@@ -122,7 +128,7 @@ impl Rules {
         self.0.iter().find(|rule| rule.resources.iter().any(names)).map(|rule| rule.providers.as_slice())
     }
 
-    fn seal(&self, key: &Key, value: Bytes) -> Result<Bytes, Error> {
+    pub(crate) fn seal(&self, key: &Key, value: Bytes) -> Result<Bytes, Error> {
         match self.of(key).and_then(<[Provider]>::first) {
             None | Some(Provider { cipher: Cipher::Identity, .. }) => Ok(value),
             Some(provider) => {
@@ -134,6 +140,11 @@ impl Rules {
     }
 
     fn open(&self, key: &Key, value: Bytes) -> Result<Bytes, Error> {
+        self.open_as(key, key.as_str().as_bytes(), value)
+    }
+
+    /// Opens what was sealed under another name: AES-GCM binds a value to it.
+    pub(crate) fn open_as(&self, key: &Key, name: &[u8], value: Bytes) -> Result<Bytes, Error> {
         if !is_sealed(&value) {
             return Ok(value);
         }
@@ -143,7 +154,7 @@ impl Rules {
             if provider.prefix.is_empty() || !value.starts_with(provider.prefix.as_bytes()) {
                 continue;
             }
-            match provider.cipher.open(key.as_str().as_bytes(), &value[provider.prefix.len()..]) {
+            match provider.cipher.open(name, &value[provider.prefix.len()..]) {
                 Ok(opened) => return Ok(opened.into()),
                 Err(_) => missed = Some(provider.prefix.clone()),
             }
@@ -154,12 +165,52 @@ impl Rules {
         }
     }
 
+    fn plugins(&self) -> impl Iterator<Item = (&str, &Arc<kms::Plugin>)> {
+        let providers = self.0.iter().flat_map(|rule| &rule.providers);
+        providers.filter_map(|provider| match &provider.cipher {
+            Cipher::Kms(plugin) => Some((provider.prefix.as_str(), plugin)),
+            _ => None,
+        })
+    }
+
+    /// Asks the KMS plugins for their present keys; `true`: one is another than before.
+    pub(crate) async fn refresh(&self) -> Result<bool, Error> {
+        let mut changed = false;
+        for (_, plugin) in self.plugins() {
+            changed |= plugin.refresh().await.map_err(Error::Plugin)?;
+        }
+        Ok(changed)
+    }
+
+    /// Some key is a plugin's, which may change.
+    pub(crate) fn has_plugins(&self) -> bool {
+        self.plugins().next().is_some()
+    }
+
+    /// Has the plugins open what these values need that is not known yet.
+    async fn learn<'v>(&self, values: impl Iterator<Item = &'v [u8]>) -> Result<(), Error> {
+        if !self.has_plugins() {
+            return Ok(());
+        }
+        for value in values {
+            for (prefix, plugin) in self.plugins() {
+                if let Some(sealed) = value.strip_prefix(prefix.as_bytes()) {
+                    plugin.learn(sealed).await.map_err(Error::Plugin)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it would be sealed otherwise today.
     fn is_stale(&self, key: &Key, value: &[u8]) -> bool {
         match self.of(key).and_then(<[Provider]>::first) {
             Some(first) if !first.prefix.is_empty() => {
                 let sealed = value.strip_prefix(first.prefix.as_bytes());
-                sealed.is_none_or(|sealed| first.cipher.open(key.as_str().as_bytes(), sealed).is_err())
+                sealed.is_none_or(|sealed| {
+                    let opened = first.cipher.open(key.as_str().as_bytes(), sealed);
+                    opened.is_err() || !first.cipher.is_current(sealed)
+                })
             }
             _ => is_sealed(value),
         }
@@ -175,6 +226,10 @@ impl Provider {
                 "more than one provider specified in a single element, should split into different list elements".into()
             );
         };
+        if kind == "kms" {
+            let plugin = kms::Plugin::parse(settings)?;
+            return Ok(vec![Provider { prefix: plugin.prefix(), cipher: Cipher::Kms(plugin) }]);
+        }
         if kind == "identity" {
             return Ok(vec![Provider { prefix: String::new(), cipher: Cipher::Identity }]);
         }
@@ -293,8 +348,12 @@ mod tests {
         check(json!([{"secretbox": {"keys": [key("k", 1, 16)]}}]), "got 16, expected one of [32]");
         check(json!([{"aescbc": {"keys": []}}]), "providers[0]: aescbc: at least one key is required");
         check(
-            json!([{"kms": {"apiVersion": "v2", "name": "x", "endpoint": "unix:///x"}}]),
-            "kms is not served",
+            json!([{"kms": {"apiVersion": "v1", "name": "x", "endpoint": "unix:///x"}}]),
+            "apiVersion \"v1\" is not served",
+        );
+        check(
+            json!([{"kms": {"apiVersion": "v2", "name": "x", "endpoint": "tcp://x"}}]),
+            "unsupported scheme",
         );
         check(json!([{"aesgcm": {}, "identity": {}}]), "more than one provider");
         check(json!([{"aesgcm": {"keys": [{"name": "k", "secret": "§"}]}}]), "base64");

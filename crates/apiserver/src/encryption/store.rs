@@ -16,6 +16,13 @@ use super::Rules;
 /// Records a read of [`Encrypted::rewrite`] and [`Encrypted::replace`].
 const PAGE: usize = 200;
 
+/// Between two questions for the keys of KMS plugins, as upstream's.
+const PLUGINS: std::time::Duration = std::time::Duration::from_secs(60);
+
+fn unusable(error: super::Error) -> Error {
+    Error::Unusable(error.to_string())
+}
+
 /// See the module.
 pub(crate) struct Encrypted {
     raw: Arc<dyn Store>,
@@ -26,7 +33,36 @@ pub(crate) struct Encrypted {
 impl Encrypted {
     pub fn new(raw: Arc<dyn Store>, rules: Rules, tasks: &Tasks) -> Arc<Encrypted> {
         let rules = Arc::new(ArcSwap::from_pointee(rules));
-        Arc::new(Encrypted { raw, rules, tasks: Tasks::under(tasks.token()) })
+        let own = Arc::new(Encrypted { raw, rules, tasks: Tasks::under(tasks.token()) });
+        let follows = own.clone();
+        tasks.spawn("kms-keys", async move { follows.follow_plugins().await });
+        own
+    }
+
+    /// Asks the KMS plugins again and again for their keys; what a former key sealed is written anew under the new one.
+    async fn follow_plugins(&self) {
+        loop {
+            tokio::time::sleep(PLUGINS).await;
+            let rules = self.rules.load_full();
+            if !rules.has_plugins() {
+                continue;
+            }
+            match rules.refresh().await {
+                Ok(false) => {}
+                Ok(true) => match self.rewrite().await {
+                    Ok(count) => tracing::info!(
+                        count,
+                        "a KMS plugin has another key: what the former one sealed is sealed anew"
+                    ),
+                    Err(error) => {
+                        tracing::error!(error = %base::chain(&error), "not everything was sealed anew")
+                    }
+                },
+                Err(error) => {
+                    tracing::error!(%error, "a KMS plugin does not tell its key; the last one goes on sealing")
+                }
+            }
+        }
     }
 
     /// Other keys from now on, unless a stored value needs one that is not among them.
@@ -34,6 +70,7 @@ impl Encrypted {
         let mut after = None;
         loop {
             let (records, next) = self.named(after).await?;
+            rules.learn(records.iter().map(|record| &record.value[..])).await.map_err(unusable)?;
             for record in records {
                 let opened = rules.open(&record.key, record.value);
                 opened.map_err(|error| Error::Unusable(error.to_string()))?;
@@ -52,6 +89,7 @@ impl Encrypted {
         let (mut count, mut after) = (0, None);
         loop {
             let (records, next) = self.named(after).await?;
+            self.learn(records.iter().map(|record| &record.value[..])).await?;
             for record in records {
                 if !self.rules.load().is_stale(&record.key, &record.value) {
                     continue;
@@ -93,13 +131,46 @@ impl Encrypted {
             return false;
         }
         match self.raw.get(key, None).await {
-            Ok(Some(record)) => self.rules.load().is_stale(key, &record.value),
+            Ok(Some(record)) => {
+                let known = self.learn(std::iter::once(&record.value[..])).await;
+                known.is_ok() && self.rules.load().is_stale(key, &record.value)
+            }
             _ => false,
         }
     }
 
     fn opened(&self, key: &Key, value: bytes::Bytes) -> Result<bytes::Bytes, Error> {
-        self.rules.load().open(key, value).map_err(|error| Error::Unusable(error.to_string()))
+        self.rules.load().open(key, value).map_err(unusable)
+    }
+
+    async fn learn<'v>(&self, values: impl Iterator<Item = &'v [u8]> + Send) -> Result<(), Error> {
+        self.rules.load_full().learn(values).await.map_err(unusable)
+    }
+
+    fn sealed(&self, mut write: Write) -> Result<Write, Error> {
+        if let Some(value) = write.value.take() {
+            let sealed = self.rules.load().seal(&write.key, value);
+            let failed =
+                |source: super::Error| Error::Engine { operation: "seal an object", source: source.into() };
+            write.value = Some(sealed.map_err(failed)?);
+        }
+        Ok(write)
+    }
+
+    /// A conflict shows what is there in the clear, or not at all.
+    async fn answered(&self, written: Result<Revision, Error>) -> Result<Revision, Error> {
+        match written {
+            Err(Error::Conflict { key, current: Some(mut record) }) => {
+                let _unknown_stays_sealed = self.learn(std::iter::once(&record.value[..])).await;
+                let value = self.opened(&record.key, record.value.clone());
+                let current = value.ok().map(|value| {
+                    record.value = value;
+                    record
+                });
+                Err(Error::Conflict { key, current })
+            }
+            other => other,
+        }
     }
 }
 
@@ -107,6 +178,7 @@ impl Encrypted {
 impl Store for Encrypted {
     async fn get(&self, key: &Key, at: Option<Revision>) -> Result<Option<Record>, Error> {
         let Some(mut record) = self.raw.get(key, at).await? else { return Ok(None) };
+        self.learn(std::iter::once(&record.value[..])).await?;
         record.value = self.opened(key, record.value)?;
         Ok(Some(record))
     }
@@ -119,6 +191,9 @@ impl Store for Encrypted {
         at: Option<Revision>,
     ) -> Result<Page, Error> {
         let mut page = self.raw.range(prefix, after, limit, at).await?;
+        if let Err(error) = self.learn(page.records.iter().map(|record| &record.value[..])).await {
+            tracing::warn!(%error, "what is sealed stays so");
+        }
         let rules = self.rules.load();
         for record in &mut page.records {
             if let Ok(value) = rules.open(&record.key, record.value.clone()) {
@@ -128,26 +203,14 @@ impl Store for Encrypted {
         Ok(page)
     }
 
-    async fn write(&self, mut write: Write) -> Result<Revision, Error> {
-        if let Some(value) = write.value.take() {
-            let sealed = self.rules.load().seal(&write.key, value);
-            write.value =
-                Some(sealed.map_err(|source| Error::Engine {
-                    operation: "seal an object",
-                    source: source.into(),
-                })?);
-        }
-        match self.raw.write(write).await {
-            Err(Error::Conflict { key, current: Some(mut record) }) => {
-                let value = self.opened(&record.key, record.value.clone());
-                let current = value.ok().map(|value| {
-                    record.value = value;
-                    record
-                });
-                Err(Error::Conflict { key, current })
-            }
-            other => other,
-        }
+    async fn write(&self, write: Write) -> Result<Revision, Error> {
+        let sealed = self.sealed(write)?;
+        self.answered(self.raw.write(sealed).await).await
+    }
+
+    async fn write_from(&self, pool: &'static str, seen: Revision, write: Write) -> Result<Revision, Error> {
+        let sealed = self.sealed(write)?;
+        self.answered(self.raw.write_from(pool, seen, sealed).await).await
     }
 
     async fn watch(&self, prefix: &str, from: Revision) -> Result<tokio::sync::mpsc::Receiver<Batch>, Error> {
@@ -157,7 +220,12 @@ impl Store for Encrypted {
         self.tasks.spawn("decrypt-watch", async move {
             while let Some(mut batch) = raw.recv().await {
                 if let Batch::Events(events) = &mut batch {
-                    let rules = rules.load();
+                    let rules = rules.load_full();
+                    if let Err(error) =
+                        rules.learn(events.iter().filter_map(|event| event.value.as_deref())).await
+                    {
+                        tracing::warn!(%error, "what is sealed stays so");
+                    }
                     for event in events {
                         if let Some(value) = event.value.take() {
                             let opened = rules.open(&event.key, value.clone());

@@ -23,6 +23,8 @@ const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const BASE: usize = 63 - 5;
 /// How often a generated name is tried.
 const ATTEMPTS: usize = 8;
+/// How often somebody on another server may be faster in taking an address or a port.
+const RACES: usize = 64;
 
 impl Call {
     pub async fn create(&self, bytes: Bytes) -> Result<Response<Body>> {
@@ -101,9 +103,10 @@ impl Call {
         }
         // Copied only where another name may have to be tried.
         let mut template = Some(value);
-        for attempt in 0.. {
-            let copy = if generated { template.clone() } else { template.take() };
-            let mut value = copy.expect("because only generated names are tried twice");
+        for attempt in 0usize.. {
+            let again = generated || admit::has_pool(target);
+            let copy = if again { template.clone() } else { template.take() };
+            let mut value = copy.expect("because nothing else is tried twice");
             if generated {
                 value.set(&["metadata", "name"], generated_name(&generate));
             }
@@ -119,6 +122,7 @@ impl Call {
             if target.storage.rules.has_generation() {
                 value.set(&["metadata", "generation"], 1i64);
             }
+            let seen = admit::know_pool(self).await?;
             let hold = admit::allocate(self, None, &mut value, options)?;
             codec::canonical(&target.storage, &mut value)?;
             let mut errors = Vec::new();
@@ -146,13 +150,14 @@ impl Call {
                 durability: durability(target, None, &value),
                 ttl: self.inner.ttl(target),
             };
-            match self.inner.store.write(write).await {
+            match admit::write(&*self.inner.store, write, hold.as_ref(), seen).await {
                 Ok(revision) => {
                     let object = self.written(&key, stored, revision).await?;
                     hold.into_iter().for_each(admit::Hold::keep);
                     request.keep();
                     return Ok(object);
                 }
+                Err(store::Error::Raced(_)) if attempt < RACES => continue,
                 Err(store::Error::Conflict { .. }) if generated && attempt < ATTEMPTS => continue,
                 Err(store::Error::Conflict { .. }) if generated => {
                     let message = format!(

@@ -99,7 +99,7 @@ impl Call {
             match self.try_change(part, options, how, &key, &old, &old_value, new).await? {
                 Tried::Done(object) => return Ok(Outcome { object, created: false }),
                 Tried::Beaten if fixed => break,
-                Tried::Beaten => {
+                Tried::Beaten | Tried::Raced => {
                     self.inner.catch_up(cache).await?;
                     current = cache.get_key(&key);
                 }
@@ -132,7 +132,8 @@ impl Call {
             let why = format!(
                 "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
                  failed: UID in precondition: {uid}, UID in object meta: {}",
-                storage_key(&target.kind, key),
+                // The key that upstream's store has for an object, which its texts show.
+                store::etcd::upstream_name(key),
                 old.uid
             );
             return Err(Status::conflict(resource, name, why));
@@ -193,6 +194,7 @@ impl Call {
             let generation = old_value.at(&["metadata", "generation"]).and_then(Value::as_int).unwrap_or(0);
             new.set(&["metadata", "generation"], generation + 1);
         }
+        let seen = admit::know_pool(self).await?;
         let hold = admit::allocate(self, Some(old_value), &mut new, options)?;
         new.set(&["metadata", "resourceVersion"], old.revision.0.to_string());
         codec::canonical(&target.storage, &mut new)?;
@@ -238,7 +240,7 @@ impl Call {
             durability: durability(target, Some(old_value), &new),
             ttl: self.inner.ttl(target),
         };
-        match self.inner.store.write(write).await {
+        match admit::write(&*self.inner.store, write, hold.as_ref(), seen).await {
             Ok(revision) => {
                 let object = self.written(key, stored, revision).await?;
                 hold.into_iter().for_each(admit::Hold::keep);
@@ -246,6 +248,7 @@ impl Call {
                 Ok(Tried::Done(object))
             }
             Err(store::Error::Conflict { .. }) => Ok(Tried::Beaten),
+            Err(store::Error::Raced(_)) => Ok(Tried::Raced),
             Err(error) => Err(Status::store(resource, name, error)),
         }
     }
@@ -255,26 +258,8 @@ enum Tried {
     Done(Arc<Object>),
     /// Somebody else changed the object in between.
     Beaten,
-}
-
-/// The key that upstream's store has for an object, which its texts show: resources of old have the names of their first
-/// registries, and groups stand only before those of the servers that are joined to the main one.
-fn storage_key(kind: &api::Kind, key: &Key) -> String {
-    let resource = &kind.resource;
-    let prefix = match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "replicationcontrollers") => "controllers".into(),
-        ("", "endpoints") => "services/endpoints".into(),
-        ("", "services") => "services/specs".into(),
-        ("", "nodes") => "minions".into(),
-        ("networking.k8s.io", "ingresses") => "ingress".into(),
-        (group @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), plural) => format!("{group}/{plural}"),
-        (group, plural) if kind.custom => format!("{group}/{plural}"),
-        (_, plural) => plural.to_string(),
-    };
-    match key.namespace() {
-        "" => format!("/{prefix}/{}", key.name()),
-        namespace => format!("/{prefix}/{namespace}/{}", key.name()),
-    }
+    /// Another server took what this write was to take; the object may be as it was.
+    Raced,
 }
 
 /// What no client changes (`rest.BeforeUpdate`).

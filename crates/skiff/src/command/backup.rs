@@ -56,6 +56,16 @@ fn data(given: Option<&PathBuf>) -> Result<PathBuf> {
 
 fn create(file: &Path, data: &Path) -> Result<()> {
     let state = data.join("server");
+    let marked = crate::server::shared::mark(data);
+    if marked.exists() {
+        let endpoints = fs::read_to_string(&marked).unwrap_or_default();
+        bail!(
+            "this server's objects are in an etcd, which makes its own backups:\n  etcdctl --endpoints {} snapshot save FILE\n\
+             Keep {} with it: the cluster's keys are in that snapshot, sealed by the token",
+            endpoints.trim().split(',').next().unwrap_or_default(),
+            state.join("token").display()
+        );
+    }
     if !state.join(DATABASE).exists() {
         bail!("there is no server's state in {}: name its --data-dir", data.display());
     }

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod check;
 pub mod fleet;
+pub mod import;
 pub mod secrets_encrypt;
 pub mod status;
 pub mod uninstall;

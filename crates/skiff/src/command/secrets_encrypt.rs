@@ -58,6 +58,16 @@ impl Args {
 }
 
 pub fn run(command: &Command) -> Result<ExitCode> {
+    if let Command::RotateKeys(args) | Command::Enable(args) | Command::Disable(args) = command {
+        let data = args.place()?.data;
+        if crate::server::shared::mark(&data).exists() {
+            bail!(
+                "several servers read what one seals: change {} by hand on each, a new key last in the list first, then first, then \
+                 alone, and send each server SIGHUP after every step",
+                encryption::path(&data).display()
+            );
+        }
+    }
     match command {
         Command::Status(args) => status(&args.place()?)?,
         Command::RotateKeys(args) => {

@@ -64,6 +64,7 @@ const NETWORK: &str = "Networking";
 const NODE: &str = "Node";
 const CLUSTER: &str = "Cluster";
 const COMPONENT: &str = "Components";
+const DATASTORE: &str = "Datastore";
 const LOG: &str = "Logging";
 const FLEET: &str = "Fleet";
 
@@ -89,6 +90,10 @@ pub const SERVED: &[Flag] = &[
     served("Client", "write-kubeconfig-group", One("GROUP"), "Its group").env("SKIFF_KUBECONFIG_GROUP"),
     served(CLUSTER, "token", One("TOKEN"), "Secret for nodes that join, kept in <data-dir>/server/token and made if not given; this version is one node").short('t').env("SKIFF_TOKEN"),
     served(CLUSTER, "token-file", One("FILE"), "The token, in a file").env("SKIFF_TOKEN_FILE"),
+    served(DATASTORE, "datastore-endpoint", Many("URL"), "Members of an etcd v3 that several servers share, as https://HOST:2379, in place of this server's own SQLite").env("SKIFF_DATASTORE_ENDPOINT"),
+    served(DATASTORE, "datastore-cafile", One("FILE"), "CA of the etcd's certificates [default: the machine's]").env("SKIFF_DATASTORE_CAFILE"),
+    served(DATASTORE, "datastore-certfile", One("FILE"), "Certificate that this server shows to the etcd").env("SKIFF_DATASTORE_CERTFILE"),
+    served(DATASTORE, "datastore-keyfile", One("FILE"), "Its key").env("SKIFF_DATASTORE_KEYFILE"),
     served(NODE, "node-name", One("NAME"), "Name of this node [default: the host's]").env("SKIFF_NODE_NAME"),
     served(NODE, "node-label", Many("KEY=VALUE"), "Labels that the node registers with"),
     served(NODE, "node-taint", Many("KEY=VALUE:EFFECT"), "Taints that the node registers with"),
@@ -148,13 +153,9 @@ pub const REFUSED: &[(&str, &[(&str, Takes)])] = &[
         ],
     ),
     (
-        "skiff's own store is SQLite and needs no settings; several servers on etcd are not in this version",
+        "there is no embedded etcd and no SQL database but the server's own SQLite, which needs no settings; several servers share an etcd that you run, with --datastore-endpoint",
         &[
             ("cluster-init", Switch),
-            ("datastore-endpoint", One("URL")),
-            ("datastore-cafile", One("FILE")),
-            ("datastore-certfile", One("FILE")),
-            ("datastore-keyfile", One("FILE")),
             ("datastore-max-idle-connections", One("N")),
             ("datastore-max-open-connections", One("N")),
             ("datastore-connection-max-lifetime", One("TIME")),

@@ -44,6 +44,8 @@ pub struct Server {
     pub kubeconfig_mode: u32,
     pub kubeconfig_group: Option<String>,
     pub token: Option<String>,
+    /// The etcd of several servers, in place of a database of this one's own.
+    pub datastore: Option<store::etcd::Options>,
     pub node_name: String,
     pub node_labels: BTreeMap<String, String>,
     /// `key=value:Effect`, checked.
@@ -269,6 +271,7 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
             .with_context(|| format!("--write-kubeconfig-mode={mode}: this is no mode, such as 0640"))?,
         kubeconfig_group: values.one("write-kubeconfig-group"),
         token,
+        datastore: datastore(&values)?,
         node_name: node_name(values.one("node-name"))?,
         node_labels: labels(values.pairs("node-label")?)?,
         node_taints: values.all("node-taint").iter().map(|text| taint(text)).collect::<Result<_>>()?,
@@ -303,6 +306,29 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
         cluster_dns,
         disable,
     })
+}
+
+fn datastore(values: &Values) -> Result<Option<store::etcd::Options>> {
+    let file = |name: &str| values.one(name).map(PathBuf::from);
+    let (ca, certificate, key) =
+        (file("datastore-cafile"), file("datastore-certfile"), file("datastore-keyfile"));
+    let endpoints = values.all("datastore-endpoint");
+    if endpoints.is_empty() {
+        if ca.is_some() || certificate.is_some() || key.is_some() {
+            bail!(
+                "--datastore-cafile, --datastore-certfile and --datastore-keyfile are of --datastore-endpoint, which is not given"
+            );
+        }
+        return Ok(None);
+    }
+    if let Some(url) =
+        endpoints.iter().find(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+    {
+        bail!(
+            "--datastore-endpoint={url}: etcd is served, as https://HOST:2379 or http://HOST:2379; k3s' SQL databases are not"
+        );
+    }
+    Ok(Some(store::etcd::Options { ca, certificate, key, ..store::etcd::Options::new(endpoints) }))
 }
 
 fn disabled(names: Vec<String>) -> Result<BTreeSet<String>> {
@@ -409,6 +435,20 @@ mod tests {
         assert_eq!(server.cluster_dns.to_string(), "10.43.0.10");
         assert_eq!(server.kubeconfig_mode, 0o600);
         assert!(server.agent && server.scheduler && server.proxy);
+    }
+
+    #[test]
+    fn a_datastore_is_an_etcd() {
+        let server =
+            check("--node-name n1 --datastore-endpoint https://a:2379,https://b:2379 --datastore-cafile /ca")
+                .unwrap();
+        let options = server.datastore.unwrap();
+        assert_eq!(options.endpoints, ["https://a:2379", "https://b:2379"]);
+        assert_eq!(options.ca, Some("/ca".into()));
+        let why = |words: &str| check(words).unwrap_err().to_string();
+        assert!(why("--node-name n1 --datastore-endpoint mysql://a").contains("etcd is served"));
+        assert!(why("--node-name n1 --datastore-keyfile /key").contains("which is not given"));
+        assert!(check("--node-name n1").unwrap().datastore.is_none());
     }
 
     #[test]

@@ -13,9 +13,11 @@ mod dialer;
 mod dns;
 pub mod encryption;
 mod kubeconfig;
+mod leader;
 mod node;
 mod peer;
 mod reload;
+pub mod shared;
 mod token;
 
 use std::fs::File;
@@ -42,6 +44,7 @@ pub const KUBERNETES: &str = "v1.36.3";
 pub const CGROUP: &str = "skiff";
 
 /// What every role is given.
+#[derive(Clone)]
 struct Host {
     config: Server,
     paths: base::paths::Paths,
@@ -189,28 +192,18 @@ async fn serve(config: Server) -> Result<()> {
         }
     });
 
-    roles.set("store", State::Starting, "", "");
-    let database = paths.database();
-    not_emptied(&database, &paths.tls())?;
-    let opened = tokio::task::spawn_blocking(move || Sqlite::open(&database, Default::default()));
-    let store: Arc<dyn Store> = Arc::new(opened.await?.context("cannot open the store")?);
-    roles.up("store");
-    let (seen, data_dir) = (store.clone(), config.data_dir.display().to_string());
-    roles.look("store", move || {
-        let hint = format!(
-            "writes are refused until the next one succeeds, what was written is kept; look at the disk of {data_dir} (df)"
-        );
-        Some((seen.trouble()?, hint))
-    });
-
     let host = Host { config, paths, clock, node_ip, roles, tasks };
+    let store = open_store(&host).await?;
     let started = start(&host, listener, store.clone(), hangup).await;
     let Host { config, tasks, .. } = host;
-    if started.is_ok() {
+    if let Ok(candidate) = &started {
         tracing::info!(version = crate::VERSION, node = config.node_name, %listen, "skiff is up");
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping; containers run on"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping; containers run on"),
+        }
+        if let Some(candidate) = candidate {
+            candidate.leave().await;
         }
     }
     if tokio::time::timeout(Duration::from_secs(10), tasks.stop()).await.is_err() {
@@ -218,11 +211,55 @@ async fn serve(config: Server) -> Result<()> {
     }
     store.close().await;
     let _socket = std::fs::remove_file(config.run_dir.join("skiff.sock"));
-    started
+    started.map(drop)
 }
 
-/// Starts the roles, the API first.
-async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>, hangup: Signal) -> Result<()> {
+/// The database under the data directory, or the etcd that was told.
+async fn open_store(host: &Host) -> Result<Arc<dyn Store>> {
+    let (config, roles) = (&host.config, &host.roles);
+    roles.set("store", State::Starting, "", "");
+    let (store, hint): (Arc<dyn Store>, _) = match &config.datastore {
+        Some(options) => {
+            let hint = format!(
+                "is the etcd well? etcdctl --endpoints {} endpoint health",
+                options.endpoints.join(",")
+            );
+            (shared::open(host, options.clone()).await?, hint)
+        }
+        None => {
+            let database = host.paths.database();
+            let marked = shared::mark(&config.data_dir);
+            if marked.exists() {
+                bail!(
+                    "this server's objects are in an etcd ({}): give it --datastore-endpoint, or another --data-dir",
+                    std::fs::read_to_string(&marked).unwrap_or_default().trim()
+                );
+            }
+            not_emptied(&database, &host.paths.tls())?;
+            let opened = tokio::task::spawn_blocking(move || Sqlite::open(&database, Default::default()));
+            let hint = format!(
+                "writes are refused until the next one succeeds, what was written is kept; look at the disk of {} (df)",
+                config.data_dir.display()
+            );
+            (Arc::new(opened.await?.context("cannot open the store")?), hint)
+        }
+    };
+    match &config.datastore {
+        Some(options) => roles.set("store", State::Up, format!("etcd {}", options.endpoints.join(",")), ""),
+        None => roles.up("store"),
+    }
+    let seen = store.clone();
+    roles.look("store", move || Some((seen.trouble()?, hint.clone())));
+    Ok(store)
+}
+
+/// Starts the roles, the API first. Of several servers one leads.
+async fn start(
+    host: &Host,
+    listener: TcpListener,
+    store: Arc<dyn Store>,
+    hangup: Signal,
+) -> Result<Option<leader::Candidate>> {
     // What the node needs of the machine does not wait for the API.
     let machine = async {
         match host.config.agent {
@@ -239,11 +276,17 @@ async fn start(host: &Host, listener: TcpListener, store: Arc<dyn Store>, hangup
     host.tasks.spawn("reload", reload.run(hangup));
     kubeconfig::write(&host.config, &host.paths, &pki)?;
     host.roles.up("api");
-    control::start(host, &server, &pki);
+    let candidate = match host.config.datastore {
+        Some(_) => Some(leader::Candidate::start(host, &server, &pki)),
+        None => {
+            control::start(host, &server, &pki);
+            None
+        }
+    };
     dns::service(host, &server);
     match machine? {
         Some(machine) => node::start(host, &server, machine, &dialer).await?,
         None => host.roles.set("kubelet", State::Disabled, "--disable-agent", ""),
     }
-    Ok(())
+    Ok(candidate)
 }

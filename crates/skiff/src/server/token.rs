@@ -1,6 +1,6 @@
 //! The cluster's join secret: one file that only root reads, so that it is the same after every start.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use base::paths::Paths;
 
 use crate::config::Server;
@@ -17,4 +17,11 @@ pub fn keep(config: &Server, paths: &Paths) -> Result<()> {
         None => hex::encode(pki::random::<LENGTH>()?),
     };
     Ok(pki::files::write(&path, &format!("{token}\n"))?)
+}
+
+/// The token that [`keep`] kept.
+pub fn read(paths: &Paths) -> Result<String> {
+    let path = paths.data().join("server/token");
+    let text = pki::files::read(&path)?.with_context(|| format!("there is no {}", path.display()))?;
+    Ok(text.trim().to_owned())
 }
