@@ -91,10 +91,22 @@ impl Cluster {
         dialer: Arc<dyn NodeDialer>,
         change: impl FnOnce(&mut Config),
     ) -> Cluster {
-        let tasks = Tasks::new();
-        let pki = Arc::new(Pki::open(&dir.join("tls"), &clock).expect("because the directory is new"));
         let sqlite = Sqlite::open(&dir.join("state.db"), store::sqlite::Options::default());
         let store: Arc<dyn Store> = Arc::new(sqlite.expect("because nobody else has the database"));
+        Cluster::on(store, dir, clock, advertise, dialer, change).await
+    }
+
+    /// A server on a store that others may have too, with the keys in `dir`.
+    pub async fn on(
+        store: Arc<dyn Store>,
+        dir: &Path,
+        clock: Clock,
+        advertise: &str,
+        dialer: Arc<dyn NodeDialer>,
+        change: impl FnOnce(&mut Config),
+    ) -> Cluster {
+        let tasks = Tasks::new();
+        let pki = Arc::new(Pki::open(&dir.join("tls"), &clock).expect("because the directory is new"));
         let address: SocketAddr = advertise.parse().expect("because the test gives an address");
         let mut config = Config::new(address, pki.service_account.clone());
         config.client_ca = Some(pki.client.pem());

@@ -15,7 +15,11 @@ use crate::engine::Call;
 use crate::status::{Result, Status};
 
 /// What is handed out.
-pub(crate) struct Services(Mutex<Network>);
+pub(crate) struct Services {
+    network: Mutex<Network>,
+    /// Of those whom another server was faster than: one of this server tries again at a time.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl Services {
     pub fn new(config: &Config) -> Services {
@@ -25,14 +29,19 @@ impl Services {
             .map(|cidr| IpRange::new(cidr.network(), cidr.prefix_len().into()))
             .collect();
         let ports = PortRange::new(*config.node_ports.start(), *config.node_ports.end());
-        Services(Mutex::new(Network { addresses, ports }))
+        Services { network: Mutex::new(Network { addresses, ports }), turn: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Waits until nobody else of this server tries again.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Follows the cache.
     pub fn observe(&self, update: &Update) {
         match update {
-            Update::Put(object) => self.0.lock().occupy(&object.value()),
-            Update::Delete(object) => self.0.lock().release(&object.value(), None),
+            Update::Put(object) => self.network.lock().occupy(&object.value()),
+            Update::Delete(object) => self.network.lock().release(&object.value(), None),
         }
     }
 }
@@ -55,7 +64,7 @@ impl Hold {
     pub fn keep(mut self) {
         self.taken.clear();
         if let Some(old) = self.old.take() {
-            self.services.0.lock().release(&old, Some(&self.new));
+            self.services.network.lock().release(&old, Some(&self.new));
         }
     }
 }
@@ -63,7 +72,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if !self.taken.is_empty() {
-            self.services.0.lock().give_back(&self.taken);
+            self.services.network.lock().give_back(&self.taken);
         }
     }
 }
@@ -77,6 +86,6 @@ pub(super) fn assign(call: &Call, old: Option<&Value>, new: &mut Value) -> Resul
     if !errors.is_empty() {
         return Err(refused(new, &errors));
     }
-    let taken = services.0.lock().assign(new, old).map_err(|errors| refused(new, &errors))?;
+    let taken = services.network.lock().assign(new, old).map_err(|errors| refused(new, &errors))?;
     Ok(Hold { services, taken, old: old.cloned(), new: new.clone() })
 }

@@ -165,7 +165,7 @@ impl Rules {
         }
     }
 
-    fn plugins(&self) -> impl Iterator<Item = (&str, &Arc<kms::Plugin>)> {
+    fn plugins(&self) -> impl Iterator<Item = (&str, &Arc<kms::Plugin>)> + Send {
         let providers = self.0.iter().flat_map(|rule| &rule.providers);
         providers.filter_map(|provider| match &provider.cipher {
             Cipher::Kms(plugin) => Some((provider.prefix.as_str(), plugin)),
@@ -187,11 +187,14 @@ impl Rules {
         self.plugins().next().is_some()
     }
 
+    /// Of these values those that a plugin sealed, for [`Rules::learn`].
+    fn of_plugins<'v>(&self, values: impl Iterator<Item = &'v Bytes>) -> Vec<Bytes> {
+        let sealed = |value: &&Bytes| self.plugins().any(|(prefix, _)| value.starts_with(prefix.as_bytes()));
+        values.filter(sealed).cloned().collect()
+    }
+
     /// Has the plugins open what these values need that is not known yet.
-    async fn learn<'v>(&self, values: impl Iterator<Item = &'v [u8]>) -> Result<(), Error> {
-        if !self.has_plugins() {
-            return Ok(());
-        }
+    async fn learn(&self, values: Vec<Bytes>) -> Result<(), Error> {
         for value in values {
             for (prefix, plugin) in self.plugins() {
                 if let Some(sealed) = value.strip_prefix(prefix.as_bytes()) {

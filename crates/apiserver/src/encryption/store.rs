@@ -70,7 +70,8 @@ impl Encrypted {
         let mut after = None;
         loop {
             let (records, next) = self.named(after).await?;
-            rules.learn(records.iter().map(|record| &record.value[..])).await.map_err(unusable)?;
+            let sealed = rules.of_plugins(records.iter().map(|record| &record.value));
+            rules.learn(sealed).await.map_err(unusable)?;
             for record in records {
                 let opened = rules.open(&record.key, record.value);
                 opened.map_err(|error| Error::Unusable(error.to_string()))?;
@@ -89,7 +90,7 @@ impl Encrypted {
         let (mut count, mut after) = (0, None);
         loop {
             let (records, next) = self.named(after).await?;
-            self.learn(records.iter().map(|record| &record.value[..])).await?;
+            self.learn(&records).await?;
             for record in records {
                 if !self.rules.load().is_stale(&record.key, &record.value) {
                     continue;
@@ -132,7 +133,7 @@ impl Encrypted {
         }
         match self.raw.get(key, None).await {
             Ok(Some(record)) => {
-                let known = self.learn(std::iter::once(&record.value[..])).await;
+                let known = self.learn(std::slice::from_ref(&record)).await;
                 known.is_ok() && self.rules.load().is_stale(key, &record.value)
             }
             _ => false,
@@ -143,8 +144,11 @@ impl Encrypted {
         self.rules.load().open(key, value).map_err(unusable)
     }
 
-    async fn learn<'v>(&self, values: impl Iterator<Item = &'v [u8]> + Send) -> Result<(), Error> {
-        self.rules.load_full().learn(values).await.map_err(unusable)
+    /// Has KMS plugins open what these records need.
+    async fn learn(&self, records: &[Record]) -> Result<(), Error> {
+        let rules = self.rules.load_full();
+        let sealed = rules.of_plugins(records.iter().map(|record| &record.value));
+        rules.learn(sealed).await.map_err(unusable)
     }
 
     fn sealed(&self, mut write: Write) -> Result<Write, Error> {
@@ -161,7 +165,7 @@ impl Encrypted {
     async fn answered(&self, written: Result<Revision, Error>) -> Result<Revision, Error> {
         match written {
             Err(Error::Conflict { key, current: Some(mut record) }) => {
-                let _unknown_stays_sealed = self.learn(std::iter::once(&record.value[..])).await;
+                let _unknown_stays_sealed = self.learn(std::slice::from_ref(&record)).await;
                 let value = self.opened(&record.key, record.value.clone());
                 let current = value.ok().map(|value| {
                     record.value = value;
@@ -178,7 +182,7 @@ impl Encrypted {
 impl Store for Encrypted {
     async fn get(&self, key: &Key, at: Option<Revision>) -> Result<Option<Record>, Error> {
         let Some(mut record) = self.raw.get(key, at).await? else { return Ok(None) };
-        self.learn(std::iter::once(&record.value[..])).await?;
+        self.learn(std::slice::from_ref(&record)).await?;
         record.value = self.opened(key, record.value)?;
         Ok(Some(record))
     }
@@ -191,7 +195,7 @@ impl Store for Encrypted {
         at: Option<Revision>,
     ) -> Result<Page, Error> {
         let mut page = self.raw.range(prefix, after, limit, at).await?;
-        if let Err(error) = self.learn(page.records.iter().map(|record| &record.value[..])).await {
+        if let Err(error) = self.learn(&page.records).await {
             tracing::warn!(%error, "what is sealed stays so");
         }
         let rules = self.rules.load();
@@ -221,9 +225,8 @@ impl Store for Encrypted {
             while let Some(mut batch) = raw.recv().await {
                 if let Batch::Events(events) = &mut batch {
                     let rules = rules.load_full();
-                    if let Err(error) =
-                        rules.learn(events.iter().filter_map(|event| event.value.as_deref())).await
-                    {
+                    let sealed = rules.of_plugins(events.iter().filter_map(|event| event.value.as_ref()));
+                    if let Err(error) = rules.learn(sealed).await {
                         tracing::warn!(%error, "what is sealed stays so");
                     }
                     for event in events {

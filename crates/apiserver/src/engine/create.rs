@@ -103,6 +103,7 @@ impl Call {
         }
         // Copied only where another name may have to be tried.
         let mut template = Some(value);
+        let mut turn = None;
         for attempt in 0usize.. {
             let again = generated || admit::has_pool(target);
             let copy = if again { template.clone() } else { template.take() };
@@ -157,7 +158,12 @@ impl Call {
                     request.keep();
                     return Ok(object);
                 }
-                Err(store::Error::Raced(_)) if attempt < RACES => continue,
+                Err(store::Error::Raced(_)) if attempt < RACES => {
+                    if turn.is_none() {
+                        turn = Some(self.inner.services.turn().await);
+                    }
+                    continue;
+                }
                 Err(store::Error::Conflict { .. }) if generated && attempt < ATTEMPTS => continue,
                 Err(store::Error::Conflict { .. }) if generated => {
                     let message = format!(

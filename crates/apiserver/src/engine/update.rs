@@ -73,6 +73,7 @@ impl Call {
         self.inner.catch_up(cache).await?;
         let key = target.key(self.namespace(), &self.info.name);
         let mut current = cache.get_key(&key);
+        let mut turn = None;
         for _ in 0..ATTEMPTS {
             let Some(old) = current else {
                 let may = target.storage.rules.create_on_update() || how == manage::How::Apply;
@@ -99,7 +100,10 @@ impl Call {
             match self.try_change(part, options, how, &key, &old, &old_value, new).await? {
                 Tried::Done(object) => return Ok(Outcome { object, created: false }),
                 Tried::Beaten if fixed => break,
-                Tried::Beaten | Tried::Raced => {
+                tried @ (Tried::Beaten | Tried::Raced) => {
+                    if matches!(tried, Tried::Raced) && turn.is_none() {
+                        turn = Some(self.inner.services.turn().await);
+                    }
                     self.inner.catch_up(cache).await?;
                     current = cache.get_key(&key);
                 }
