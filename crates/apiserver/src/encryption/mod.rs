@@ -182,11 +182,6 @@ impl Rules {
         Ok(changed)
     }
 
-    /// Some key is a plugin's, which may change.
-    pub(crate) fn has_plugins(&self) -> bool {
-        self.plugins().next().is_some()
-    }
-
     /// Of these values those that a plugin sealed, for [`Rules::learn`].
     fn of_plugins<'v>(&self, values: impl Iterator<Item = &'v Bytes>) -> Vec<Bytes> {
         let sealed = |value: &&Bytes| self.plugins().any(|(prefix, _)| value.starts_with(prefix.as_bytes()));

@@ -34,33 +34,32 @@ impl Encrypted {
     pub fn new(raw: Arc<dyn Store>, rules: Rules, tasks: &Tasks) -> Arc<Encrypted> {
         let rules = Arc::new(ArcSwap::from_pointee(rules));
         let own = Arc::new(Encrypted { raw, rules, tasks: Tasks::under(tasks.token()) });
-        let follows = own.clone();
-        tasks.spawn("kms-keys", async move { follows.follow_plugins().await });
+        // Holds nothing while it sleeps: who drops the store has it closed.
+        let follows = Arc::downgrade(&own);
+        tasks.spawn("kms-keys", async move {
+            loop {
+                tokio::time::sleep(PLUGINS).await;
+                let Some(own) = follows.upgrade() else { return };
+                own.look_at_plugins().await;
+            }
+        });
         own
     }
 
-    /// Asks the KMS plugins again and again for their keys; what a former key sealed is written anew under the new one.
-    async fn follow_plugins(&self) {
-        loop {
-            tokio::time::sleep(PLUGINS).await;
-            let rules = self.rules.load_full();
-            if !rules.has_plugins() {
-                continue;
-            }
-            match rules.refresh().await {
-                Ok(false) => {}
-                Ok(true) => match self.rewrite().await {
-                    Ok(count) => tracing::info!(
-                        count,
-                        "a KMS plugin has another key: what the former one sealed is sealed anew"
-                    ),
-                    Err(error) => {
-                        tracing::error!(error = %base::chain(&error), "not everything was sealed anew")
-                    }
-                },
-                Err(error) => {
-                    tracing::error!(%error, "a KMS plugin does not tell its key; the last one goes on sealing")
-                }
+    /// Asks the KMS plugins for their keys; what a former key sealed is written anew under the new one.
+    async fn look_at_plugins(&self) {
+        let rules = self.rules.load_full();
+        match rules.refresh().await {
+            Ok(false) => {}
+            Ok(true) => match self.rewrite().await {
+                Ok(count) => tracing::info!(
+                    count,
+                    "a KMS plugin has another key: what the former one sealed is sealed anew"
+                ),
+                Err(error) => tracing::error!(error = %base::chain(&error), "not everything was sealed anew"),
+            },
+            Err(error) => {
+                tracing::error!(%error, "a KMS plugin does not tell its key; the last one goes on sealing")
             }
         }
     }

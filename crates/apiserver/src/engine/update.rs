@@ -82,6 +82,8 @@ impl Call {
                 };
                 let mut value = value.clone();
                 value.remove(&["metadata", "resourceVersion"]);
+                // A create waits for a turn of its own.
+                drop(turn.take());
                 match self.create_value(value, options).await {
                     Ok(object) => return Ok(Outcome { object, created: true }),
                     // Somebody was faster: theirs is the object to change.

@@ -289,6 +289,31 @@ mod tests {
         (folder, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
     }
 
+    /// A token as k3s signs it.
+    fn k3s_token(k3s: &Path, former: &str) -> String {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+        let former: serde_json::Value = serde_json::from_str(former).unwrap();
+        let header = serde_json::json!({"alg": "RS256", "kid": former["kid"]});
+        let claims = serde_json::json!({
+            "iss": "https://kubernetes.default.svc.cluster.local", "sub": "system:serviceaccount:shop:till",
+            "aud": ["k3s"], "iat": 1_700_000_000, "nbf": 1_700_000_000, "exp": 1_900_000_000,
+            "kubernetes.io": {"namespace": "shop", "serviceaccount": {"name": "till", "uid": "u"}},
+        });
+        let mut token =
+            format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
+        let text = fs::read_to_string(k3s.join("server/tls/service.key")).unwrap();
+        let body: String = text.lines().filter(|line| !line.starts_with("---")).collect();
+        let der = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
+        let pair = ring::signature::RsaKeyPair::from_pkcs8(&der).unwrap();
+        let mut signature = vec![0; pair.public().modulus_len()];
+        let random = ring::rand::SystemRandom::new();
+        pair.sign(&ring::signature::RSA_PKCS1_SHA256, &random, token.as_bytes(), &mut signature).unwrap();
+        token.push('.');
+        token.push_str(&BASE64.encode(signature));
+        token
+    }
+
     #[tokio::test]
     async fn every_object_is_what_upstream_answered() {
         let (folder, answers) = sample();
@@ -330,7 +355,10 @@ mod tests {
             pki.server.pem(),
             fs::read_to_string(folder.path().join("server/tls/server-ca.crt")).unwrap()
         );
-        assert!(data.join("server/tls").join(pki::FORMER).exists());
+        let former = fs::read_to_string(data.join("server/tls").join(pki::FORMER)).unwrap();
+        let token = k3s_token(folder.path(), &former);
+        let claims = pki.service_account.verifier().verify(&token, 1_800_000_000).unwrap();
+        assert_eq!(claims.sub, "system:serviceaccount:shop:till");
     }
 
     #[test]
