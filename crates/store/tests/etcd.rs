@@ -178,3 +178,56 @@ async fn of_two_servers_that_take_from_a_pool_one_must_look_again() {
         Err(Error::Conflict { current: Some(_), .. })
     ));
 }
+
+/// A CA, and for each name a certificate that may serve and ask, as PEM files.
+fn certificates(folder: &std::path::Path, names: &[&str]) {
+    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+    let write = |name: &str, certificate: String, key: &KeyPair| {
+        std::fs::write(folder.join(format!("{name}.crt")), certificate).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    };
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    write("ca", params.self_signed(&key).unwrap().pem(), &key);
+    let issuer = Issuer::new(params, key);
+    for name in names {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_string()]).unwrap();
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        write(name, params.signed_by(&key, &issuer).unwrap().pem(), &key);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_show_certificates() {
+    let Some(program) = program::find() else { return };
+    let cluster = Cluster::start_with(program, 1, "https", |folder| {
+        certificates(folder, &["server", "client"]);
+        let file = |name: &str| folder.join(name).display().to_string();
+        let mut words = vec!["--client-cert-auth".to_string()];
+        for (flag, name) in
+            [("cert-file", "server.crt"), ("key-file", "server.key"), ("trusted-ca-file", "ca.crt")]
+        {
+            words.extend([format!("--{flag}"), file(name)]);
+        }
+        words
+    });
+    let file = |name: &str| Some(cluster.folder().join(name));
+    let known = Options { ca: file("ca.crt"), ..Options::new(cluster.endpoints()) };
+    let whole = Options { certificate: file("client.crt"), key: file("client.key"), ..known.clone() };
+    let store = Etcd::open(whole.clone()).await.unwrap();
+    store.write(put("core/pods/a/x", Expect::Absent, "1")).await.unwrap();
+    let why = async |options: Options| {
+        let error = Etcd::open(options).await.err().unwrap();
+        base::chain(&error).to_string()
+    };
+    let half = Options { certificate: None, ..whole.clone() };
+    assert!(why(half).await.contains("needs both its certificate and its key"));
+    let other = tempfile::tempdir().unwrap();
+    certificates(other.path(), &[]);
+    let stranger = Options { ca: Some(other.path().join("ca.crt")), ..whole };
+    assert!(why(stranger).await.contains("certificate"));
+    assert!(!why(known).await.is_empty(), "an etcd that asks for a certificate takes nobody without one");
+}
