@@ -7,7 +7,8 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// A build question: what `kustomize build` prints for a tree in memory. "order" is "legacy" (as the command line has it) or "none".
+// A build question: what `kustomize build` prints for a tree in memory, or for a directory if no files are given. "order" is
+// "legacy" (as the command line has it) or "none".
 func askBuild(line json.RawMessage) (any, error) {
 	var q struct {
 		Files map[string]string `json:"files"`
@@ -17,7 +18,10 @@ func askBuild(line json.RawMessage) (any, error) {
 	if err := json.Unmarshal(line, &q); err != nil {
 		return nil, err
 	}
-	tree := filesys.MakeFsInMemory()
+	tree := filesys.MakeFsOnDisk()
+	if q.Files != nil {
+		tree = filesys.MakeFsInMemory()
+	}
 	for name, content := range q.Files {
 		if err := tree.WriteFile(name, []byte(content)); err != nil {
 			return nil, err

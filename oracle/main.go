@@ -12,11 +12,13 @@ import (
 )
 
 var kinds = map[string]func(json.RawMessage) (any, error){
-	"template": askTemplate,
-	"yaml":     askYAML,
-	"helm":     askHelm,
-	"build":    askBuild,
-	"kyaml":    askKyaml,
+	"template":   askTemplate,
+	"yaml":       askYAML,
+	"helm":       askHelm,
+	"build":      askBuild,
+	"document":   askDocument,
+	"directory":  askDirectory,
+	"substitute": askSubstitute,
 }
 
 type answer struct {

@@ -9,17 +9,7 @@ use render::helm::{Chart, Options, template};
 fuzz_target!(|data: &[u8]| {
     let chart = match std::str::from_utf8(data) {
         Ok(text) => {
-            let mut files: Vec<(String, String)> = vec![("templates/a.yaml".into(), String::new())];
-            for line in text.lines() {
-                match line.strip_prefix("=== ") {
-                    Some(path) => files.push((path.trim().to_string(), String::new())),
-                    None => {
-                        let last = files.last_mut().expect("because it starts with one");
-                        last.1.push_str(line);
-                        last.1.push('\n');
-                    }
-                }
-            }
+            let mut files = skiff_fuzz::files(text, "templates/a.yaml");
             files.push(("Chart.yaml".into(), "apiVersion: v2\nname: c\nversion: 0.1.0\n".into()));
             Chart::from_files(files)
         }

@@ -42,9 +42,13 @@ pub fn run(args: &Args) -> Result<()> {
     if args.filter.as_deref() == Some("render") {
         // Needs no root and no cluster: a program of the crate itself.
         let words = ["run", "--profile", &args.profile, "-p", "render", "--example", "bench"];
+        let mut measure = run::cargo(&words);
+        if run::which("go").is_some() {
+            measure.env("ORACLE", crate::render::oracle()?);
+        }
         return run::step(
             "measuring the renderer (KUSTOMIZE and HELM name upstream's programs)",
-            &mut run::cargo(&words),
+            &mut measure,
         );
     }
     if args.filter.as_deref() == Some("api") {

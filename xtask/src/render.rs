@@ -1,6 +1,6 @@
 //! `cargo xtask render`: asks upstream's own code and this the same questions, and compares the answers byte for byte.
 //!
-//! The other side is Go, pinned in `oracle/go.mod`: the oracle program, and for `krusty` a copy of Kustomize's module whose
+//! The other side is Go, pinned in `oracle/go.mod`: the oracle program, and for `krusty` and `plugins` a copy of Kustomize's module whose
 //! own tests record what they build. Nothing of it is kept in the repository.
 
 use std::path::{Path, PathBuf};
@@ -24,17 +24,26 @@ pub struct Args {
 enum What {
     /// Kustomize's own tests, recorded by running them
     Krusty,
+    /// The tests of Kustomize's built-in plugins, recorded by running them
+    Plugins {
+        /// Where Kustomize's repository lies; fetched if not given
+        repository: Option<PathBuf>,
+    },
     /// Generated trees of overlays
     Trees(Generated),
-    /// Generated YAML documents, read and printed as Kustomize does
+    /// Generated YAML documents, read and printed as Helm and as Kustomize do
     Yaml(Generated),
+    /// Generated directories of plain manifests, as Argo CD takes them
+    Directories(Generated),
+    /// Generated objects with variables, substituted as Flux does
+    Substitutions(Generated),
     /// Every function of Sprig and Helm with arguments of every type
     Functions(Generated),
     /// Generated charts, rendered with flags
     Charts(Generated),
     /// Generated values.schema.json files beside values
     Schemas(Generated),
-    /// Generated YAML as Helm reads it, and lines of --set
+    /// Lines of --set and its kin
     Texts(Generated),
     /// Charts that lie below a folder, by the program that HELM names
     RealCharts(Real),
@@ -70,8 +79,14 @@ pub fn run(args: &Args) -> Result<()> {
     };
     match &args.what {
         What::Krusty => differential(&["krusty".into(), record()?.display().to_string()], None),
+        What::Plugins { repository } => {
+            let records = record_plugins(repository.as_deref())?;
+            differential(&["plugins".into(), records.display().to_string()], Some(&oracle()?))
+        }
         What::Trees(all) => generated("trees", all),
         What::Yaml(all) => generated("yaml", all),
+        What::Directories(all) => generated("directories", all),
+        What::Substitutions(all) => generated("substitutions", all),
         What::Functions(all) => generated("functions", all),
         What::Charts(all) => generated("charts", all),
         What::Schemas(all) => generated("schemas", all),
@@ -100,7 +115,7 @@ fn differential(words: &[String], oracle: Option<&Path>) -> Result<()> {
 }
 
 /// Builds the oracle and gives its place.
-fn oracle() -> Result<PathBuf> {
+pub fn oracle() -> Result<PathBuf> {
     let to = run::target().join("oracle");
     let mut go = Command::new("go");
     go.current_dir(run::root().join("oracle")).args(["build", "-o"]).arg(&to).arg(".");
@@ -108,13 +123,12 @@ fn oracle() -> Result<PathBuf> {
     Ok(to)
 }
 
-/// Runs Kustomize's own tests in a copy of its module that records each build, and gives the file of records.
-fn record() -> Result<PathBuf> {
-    let out = run::target().join("krusty");
+/// A copy of Kustomize's module in `out` that can be written to.
+fn copy_of_module(out: &Path) -> Result<PathBuf> {
     if out.exists() {
-        std::fs::remove_dir_all(&out)?;
+        std::fs::remove_dir_all(out)?;
     }
-    std::fs::create_dir_all(&out)?;
+    std::fs::create_dir_all(out)?;
     let found = Command::new("go")
         .current_dir(run::root().join("oracle"))
         .args(["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kustomize/api"])
@@ -127,27 +141,90 @@ fn record() -> Result<PathBuf> {
     let copy = out.join("api");
     run::step("copying the module", Command::new("cp").args(["-r", &module]).arg(&copy))?;
     run::step("unlocking the copy", Command::new("chmod").args(["-R", "u+w"]).arg(&copy))?;
-    let kustomizer = copy.join("krusty/kustomizer.go");
-    let text = std::fs::read_to_string(&kustomizer)?;
-    let renamed = text.replace("func (b *Kustomizer) Run(", "func (b *Kustomizer) run(");
-    if renamed == text {
-        bail!("the module's Run is not where it was; adapt oracle/krusty to the new version");
+    Ok(copy)
+}
+
+/// Changes a file of the copy; each text must be there.
+fn change(file: &Path, changes: &[(&str, &str)]) -> Result<()> {
+    let mut text = std::fs::read_to_string(file)?;
+    for (from, to) in changes {
+        if !text.contains(from) {
+            bail!("{}: `{from}` is not where it was; adapt oracle/krusty to the new version", file.display());
+        }
+        text = text.replace(from, to);
     }
-    std::fs::write(&kustomizer, renamed)?;
-    std::fs::copy(run::root().join("oracle/krusty/record.go.txt"), copy.join("krusty/record.go"))?;
-    let records = out.join("cases.jsonl");
-    eprintln!(
-        "==> running Kustomize's own tests (some need a network and fail without; what they build is recorded all the same)"
-    );
+    Ok(std::fs::write(file, text)?)
+}
+
+/// Runs tests of the copy, which write what they do to the file of records that this gives.
+fn tests(copy: &Path, packages: &str) -> Result<PathBuf> {
+    let records = copy.with_file_name("cases.jsonl");
     let status = Command::new("go")
-        .current_dir(&copy)
+        .current_dir(copy)
         .env("SKIFF_RECORD", &records)
         .env("GOFLAGS", "-mod=mod")
-        .args(["test", "-p", "1", "./krusty/..."])
+        .args(["test", "-p", "1", packages])
         .stdout(std::process::Stdio::null())
         .status()?;
     if !records.exists() {
         bail!("Kustomize's tests recorded nothing ({status})");
     }
     Ok(records)
+}
+
+/// Runs Kustomize's own tests in a copy of its module that records each build, and gives the file of records.
+fn record() -> Result<PathBuf> {
+    let copy = copy_of_module(&run::target().join("krusty"))?;
+    let renamed = [("func (b *Kustomizer) Run(", "func (b *Kustomizer) run(")];
+    change(&copy.join("krusty/kustomizer.go"), &renamed)?;
+    std::fs::copy(run::root().join("oracle/krusty/record.go.txt"), copy.join("krusty/record.go"))?;
+    eprintln!(
+        "==> running Kustomize's own tests (some need a network and fail without; what they build is recorded all the same)"
+    );
+    tests(&copy, "./krusty/...")
+}
+
+/// The tag of Kustomize's repository that has the tests of the plugins in the pinned module.
+const PLUGINS: &str = "api/v0.21.1";
+
+/// Runs the tests of the built-in plugins, which lie in Kustomize's repository, against a copy of its module that records each call.
+fn record_plugins(repository: Option<&Path>) -> Result<PathBuf> {
+    let copy = copy_of_module(&run::target().join("plugins"))?;
+    let harness = copy.join("testutils/kusttest/harnessenhanced.go");
+    change(
+        &harness,
+        &[
+            ("HarnessEnhanced) PrepBuiltin(", "HarnessEnhanced) prepBuiltin("),
+            ("HarnessEnhanced) RunTransformerFromResMap(", "HarnessEnhanced) runTransformerFromResMap("),
+            (
+                "HarnessEnhanced) LoadAndRunGeneratorWithBuildAnnotations(",
+                "HarnessEnhanced) loadAndRunGeneratorWithBuildAnnotations(",
+            ),
+            ("types.BploLoadFromFileSys", "types.BploUseStaticallyLinked"),
+        ],
+    )?;
+    let recorder = run::root().join("oracle/krusty/plugins.go.txt");
+    std::fs::copy(recorder, harness.with_file_name("record.go"))?;
+    let clone;
+    let repository = match repository {
+        Some(repository) => repository,
+        None => {
+            clone = copy.with_file_name("repository");
+            let mut git = Command::new("git");
+            git.args(["clone", "--quiet", "--depth", "1", "--branch", PLUGINS]);
+            git.arg("https://github.com/kubernetes-sigs/kustomize").arg(&clone);
+            run::step("fetching Kustomize's repository", &mut git)?;
+            &clone
+        }
+    };
+    let archive = copy.with_file_name("tests.tar");
+    let mut git = Command::new("git");
+    git.arg("-C").arg(repository).args(["archive", "--output"]).arg(&archive);
+    git.args([PLUGINS, "plugin/builtin"]);
+    run::step("taking the plugins' tests", &mut git)?;
+    let mut tar = Command::new("tar");
+    tar.arg("-xf").arg(&archive).arg("-C").arg(&copy).args(["--wildcards", "*_test.go"]);
+    run::step("unpacking them", &mut tar)?;
+    eprintln!("==> running the plugins' tests (Helm's need its program and are skipped without)");
+    tests(&copy, "./plugin/...")
 }

@@ -1,8 +1,11 @@
-//! How long a large kustomization and a large chart take, as whole processes and as a warm loop: this, and upstream's programs if
-//! `KUSTOMIZE` and `HELM` name them. `cargo xtask bench render` builds and starts it.
+//! How long a large kustomization and a large chart take, as whole processes and as a warm loop: this, upstream's programs if
+//! `KUSTOMIZE` and `HELM` name them, and a warm loop of upstream's libraries if `ORACLE` names the built oracle.
+//! `cargo xtask bench render` builds and starts it.
 
 #![allow(clippy::unwrap_used)] // a tool of the developer, which may stop where it stands
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,9 +13,13 @@ use nix::sys::resource::{UsageWho, getrusage};
 use render::go::world::Fixed;
 use render::helm::{Options, template_at};
 use render::{Tree, kustomize};
+use serde_json::{Value, json};
 
 #[path = "bench/chart.rs"]
 mod chart;
+#[allow(dead_code)] // its errors are told elsewhere
+#[path = "differential/oracle.rs"]
+mod oracle;
 #[path = "bench/tree.rs"]
 mod tree;
 
@@ -48,30 +55,79 @@ fn all() {
     let size = chart::write(&dir.path().join("chart"));
     let printed = build(&path("tree"));
     println!("tree: {} objects, {} bytes printed", 1 + printed.matches("\n---\n").count(), printed.len());
-    compare("build", &build, &path("tree"), "KUSTOMIZE", &["build", &path("tree/top")]);
+    let question = json!({"kind": "build", "path": path("tree/top"), "order": "legacy"});
+    compare("build", &build, &path("tree"), "KUSTOMIZE", &["build", &path("tree/top")], question);
     let printed = template(&path("chart"));
     println!("chart: {size} bytes of templates, {} bytes printed", printed.len());
-    compare("template", &template, &path("chart"), "HELM", &["template", "release-name", &path("chart")]);
+    let mut files = BTreeMap::new();
+    read_all(&dir.path().join("chart"), "", &mut files);
+    let question = json!({"kind": "helm", "files": files, "name": "release-name", "namespace": "default"});
+    compare(
+        "template",
+        &template,
+        &path("chart"),
+        "HELM",
+        &["template", "release-name", &path("chart")],
+        question,
+    );
 }
 
-/// Here as a loop and as a process, and there.
-fn compare(mode: &str, ours: &dyn Fn(&str) -> String, dir: &str, program: &str, theirs: &[&str]) {
+/// The texts below a folder, by their paths in it.
+fn read_all(folder: &Path, inside: &str, files: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let name = format!("{inside}{}", entry.file_name().to_string_lossy());
+        match entry.file_type().unwrap().is_dir() {
+            true => read_all(&entry.path(), &format!("{name}/"), files),
+            false => drop(files.insert(name, std::fs::read_to_string(entry.path()).unwrap())),
+        }
+    }
+}
+
+/// Here as a loop and as a process, and there; `question` is what the oracle is asked to do in a loop.
+fn compare(
+    mode: &str,
+    ours: &dyn Fn(&str) -> String,
+    dir: &str,
+    program: &str,
+    theirs: &[&str],
+    question: Value,
+) {
     let expected = ours(dir);
-    let mut warm: Vec<Duration> = (0..RUNS)
+    let warm: Vec<Duration> = (0..RUNS)
         .map(|_| {
             let since = Instant::now();
             std::hint::black_box(ours(dir));
             since.elapsed()
         })
         .collect();
-    warm.sort();
-    println!("  warm loop: median {:.1} ms, best {:.1} ms", millis(warm[RUNS / 2]), millis(warm[0]));
+    tell("here, warm loop", warm);
+    match std::env::var("ORACLE") {
+        Ok(_) => tell("upstream, warm loop", warm_there(question)),
+        Err(_) => println!("  upstream, warm loop: not measured, set ORACLE to the built oracle"),
+    }
     let me = std::env::current_exe().unwrap().to_str().unwrap().to_string();
     measure("here", &me, &[mode, dir], &expected);
     match std::env::var(program) {
         Ok(program) => measure("upstream", &program, theirs, &expected),
         Err(_) => println!("  upstream: not measured, set {program} to the program"),
     }
+}
+
+/// One run more than is told: the first of a process is not warm.
+fn warm_there(question: Value) -> Vec<Duration> {
+    let mut times = Vec::new();
+    let asked = json!({"id": 0, "kind": "loop", "runs": RUNS + 1, "question": question});
+    oracle::ask(std::iter::once(asked), |_, answer| {
+        let answer = answer.expect("upstream renders it");
+        let nanoseconds = answer.as_array().into_iter().flatten().filter_map(Value::as_u64);
+        times = nanoseconds.skip(1).map(Duration::from_nanos).collect();
+    });
+    times
+}
+
+fn tell(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    println!("  {what}: median {:.1} ms, best {:.1} ms", millis(times[times.len() / 2]), millis(times[0]));
 }
 
 fn millis(time: Duration) -> f64 {

@@ -1,6 +1,6 @@
 //! Compares this renderer with upstream's: `krusty FILE` (cases that upstream's own tests ran, as `oracle/krusty` records
-//! them), `trees N SEED` (generated overlays) and `yaml N SEED` against the oracle program named by `ORACLE`; `functions N SEED`,
-//! `charts N SEED`, `schemas N SEED` and `texts N SEED` for Helm; `real-charts DIR` and `real-trees DIR` against upstream's programs.
+//! them); `plugins FILE` (its built-in plugins' tests, recorded too), `trees N SEED` (generated overlays) and `yaml N SEED` against the
+//! oracle program named by `ORACLE`; `functions N SEED`, `charts N SEED`, `schemas N SEED` and `texts N SEED` for Helm; `real-charts DIR` and `real-trees DIR` against upstream's programs.
 //!
 //! `cargo xtask render` builds the other side and starts this.
 
@@ -12,6 +12,10 @@ mod answer;
 mod chance;
 #[path = "differential/charts.rs"]
 mod charts;
+#[path = "differential/compare.rs"]
+mod compare;
+#[path = "differential/directories.rs"]
+mod directories;
 #[path = "differential/documents.rs"]
 mod documents;
 #[path = "differential/functions.rs"]
@@ -24,10 +28,16 @@ mod layers;
 mod objects;
 #[path = "differential/oracle.rs"]
 mod oracle;
+#[path = "differential/plugins.rs"]
+mod plugins;
 #[path = "differential/real.rs"]
 mod real;
+#[path = "differential/scalars.rs"]
+mod scalars;
 #[path = "differential/schemas.rs"]
 mod schemas;
+#[path = "differential/substitutions.rs"]
+mod substitutions;
 #[path = "differential/texts.rs"]
 mod texts;
 #[path = "differential/trees.rs"]
@@ -56,9 +66,15 @@ fn main() {
         }
         ["real-trees", root] => real::kustomizations(root),
         ["yaml", count, seed] => documents::run(count.parse().unwrap(), seed.parse().unwrap()),
+        ["document", number, seed] => {
+            documents::show(seed.parse().unwrap(), number.parse().unwrap());
+            true
+        }
+        ["substitutions", count, seed] => substitutions::run(count.parse().unwrap(), seed.parse().unwrap()),
+        ["plugins", file, rest @ ..] => plugins::run(file, rest.contains(&"-v")),
         _ => {
             eprintln!(
-                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | given FILE | yaml COUNT SEED | functions COUNT SEED | charts COUNT SEED | keep-charts SEED FILE | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | real-trees DIR"
+                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | given FILE | plugins FILE [-v] | yaml COUNT SEED | document NUMBER SEED | substitutions COUNT SEED | directories COUNT SEED | functions COUNT SEED | charts COUNT SEED | keep-charts SEED FILE | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | real-trees DIR"
             );
             false
         }

@@ -132,6 +132,11 @@ impl Tree {
         self.raw(&clean)
     }
 
+    /// Whether a clean path is itself a symbolic link.
+    pub fn is_link(&self, path: &str) -> bool {
+        matches!(self.raw(path), Ok(Some(Entry::Link(_))))
+    }
+
     pub fn is_file(&self, base: &str, path: &str) -> bool {
         matches!(self.entry(base, path), Ok(Some(Entry::File { .. })))
     }

@@ -11,6 +11,9 @@ mod chance;
 #[path = "../examples/differential/charts.rs"]
 mod charts;
 #[allow(dead_code)]
+#[path = "../examples/differential/compare.rs"]
+mod compare;
+#[allow(dead_code)]
 #[path = "../examples/differential/oracle.rs"]
 mod oracle;
 

@@ -132,10 +132,34 @@ fn leaf(value: &Value, level: usize, out: &mut String) {
             Some(digits) => out.push_str(&digits),
             None => out.push_str(&scalar::format_float(*number)),
         },
+        Value::String(string) if string.contains(NEXT_LINE) => text(&through_json(string), level, false, out),
         Value::String(string) => text(string, level, false, out),
         Value::Array(_) => out.push_str("[]"),
         Value::Object(_) => out.push_str("{}"),
     }
+}
+
+const NEXT_LINE: char = '\u{85}';
+
+/// A text with next-line characters, which reach Go's emitter through JSON: read as YAML there, where they break lines in quotes.
+fn through_json(string: &str) -> String {
+    let mut parts = string.split(NEXT_LINE);
+    let mut out = parts.next().unwrap_or_default().to_string();
+    let last = string.matches(NEXT_LINE).count();
+    let mut breaks = 0;
+    for (at, part) in (1..).zip(parts) {
+        breaks += 1;
+        let text = part.trim_start_matches(' ');
+        if text.is_empty() && at < last {
+            continue;
+        }
+        out.truncate(out.trim_end_matches(' ').len());
+        // One break is a space, more are all but the first.
+        out.push_str(&if breaks == 1 { " ".to_string() } else { "\n".repeat(breaks - 1) });
+        out.push_str(text);
+        breaks = 0;
+    }
+    out
 }
 
 /// What libyaml finds out about a text before it chooses a style.

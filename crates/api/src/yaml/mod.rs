@@ -14,10 +14,12 @@ pub enum Dialect {
 mod emit;
 mod parse;
 mod scalar;
+mod time;
 
 pub use emit::{emit, emit_in_order};
 pub use parse::{Error, parse, parse_lenient};
-pub use scalar::{format_float, is_float, resolve};
+pub use scalar::{format_float, is_endless, is_float, resolve};
+pub use time::is_time;
 
 #[cfg(test)]
 mod tests;

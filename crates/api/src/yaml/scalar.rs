@@ -2,7 +2,7 @@
 
 use crate::Value;
 
-use super::Dialect;
+use super::{Dialect, time};
 
 /// A plain scalar as Go reads it into an untyped value.
 pub fn resolve(text: &str, dialect: Dialect) -> Value {
@@ -21,34 +21,20 @@ pub fn resolve(text: &str, dialect: Dialect) -> Value {
     if let Some(number) = number(text) {
         return number;
     }
-    let time = if dialect == Dialect::V3 && timestamp(text) { as_time(text) } else { None };
+    let time = if dialect == Dialect::V3 { time::as_json(text) } else { None };
     Value::String(time.unwrap_or_else(|| text.to_string()).into())
 }
 
 /// Infinity or no number, which Go reads and then cannot write as JSON.
-pub(super) fn is_endless(text: &str) -> bool {
+pub fn is_endless(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN")
-}
-
-/// A timestamp as Go prints the time that it stands for.
-fn as_time(text: &str) -> Option<String> {
-    let (date, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
-    let mut parts = date.split('-');
-    let (year, month, day) =
-        (parts.next()?, parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?);
-    let time = match time.chars().next() {
-        None => "00:00:00Z".to_string(),
-        Some(' ') => format!("{}Z", &time[1..]),
-        Some(_) => time[1..].to_string(),
-    };
-    Some(format!("{year}-{month:02}-{day:02}T{time}"))
 }
 
 /// yaml.v2 and v3 read the same numbers; a timestamp stays a text in untyped values.
 fn number(text: &str) -> Option<Value> {
     let first = text.bytes().next()?;
-    if !matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.') || timestamp(text) {
+    if !matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.') || time::is_time(text) {
         return None;
     }
     let plain: String = text.chars().filter(|char| *char != '_').collect();
@@ -104,44 +90,6 @@ pub fn is_float(text: &str) -> bool {
     mantissa && exponent.is_none_or(|text| digits(text.strip_prefix(['-', '+']).unwrap_or(text)))
 }
 
-/// Go's allowed timestamp formats: `2006-1-2`, with an optional time after `T`, `t` or a space.
-fn timestamp(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    if bytes.len() < 8 || !bytes[..4].iter().all(u8::is_ascii_digit) || bytes[4] != b'-' {
-        return false;
-    }
-    let mut rest = &text[5..];
-    let mut take = |most: usize| -> Option<u32> {
-        let length = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
-        let number = rest.get(..length)?.parse().ok()?;
-        rest = &rest[length..];
-        Some(number)
-    };
-    let Some(month) = take(2) else { return false };
-    if !(1..=12).contains(&month) || !rest.starts_with('-') {
-        return false;
-    }
-    rest = &rest[1..];
-    let length = rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
-    let Ok(day) = rest[..length].parse::<u32>() else { return false };
-    rest = &rest[length..];
-    if !(1..=31).contains(&day) {
-        return false;
-    }
-    if rest.is_empty() {
-        return true;
-    }
-    let Some(time) = rest.strip_prefix(['T', 't', ' ']) else { return false };
-    let mut parts = time.splitn(3, ':');
-    let hour = parts
-        .next()
-        .is_some_and(|text| (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()));
-    let minute = parts
-        .next()
-        .is_some_and(|text| (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()));
-    hour && minute && parts.next().is_some_and(|text| text.starts_with(|char: char| char.is_ascii_digit()))
-}
-
 /// Whether yaml.v2 would read the plain text back as a text: if not, it is printed in double quotes.
 pub(super) fn plain_is_text(text: &str) -> bool {
     match text {
@@ -155,7 +103,7 @@ pub(super) fn plain_is_text(text: &str) -> bool {
     if !matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.') {
         return true;
     }
-    !(timestamp(text) || number(text).is_some() || dotted_float(text) || sexagesimal(text))
+    !(time::is_time(text) || number(text).is_some() || dotted_float(text) || sexagesimal(text))
 }
 
 /// A text that starts with a dot is tried with `strconv.ParseFloat`, which takes more forms than the pattern.

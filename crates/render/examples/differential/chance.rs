@@ -8,13 +8,13 @@ impl Chance {
         Chance(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)))
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
+        (self.bits() % limit.max(1) as u64) as usize
     }
 
     /// True in one of so many cases.

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::answer;
 use crate::chance::Chance;
+use crate::compare::Layer;
 use crate::oracle::{Answer, ask};
 
 /// Pieces of templates, each a document or part of one.
@@ -204,36 +205,22 @@ pub fn question(number: usize, seed: u64) -> Value {
 
 /// Asks for `count` charts; true if every answer is the same.
 pub fn run(count: usize, seed: u64) -> bool {
-    let (mut differ, mut failed) = (0, 0);
-    ask((0..count).map(move |number| question(number, seed)), |number, theirs| {
-        let asked = question(number, seed);
-        let ours = answer::answer(&asked);
-        let same = match (&theirs, &ours) {
-            (Answer::Out(theirs), Ok(ours)) => theirs == ours,
-            (Answer::Error(theirs), Err(ours)) => theirs == ours,
-            _ => false,
-        };
-        failed += usize::from(ours.is_err());
-        if !same {
-            differ += 1;
-            if differ <= 10 {
-                let theirs = match theirs {
-                    Answer::Out(out) => out["manifest"].as_str().unwrap_or_default().to_string(),
-                    Answer::Error(error) => format!("error {error}"),
-                };
-                let ours = match &ours {
-                    Ok(out) => out["manifest"].as_str().unwrap_or_default().to_string(),
-                    Err(error) => format!("error {error}"),
-                };
-                println!("chart {number} of seed {seed}");
-                for (theirs, ours) in theirs.lines().zip(ours.lines()).filter(|(a, b)| a != b).take(4) {
-                    println!("  upstream {theirs}\n  here     {ours}");
-                }
-            }
-        }
-    });
-    println!("{count} charts ({failed} end in an error on purpose or by chance), {differ} differ");
-    differ == 0
+    let layer = Layer {
+        name: "charts",
+        ours: &answer::answer,
+        same: &|theirs, ours| theirs == ours,
+        tell: &|_, theirs, ours| {
+            let text = |answer: &Answer| match answer {
+                Ok(out) => out["manifest"].as_str().unwrap_or_default().to_string(),
+                Err(error) => format!("error {error}"),
+            };
+            let (theirs, ours) = (text(theirs), text(ours));
+            let lines = theirs.lines().zip(ours.lines()).filter(|(theirs, ours)| theirs != ours).take(4);
+            lines.map(|(theirs, ours)| format!("  upstream {theirs}\n  here     {ours}\n")).collect()
+        },
+        shown: 10,
+    };
+    layer.run(count, seed, question)
 }
 
 /// What is kept of a rendering: its hash, or the error.
@@ -247,11 +234,7 @@ pub fn digest(answer: &Result<Value, String>) -> Value {
 /// Writes upstream's answers to 200 charts, 40 of which end in an error, one a line: the number and what [`digest`] keeps.
 pub fn keep(seed: u64, file: &str) -> bool {
     let (mut fine, mut wrong, mut out) = (0, 0, String::new());
-    ask((0..1500).map(move |number| question(number, seed)), |number, theirs| {
-        let answer = match theirs {
-            Answer::Out(value) => Ok(value),
-            Answer::Error(error) => Err(error),
-        };
+    ask((0..1500).map(move |number| question(number, seed)), |number, answer| {
         let (count, most) = if answer.is_ok() { (&mut fine, 160) } else { (&mut wrong, 40) };
         if *count < most {
             *count += 1;

@@ -1,264 +1,356 @@
-//! Generated YAML documents: read and printed here and by kyaml, compared byte for byte.
-//!
-//! Left out, because upstream changes them when it prints them for itself: an empty value in a flow map (`{a: }`) and
-//! folded texts that keep their last line ends (`>+`). Integers beyond 64 bits signed are floats here.
+//! Generated YAML documents, read and printed here and by both decoders of upstream: what Helm reads (sigs.k8s.io/yaml), with
+//! its errors word for word, and what Kustomize reads as resources (kyaml), whose errors are only counted.
 
 use std::fmt::Write;
 
+use api::Value as Tree;
 use render::goyaml::kyaml;
 use render::yaml;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chance::Chance;
-use crate::oracle::{self, Answer};
-use crate::trees::first_difference;
+use crate::compare::Layer;
+use crate::oracle::Answer;
+use crate::scalars;
 
 pub fn run(count: usize, seed: u64) -> bool {
-    println!("yaml: {count} documents from seed {seed}");
-    let questions =
-        (0..count).map(move |number| json!({"id": number, "kind": "kyaml", "text": document(seed, number)}));
-    let (mut same, mut failed, mut wrong) = (0, 0, 0);
-    oracle::ask(questions, |number, answer| {
-        let text = document(seed, number);
-        let ours = kyaml::first(&text).map(|value| {
-            let mut out = String::new();
-            yaml::emit(&value, &mut out);
-            out
-        });
-        let reason = match (&ours, &answer) {
-            (Ok(ours), Answer::Out(theirs)) if Some(ours.as_str()) == theirs.as_str() => {
-                same += 1;
-                return;
-            }
-            (Err(_), Answer::Error(_)) => {
-                failed += 1;
-                return;
-            }
-            (Ok(ours), Answer::Out(theirs)) => first_difference(ours, theirs.as_str().unwrap_or_default()),
-            (Err(error), Answer::Out(_)) => format!("we fail: {error}"),
-            (Ok(_), Answer::Error(error)) => format!("they fail: {error}"),
-        };
-        wrong += 1;
-        if wrong <= 40 {
-            println!("OTHER #{number}: {reason}\n<<<\n{text}>>>");
-        }
-    });
-    println!("yaml: {same} same, {failed} refused by both, {wrong} other");
-    wrong == 0
+    let layer = Layer { name: "documents", ours: &ours, same: &same, tell: &tell, shown: 60 };
+    layer.run(count, seed, question)
 }
 
-fn document(seed: u64, number: usize) -> String {
-    let mut chance = Chance::new(seed.wrapping_mul(7_000_003).wrapping_add(number as u64));
-    let mut out = String::new();
-    for at in 0..1 + chance.below(4) {
-        let key = key(&mut chance, at);
-        let _ = write!(out, "{key}:");
-        value(&mut chance, 1, &mut out);
+/// One document, printed, to look at.
+pub fn show(seed: u64, number: usize) {
+    print!("{}", text(seed, number));
+}
+
+fn question(number: usize, seed: u64) -> Value {
+    json!({"id": number, "kind": "document", "text": text(seed, number)})
+}
+
+/// Both answers to a document, each `{"out"}` or `{"error"}`.
+fn ours(asked: &Value) -> Answer {
+    let text = asked["text"].as_str().unwrap_or_default();
+    let told = |answer: Result<Value, String>| match answer {
+        Ok(out) => json!({"out": out}),
+        Err(error) => json!({"error": error}),
+    };
+    let helm =
+        render::helm::engine::yaml_both_ways(text).map(|(json, yaml)| json!({"json": json, "yaml": yaml}));
+    let kustomize = kyaml::documents(text).and_then(|all| {
+        let mut out = String::new();
+        for document in all {
+            match &document.value {
+                Tree::Null => continue,
+                Tree::Object(map) if map.is_empty() => continue,
+                Tree::Array(items) if items.is_empty() => continue,
+                Tree::Object(_) => {}
+                _ => return Err("not a map".into()),
+            }
+            yaml::emit(&document.value, &mut out);
+            out.push_str("---\n");
+        }
+        Ok(out.into())
+    });
+    let (helm, kustomize) = (told(helm), told(kustomize));
+    match (&helm["error"], &kustomize["error"]) {
+        (Value::String(_), Value::String(_)) => Err(json!([helm, kustomize]).to_string()),
+        _ => Ok(json!([helm, kustomize])),
+    }
+}
+
+/// Both pairs of answers, of Helm's reader and of Kustomize's.
+fn pairs(theirs: &Answer, ours: &Answer) -> [(Value, Value); 2] {
+    let read = |answer: &Answer| match answer {
+        Ok(out) => out.clone(),
+        Err(text) => serde_json::from_str(text).unwrap_or_else(|_| json!([{"panic": text}, {"panic": text}])),
+    };
+    let (theirs, ours) = (read(theirs), read(ours));
+    [0, 1].map(|at| (theirs[at].clone(), ours[at].clone()))
+}
+
+fn same(theirs: &Answer, ours: &Answer) -> bool {
+    let [helm, kustomize] = pairs(theirs, ours);
+    let refused = |one: &Value| one["error"].is_string();
+    helm.0 == helm.1 && (kustomize.0 == kustomize.1 || refused(&kustomize.0) && refused(&kustomize.1))
+}
+
+fn tell(asked: &Value, theirs: &Answer, ours: &Answer) -> String {
+    let mut out = format!("<<<\n{}>>>\n{:?}\n", asked["text"].as_str().unwrap_or_default(), asked["text"]);
+    for (name, (theirs, ours)) in ["helm", "kustomize"].into_iter().zip(pairs(theirs, ours)) {
+        if theirs != ours {
+            let _ = write!(out, "  {name}\n    upstream {theirs}\n    here     {ours}\n");
+        }
     }
     out
 }
 
-fn key(chance: &mut Chance, at: usize) -> String {
-    match chance.below(8) {
-        0 => format!("k{}", chance.below(200)),
-        1 => format!("\"a b{at}\""),
-        2 => format!("'{at}'"),
-        3 => format!("a.b/c{at}"),
-        4 => format!("K{at}"),
-        5 => format!("_x{at}"),
-        _ => format!("key{at}"),
-    }
-}
-
-fn value(chance: &mut Chance, level: usize, out: &mut String) {
-    let indent = "  ".repeat(level);
-    match chance.below(if level < 4 { 12 } else { 8 }) {
-        0..=4 => {
-            let _ = writeln!(out, " {}", plain(chance));
-        }
-        5 => {
-            let _ = writeln!(out, " {}", quoted(chance));
-        }
-        6 => {
-            let _ = writeln!(out, " {}", chance.pick(&["|", "|-", "|+", ">", ">-"]));
-            for _ in 0..1 + chance.below(4) {
-                if chance.one_in(5) {
-                    out.push('\n');
-                } else {
-                    let _ = writeln!(out, "{indent}{}", words(chance));
-                }
-            }
-        }
-        7 => {
-            let _ = writeln!(
-                out,
-                " {}",
-                chance.pick(&["{}", "[]", "[1, a, \"b\"]", "{a: 1, b: [x]}", "[[1], {a: ~}]"])
-            );
-        }
-        8 | 9 => {
-            out.push('\n');
-            for at in 0..1 + chance.below(3) {
-                let _ = write!(out, "{indent}{}:", key(chance, at));
-                value(chance, level + 1, out);
-            }
-        }
-        _ => {
-            out.push('\n');
-            for _ in 0..1 + chance.below(3) {
-                let _ = write!(out, "{indent}-");
-                value(chance, level + 1, out);
-            }
-        }
-    }
-}
-
-fn words(chance: &mut Chance) -> String {
-    let mut text = String::new();
-    for at in 0..1 + chance.below(24) {
-        if at > 0 {
-            text.push_str(if chance.one_in(9) { "  " } else { " " });
-        }
-        text.push_str(chance.pick(&[
-            "word",
-            "a",
-            "longer-word",
-            "x: y",
-            "#no",
-            "é",
-            "日本",
-            "it's",
-            "\"q\"",
-            "-",
-            "1",
-            "@",
-            "$(A)",
-            "{b}",
-            "😀",
-            "C:\\d",
+/// The text of a number: one document or a few, some of them damaged.
+pub fn text(seed: u64, number: usize) -> String {
+    let mut chance = Chance::new(seed.wrapping_mul(7_000_003).wrapping_add(number as u64));
+    let chance = &mut chance;
+    let mut out = String::new();
+    if chance.one_in(12) {
+        out.push_str(chance.pick(&[
+            "---\n",
+            "# c\n",
+            "%YAML 1.1\n---\n",
+            "%YAML 1.2\n---\n",
+            "%TAG ! tag:x,1:\n---\n",
+            "%TAG !e! tag:x,1:\n---\n",
+            "\n\n",
+            "--- # c\n",
+            "--- a\n",
+            "\t",
+            " ",
+            "\u{feff}",
+            "---\n---\n",
+            "%FOO x\n---\n",
         ]));
     }
-    text
+    let documents = if chance.one_in(8) { 2 + chance.below(2) } else { 1 };
+    for at in 0..documents {
+        if at > 0 {
+            out.push_str(chance.pick(&[
+                "---\n",
+                "---\n",
+                "---\n",
+                "--- # c\n",
+                "---  \n",
+                "...\n",
+                "...\n---\n",
+                "---\n---\n",
+                "---\n# c\n---\n",
+                "--- {}\n",
+            ]));
+        }
+        Document { chance, anchors: 0 }.whole(&mut out);
+    }
+    if chance.one_in(8) {
+        damage(chance, &mut out);
+    }
+    match chance.below(40) {
+        0 => out = out.replace('\n', "\r\n"),
+        1..=4 => out.truncate(out.trim_end_matches('\n').len()),
+        5 => out.push('\n'),
+        _ => {}
+    }
+    out
 }
 
-fn plain(chance: &mut Chance) -> String {
-    match chance.below(6) {
-        0 => format!("{}", chance.below(100_000)),
-        1 => format!("{}.{}", chance.below(1000), chance.below(1000)),
-        2 => format!("{}e{}", chance.below(100), chance.below(30)),
-        3 => {
-            let many: &[&str] = &[
-                "yes",
-                "no",
-                "on",
-                "off",
-                "true",
-                "True",
-                "~",
-                "null",
-                "",
-                "0x1F",
-                "0o17",
-                "017",
-                "08",
-                "0b11",
-                "1_000",
-                "+1",
-                "-0",
-                ".5",
-                "-.5",
-                "5.",
-                "1.0",
-                "1e3",
-                "1E3",
-                "1e+3",
-                "-1.5e-7",
-                "123456789012345678",
-                "9223372036854775807",
-                "18446744073709551616",
-                ".inf",
-                "-.inf",
-                ".nan",
-                "2001-01-01",
-                "2001-1-1",
-                "2001-01-01T10:00:00Z",
-                "2001-01-01 10:00:00",
-                "12:30:45",
-                "1:20",
-                "190:20:30",
-                "0.1",
-                "100000",
-                "1000000",
-                "10000000.5",
-                "1e21",
-                "1e20",
-                "0.00001",
-                "0.000001234",
-                "y",
-                "N",
-                "<<",
-                "=",
-                "!!str 1",
-                "!!int \"3\"",
-                "!!float 3",
-                "-",
-                "- a",
-                "?",
-                "a b",
-                "a:b",
-                "a #b",
-                "a# b",
-                "'x",
-                "1.2.3",
-                "v1",
-                "0.0.0.0",
-                "1_0.5",
-                "0x",
-                "0b2",
-                "1e",
-                "e1",
-                "+",
-                "+a",
-                "1,2",
-                "%a",
-                "&a b",
-                "@a",
-                "`a",
-            ];
-            chance.pick(many).into()
+/// Cut, doubled or marked somewhere.
+fn damage(chance: &mut Chance, out: &mut String) {
+    for _ in 0..1 + chance.below(2) {
+        let at = chance.below(out.len() + 1);
+        let at = (at..out.len()).find(|at| out.is_char_boundary(*at)).unwrap_or(0);
+        match chance.below(5) {
+            0 => out.truncate(at),
+            1 if at < out.len() => drop(out.remove(at)),
+            2 => {
+                // A line more or less indented.
+                if let Some(start) = out[at..].find('\n') {
+                    out.insert_str(at + start + 1, chance.pick(&[" ", "  ", "\t", "- ", "    "]));
+                }
+            }
+            _ => out.insert_str(
+                at,
+                chance.pick(&[
+                    ":", "\n", " ", "-", "'", "\"", "#", "\t", "---\n", "...\n", "}", "]", ": ", "- ", "{",
+                    "[", ",", "&a ", "*a0 ", "!", "|", "?", "\u{1}", "\u{85}", "<<: ", "%",
+                ]),
+            ),
         }
-        4 => words(chance),
-        _ => chance
-            .pick(&[
-                "text",
-                "some text",
-                "a-b_c",
-                "/path/x",
-                "http://a.b:80/c?d=e",
-                "sha256:abc",
-                "500m",
-                "1Gi",
-                "50%",
-                "*/5",
-            ])
-            .into(),
     }
 }
 
-fn quoted(chance: &mut Chance) -> String {
-    let text = if chance.one_in(2) { plain(chance) } else { words(chance) };
-    if chance.one_in(2) {
-        format!("'{}'", text.replace('\'', "''"))
-    } else {
-        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-        let text = match chance.below(6) {
-            0 => text.replacen(' ', "\\n", 1),
-            1 => text.replacen(' ', "\\t", 1),
-            2 => text + "\\n",
-            3 => format!(" {text} "),
-            4 => text + "\\u00e9\\x01",
-            _ => text,
+/// A document while it is made.
+struct Document<'a> {
+    chance: &'a mut Chance,
+    /// Anchors so far: `a0`, `a1`, …
+    anchors: usize,
+}
+
+impl Document<'_> {
+    fn whole(&mut self, out: &mut String) {
+        match self.chance.below(30) {
+            0 => {
+                let text = scalars::line(self.chance);
+                let _ = writeln!(out, "{text}");
+            }
+            1 | 2 => self.sequence("", out),
+            3 => {
+                let text = self.flow(0);
+                let _ = writeln!(out, "{text}");
+            }
+            _ => self.mapping("", out),
+        }
+    }
+
+    fn comment(&mut self, indent: &str, out: &mut String) {
+        if self.chance.one_in(16) {
+            let deeper = self.chance.pick(&["", "", "  ", "    "]);
+            let _ = writeln!(out, "{indent}{deeper}# {}", scalars::words(self.chance, 3));
+        }
+    }
+
+    /// The end of a line, perhaps with a comment.
+    fn end(&mut self, out: &mut String) {
+        out.push_str(match self.chance.below(24) {
+            0 => " # c\n",
+            1 => "  \n",
+            2 => " #\n",
+            _ => "\n",
+        });
+    }
+
+    fn anchor(&mut self) -> String {
+        if !self.chance.one_in(10) {
+            return String::new();
+        }
+        self.anchors += 1;
+        format!(" &a{}", self.anchors - 1)
+    }
+
+    /// An anchor that is there, or once in a while one that is not.
+    fn alias(&mut self) -> String {
+        let most = if self.chance.one_in(30) { self.anchors + 1 } else { self.anchors.max(1) };
+        format!("*a{}", self.chance.below(most))
+    }
+
+    fn mapping(&mut self, indent: &str, out: &mut String) {
+        for at in 0..1 + self.chance.below(4) {
+            self.comment(indent, out);
+            if self.anchors > 0 && self.chance.one_in(12) {
+                let one = self.alias();
+                let other = self.alias();
+                let merge = match self.chance.below(6) {
+                    0 => format!("[{one}, {other}]"),
+                    1 => "{m: 1, key0: 2}".into(),
+                    2 => format!("[{one}, {{n: 1}}]"),
+                    _ => one,
+                };
+                let _ = writeln!(out, "{indent}<<: {merge}");
+                continue;
+            }
+            let key = scalars::key(self.chance, at);
+            if self.chance.one_in(30) {
+                let _ = write!(out, "{indent}? {key}\n{indent}:");
+            } else {
+                let _ = write!(out, "{indent}{key}:");
+            }
+            self.value(indent, out);
+        }
+    }
+
+    fn sequence(&mut self, indent: &str, out: &mut String) {
+        for _ in 0..1 + self.chance.below(4) {
+            self.comment(indent, out);
+            let _ = write!(out, "{indent}-");
+            if self.chance.one_in(6) {
+                // A map or a list that begins on the line of the dash.
+                let below = format!("{indent}  ");
+                let mut text = String::new();
+                if self.chance.one_in(3) {
+                    self.sequence(&below, &mut text)
+                } else {
+                    self.mapping(&below, &mut text)
+                }
+                let _ = write!(out, " {}", text.trim_start_matches(' '));
+                continue;
+            }
+            self.value(indent, out);
+        }
+    }
+
+    /// What follows a `:` or a `-`, with the line's end.
+    fn value(&mut self, indent: &str, out: &mut String) {
+        let deeper = self.chance.pick(&["  ", "  ", "  ", "  ", "  ", " ", "   ", "    "]);
+        let below = format!("{indent}{deeper}");
+        let anchor = self.anchor();
+        out.push_str(&anchor);
+        match self.chance.below(if indent.len() < 8 { 20 } else { 13 }) {
+            0..=5 => {
+                let _ = write!(out, " {}", scalars::line(self.chance));
+                self.end(out);
+            }
+            6 => {
+                if self.anchors > 0 && anchor.is_empty() {
+                    let _ = write!(out, " {}", self.alias());
+                }
+                self.end(out);
+            }
+            7 => {
+                let _ = write!(out, " {}", scalars::lines(self.chance, &below));
+                self.end(out);
+            }
+            8 | 9 => {
+                let _ = writeln!(out, " {}", scalars::block(self.chance, &below));
+            }
+            10 | 11 => {
+                let _ = write!(out, " {}", self.flow(0));
+                self.end(out);
+            }
+            12 => {
+                // On a line of its own.
+                let _ = write!(out, "\n{below}{}", scalars::line(self.chance));
+                self.end(out);
+            }
+            13..=16 => {
+                if self.chance.one_in(20) {
+                    out.push_str(self.chance.pick(&[" !!map", " !foo", " !!seq", " !!set", " !!omap"]));
+                }
+                self.end(out);
+                self.mapping(&below, out);
+            }
+            _ => {
+                if self.chance.one_in(20) {
+                    out.push_str(self.chance.pick(&[" !!seq", " !foo", " !!map"]));
+                }
+                self.end(out);
+                // A list may stand as deep as its key.
+                let at = if self.chance.one_in(2) { indent.to_string() } else { below };
+                self.sequence(&at, out);
+            }
+        }
+    }
+
+    /// Brackets, which may go over lines.
+    fn flow(&mut self, depth: usize) -> String {
+        let gap = |chance: &mut Chance| {
+            chance
+                .pick(&["", "", "", "", " ", " ", "\n  ", "\n        ", " # c\n   ", "\n", "\t"])
+                .to_string()
         };
-        format!("\"{text}\"")
+        let is_map = self.chance.one_in(2);
+        let mut out = String::from(if is_map { "{" } else { "[" });
+        let count = self.chance.below(4);
+        for at in 0..count {
+            out.push_str(&gap(self.chance));
+            if is_map || self.chance.one_in(12) {
+                let key = scalars::key(self.chance, at);
+                out.push_str(if self.chance.one_in(20) { "? " } else { "" });
+                out.push_str(&key);
+                if self.chance.one_in(15) {
+                    out.push(',');
+                    continue;
+                }
+                out.push_str(self.chance.pick(&[": ", ": ", ": ", ": ", ":", " : ", ":\n   "]));
+            }
+            out.push_str(self.anchor().trim_start());
+            out.push(' ');
+            match self.chance.below(10) {
+                0 | 1 if depth < 3 => out.push_str(&self.flow(depth + 1)),
+                2 if self.anchors > 0 => out.push_str(&self.alias()),
+                3 => {}
+                4 => out.push_str(&scalars::lines(self.chance, "    ")),
+                _ => out.push_str(&scalars::line(self.chance)),
+            }
+            out.push_str(&gap(self.chance));
+            if at + 1 < count || self.chance.one_in(8) {
+                out.push(',');
+            }
+        }
+        out.push_str(&gap(self.chance));
+        out.push(if is_map { '}' } else { ']' });
+        out
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::answer;
 use crate::chance::Chance;
-use crate::oracle::{Answer, ask};
+use crate::compare::{Layer, both};
 
 /// Functions whose answers depend on chance, the clock, or the order of a Go map are not here.
 const NAMES: &[&str] = &[
@@ -304,29 +304,17 @@ fn question(number: usize, seed: u64) -> Value {
 
 /// Asks `count` questions; true if every answer is the same.
 pub fn run(count: usize, seed: u64) -> bool {
-    let mut differ = 0;
-    ask((0..count).map(move |number| question(number, seed)), |number, theirs| {
-        let asked = question(number, seed);
-        let ours = answer::answer(&asked);
-        let same = match (&theirs, &ours) {
-            (Answer::Out(theirs), Ok(ours)) => theirs == ours || theirs.is_null() && ours == "",
-            (Answer::Error(theirs), Err(ours)) => theirs == ours,
-            _ => false,
-        };
-        if !same {
-            differ += 1;
-            if differ <= 40 {
-                let theirs = match theirs {
-                    Answer::Out(out) => format!("{out}"),
-                    Answer::Error(error) => format!("error {error}"),
-                };
-                println!(
-                    "{}\n  upstream {theirs}\n  here     {ours:?}",
-                    asked["text"].as_str().unwrap_or_default()
-                );
-            }
-        }
-    });
-    println!("{count} calls of {} functions, {differ} differ", NAMES.len());
-    differ == 0
+    let layer = Layer {
+        name: "functions",
+        ours: &answer::answer,
+        same: &|theirs, ours| match (theirs, ours) {
+            (Ok(theirs), Ok(ours)) => theirs == ours || theirs.is_null() && ours == "",
+            (theirs, ours) => theirs == ours,
+        },
+        tell: &|asked, theirs, ours| {
+            format!("{}\n{}", asked["text"].as_str().unwrap_or_default(), both(theirs, ours))
+        },
+        shown: 40,
+    };
+    layer.run(count, seed, question)
 }

@@ -5,11 +5,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// What upstream made of a question.
-pub enum Answer {
-    Out(Value),
-    Error(String),
-}
+/// What one side made of a question, or its error.
+pub type Answer = Result<Value, String>;
 
 /// Asks every question, in order, and gives each answer to `each`. Questions are written while answers are read.
 pub fn ask(questions: impl Iterator<Item = Value> + Send + 'static, mut each: impl FnMut(usize, Answer)) {
@@ -34,8 +31,8 @@ pub fn ask(questions: impl Iterator<Item = Value> + Send + 'static, mut each: im
         each(
             number,
             match text("error").or_else(|| text("panic")) {
-                Some(error) => Answer::Error(error),
-                None => Answer::Out(answer["out"].take()),
+                Some(error) => Err(error),
+                None => Ok(answer["out"].take()),
             },
         );
     }

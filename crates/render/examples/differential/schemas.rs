@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::answer;
 use crate::chance::Chance;
-use crate::oracle::{Answer, ask};
+use crate::compare::{Layer, both};
 
 const TYPES: &[&str] = &["string", "integer", "number", "boolean", "object", "array", "null"];
 const DRAFTS: &[&str] = &[
@@ -240,34 +240,18 @@ fn orderless(text: &str) -> Vec<String> {
 
 /// Asks for `count` schemas; true if every judgement is the same.
 pub fn run(count: usize, seed: u64) -> bool {
-    let (mut differ, mut refused) = (0, 0);
-    ask((0..count).map(move |number| question(number, seed)), |number, theirs| {
-        let asked = question(number, seed);
-        let ours = answer::answer(&asked);
-        let same = match (&theirs, &ours) {
-            (Answer::Out(_), Ok(_)) => true,
-            (Answer::Error(theirs), Err(ours)) => {
-                refused += 1;
-                orderless(theirs) == orderless(ours)
-            }
-            _ => false,
-        };
-        if !same {
-            differ += 1;
-            if differ <= 40 {
-                let theirs = match theirs {
-                    Answer::Out(_) => "fine".to_string(),
-                    Answer::Error(error) => error,
-                };
-                println!(
-                    "schema {number} of seed {seed}\n{}\n{}\n  upstream {theirs}\n  here     {}",
-                    asked["files"]["values.schema.json"].as_str().unwrap_or_default(),
-                    asked["files"]["values.yaml"].as_str().unwrap_or_default(),
-                    ours.err().unwrap_or_default()
-                );
-            }
-        }
-    });
-    println!("{count} schemas ({refused} refuse the values or are refused), {differ} differ");
-    differ == 0
+    let layer = Layer {
+        name: "schemas",
+        ours: &answer::answer,
+        same: &|theirs, ours| match (theirs, ours) {
+            (Err(theirs), Err(ours)) => orderless(theirs) == orderless(ours),
+            (theirs, ours) => theirs.is_ok() && ours.is_ok(),
+        },
+        tell: &|asked, theirs, ours| {
+            let file = |name: &str| asked["files"][name].as_str().unwrap_or_default().to_string();
+            format!("{}\n{}\n{}", file("values.schema.json"), file("values.yaml"), both(theirs, ours))
+        },
+        shown: 40,
+    };
+    layer.run(count, seed, question)
 }

@@ -1,15 +1,16 @@
 //! Generated trees of overlays, built here and by upstream, compared byte for byte.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::fmt::Write;
 
 use render::{Tree, kustomize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chance::Chance;
+use crate::compare::{Layer, both};
 use crate::layers::kustomization;
 use crate::objects::objects;
-use crate::oracle::{self, Answer};
+use crate::oracle::Answer;
 
 /// Paths and texts.
 pub type Files = BTreeMap<String, String>;
@@ -17,81 +18,74 @@ pub type Files = BTreeMap<String, String>;
 pub const NAMES: &[&str] = &["web", "db", "cache", "api"];
 
 pub fn run(count: usize, seed: u64, verbose: bool) -> bool {
-    compare(&format!("trees: {count} from seed {seed}"), count, move |number| tree(seed, number), verbose)
+    compare("trees", count, seed, verbose, |number, seed| question(number, tree(seed, number)))
 }
 
-/// Trees of a file: a JSON object with `test` and `files` a line, whose kustomization is in `top`.
+/// Trees of a file: a JSON object with `files` a line, whose kustomization is in `top`.
 pub fn given(file: &str, verbose: bool) -> bool {
     let text = std::fs::read_to_string(file).unwrap();
     let all: Vec<Files> = text
         .lines()
         .map(|line| {
-            let case: serde_json::Value = serde_json::from_str(line).unwrap();
+            let case: Value = serde_json::from_str(line).unwrap();
             serde_json::from_value(case["files"].clone()).unwrap()
         })
         .collect();
-    compare(&format!("trees of {file}"), all.len(), move |number| all[number].clone(), verbose)
+    compare("given trees", all.len(), 0, verbose, move |number, _| question(number, all[number].clone()))
 }
 
-/// Builds trees here and by upstream.
-fn compare(
-    title: &str,
-    count: usize,
-    tree: impl Fn(usize) -> Files + Clone + Send + 'static,
-    verbose: bool,
-) -> bool {
-    println!("{title}");
-    let asked = tree.clone();
-    let questions = (0..count).map(move |number| {
-        json!({"id": number, "kind": "build", "path": "top", "order": "legacy", "files": asked(number)})
-    });
-    let (mut same, mut failed, mut wrong) = (0, 0, Vec::new());
-    let mut ours_took = Duration::ZERO;
-    oracle::ask(questions, |number, answer| {
-        let files = tree(number);
-        let since = Instant::now();
-        let ours = kustomize::build(&Tree::memory(files.clone()), "top").map(|all| render::print(&all));
-        ours_took += since.elapsed();
-        // The oracle does not know its own version.
-        let answer = match answer {
-            Answer::Out(text) => Answer::Out(
-                text.as_str().unwrap_or_default().replace("kustomize-(devel)", "kustomize-v5.8.1").into(),
-            ),
-            error => error,
-        };
-        let reason = match (&ours, &answer) {
-            (Ok(ours), Answer::Out(theirs)) if Some(ours.as_str()) == theirs.as_str() => {
-                same += 1;
-                return;
-            }
-            (Err(_), Answer::Error(_)) => {
-                failed += 1;
-                return;
-            }
-            (Ok(ours), Answer::Out(theirs)) => first_difference(ours, theirs.as_str().unwrap_or_default()),
-            (Err(error), Answer::Out(_)) => format!("we fail: {error}"),
-            (Ok(_), Answer::Error(error)) => format!("they fail: {error}"),
-        };
-        if verbose {
-            for (path, text) in &files {
-                println!("--- {path}\n{text}");
-            }
-            println!("=== ours\n{}", ours.unwrap_or_else(|error| error.to_string()));
-            if let Answer::Out(theirs) = answer {
-                println!("=== theirs\n{}", theirs.as_str().unwrap_or_default());
-            }
-        }
-        wrong.push(format!("#{number}: {reason}"));
-    });
-    for reason in wrong.iter().take(25) {
-        println!("OTHER {reason}");
+/// What asks upstream to build a tree.
+pub fn question(number: usize, files: Files) -> Value {
+    json!({"id": number, "kind": "build", "path": "top", "order": "legacy", "files": files})
+}
+
+/// What this makes of such a question.
+pub fn build(asked: &Value) -> Answer {
+    let files: Files = serde_json::from_value(asked["files"].clone()).unwrap();
+    let built = kustomize::build(&Tree::memory(files), "top");
+    built.map(|all| render::print(&all).into()).map_err(|error| error.to_string())
+}
+
+/// Whether two builds came to the same; the words of errors are not compared.
+pub fn same(theirs: &Answer, ours: &Answer) -> bool {
+    match (theirs, ours) {
+        (Ok(theirs), Ok(ours)) => versioned(theirs) == ours.as_str().unwrap_or_default(),
+        (theirs, ours) => theirs.is_err() && ours.is_err(),
     }
-    println!(
-        "trees: {same} same, {failed} refused by both, {} other; ours took {:.1} s",
-        wrong.len(),
-        ours_took.as_secs_f64()
-    );
-    wrong.is_empty()
+}
+
+/// The oracle does not know its own version.
+fn versioned(theirs: &Value) -> String {
+    theirs.as_str().unwrap_or_default().replace("kustomize-(devel)", "kustomize-v5.8.1")
+}
+
+/// In what two builds differ.
+pub fn reason(theirs: &Answer, ours: &Answer) -> String {
+    match (theirs, ours) {
+        (Ok(theirs), Ok(ours)) => first_difference(ours.as_str().unwrap_or_default(), &versioned(theirs)),
+        (Err(error), _) => format!("they fail: {error}"),
+        (_, Err(error)) => format!("we fail: {error}"),
+    }
+}
+
+fn compare(
+    name: &str,
+    count: usize,
+    seed: u64,
+    verbose: bool,
+    question: impl Fn(usize, u64) -> Value + Clone + Send + 'static,
+) -> bool {
+    let tell = |asked: &Value, theirs: &Answer, ours: &Answer| {
+        let mut out = reason(theirs, ours);
+        if verbose {
+            for (path, text) in asked["files"].as_object().into_iter().flatten() {
+                let _ = write!(out, "\n--- {path}\n{}", text.as_str().unwrap_or_default());
+            }
+            let _ = write!(out, "\n{}", both(theirs, ours).replace("\\n", "\n"));
+        }
+        out
+    };
+    Layer { name, ours: &build, same: &same, tell: &tell, shown: 25 }.run(count, seed, question)
 }
 
 /// One tree, printed, to look at.

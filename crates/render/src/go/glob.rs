@@ -1,9 +1,18 @@
-//! gobwas/glob with `/` as separator, as `.Files.Glob` uses it: `*` stays within a name, `**` crosses.
+//! gobwas/glob, as `.Files.Glob` uses it (`*` stays within a name, `**` crosses slashes) and as Argo CD does (both cross).
 
 use regex::Regex;
 
+/// What `*` and `?` take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All but slashes.
+    Name,
+    Everything,
+}
+
 /// The pattern as an expression over whole paths; `None` if it is none.
-pub fn compile(pattern: &str) -> Option<Regex> {
+pub fn compile(pattern: &str, reach: Reach) -> Option<Regex> {
+    let one = if reach == Reach::Name { "[^/]" } else { "." };
     let mut out = String::from("(?s)^");
     let mut depth = 0;
     let mut chars = pattern.chars().peekable();
@@ -14,9 +23,10 @@ pub fn compile(pattern: &str) -> Option<Regex> {
                 while chars.next_if_eq(&'*').is_some() {
                     stars += 1;
                 }
-                out.push_str(if stars > 1 { ".*" } else { "[^/]*" });
+                out.push_str(if stars > 1 { "." } else { one });
+                out.push('*');
             }
-            '?' => out.push_str("[^/]"),
+            '?' => out.push_str(one),
             '{' => {
                 depth += 1;
                 out.push_str("(?:");

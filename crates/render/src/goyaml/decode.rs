@@ -5,7 +5,6 @@ use std::rc::Rc;
 use api::{Map, Value};
 
 use super::node::{Body, Node};
-use crate::go::time::{self, Zone};
 use crate::go::{float, quote};
 
 const PREFIX: &str = "tag:yaml.org,2002:";
@@ -328,7 +327,7 @@ fn resolve(text: &str, times: bool) -> Scalar {
     match text.as_bytes()[0] {
         b'.' => float::parse(text).map_or(Scalar::Text, Scalar::Float),
         b'0'..=b'9' | b'+' | b'-' => {
-            if times && is_time(text) {
+            if times && api::yaml::is_time(text) {
                 return Scalar::Time;
             }
             number(&text.replace('_', ""))
@@ -363,19 +362,4 @@ fn number(plain: &str) -> Scalar {
         return Scalar::Float(number);
     }
     Scalar::Text
-}
-
-fn is_time(text: &str) -> bool {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    if digits != 4 || text.as_bytes().get(4) != Some(&b'-') {
-        return false;
-    }
-    [
-        "2006-1-2T15:4:5.999999999Z07:00",
-        "2006-1-2t15:4:5.999999999Z07:00",
-        "2006-1-2 15:4:5.999999999",
-        "2006-1-2",
-    ]
-    .iter()
-    .any(|layout| time::parse(layout, text, &Zone::Utc).is_ok())
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use api::{Map, Value, yaml};
 use smol_str::SmolStr;
 
-use super::node::{Body, Node, Parser};
+use super::node::{Body, Form, Node, Parser};
 
 /// Values of one text, aliases expanded.
 const NODES: usize = 2_000_000;
@@ -22,23 +22,53 @@ pub struct Document {
 
 /// The documents of a text; the error is upstream's text. The same key twice in a map is an error.
 pub fn documents(text: &str) -> Result<Vec<Document>, String> {
-    // JSON may hold tabs as white space, which YAML forbids as indentation.
-    let start = text.trim_start_matches('\u{feff}').trim_start();
-    if start.starts_with(['{', '['])
-        && let Ok(value) = serde_json::from_str::<Value>(start)
-    {
-        return Ok(vec![Document { value, unwritten: Vec::new() }]);
-    }
-    let mut parser = Parser::new(text)?;
+    let unix;
+    let text = if text.contains("\r\n") {
+        unix = text.replace("\r\n", "\n");
+        &unix
+    } else {
+        text
+    };
     let mut all = Vec::new();
     let mut count = 0;
-    while let Some(node) = parser.document()? {
+    for part in split(text)? {
+        // JSON is faster read as what it is.
+        let start = part.trim_start();
+        if start.starts_with('{')
+            && let Ok(value) = serde_json::from_str::<Value>(start)
+        {
+            all.push(Document { value, unwritten: Vec::new() });
+            continue;
+        }
+        // Only the first document of each part is read.
+        let Some(node) = Parser::new(part)?.document()? else { continue };
         let mut reader = Reader { count, place: Vec::new(), unwritten: Vec::new() };
         let value = reader.value(&node)?;
         count = reader.count;
         all.push(Document { value, unwritten: reader.unwritten });
     }
     Ok(all)
+}
+
+/// The parts between lines that begin with `---`, wherever such a line stands; behind it only a comment may follow.
+fn split(text: &str) -> Result<Vec<&str>, String> {
+    let (mut parts, mut from, mut at) = (Vec::new(), 0, 0);
+    while let Some(found) = text[at..].find("\n---") {
+        let mark = at + found;
+        let Some(length) = text[mark + 1..].find('\n') else { break };
+        let end = mark + 1 + length + 1;
+        let behind = text[mark + 4..end].trim();
+        if !behind.is_empty() && !behind.starts_with('#') {
+            return Err(format!("invalid document separator: {}", text[mark..end].trim()));
+        }
+        // The line end before the mark belongs to the text above.
+        if mark >= from {
+            parts.push(&text[from..=mark]);
+        }
+        (from, at) = (end, end);
+    }
+    parts.push(&text[from..]);
+    Ok(parts)
 }
 
 /// The first document's value; null if there is none.
@@ -61,7 +91,11 @@ impl Reader {
         match &node.body {
             Body::Alias(target) => self.value(target),
             // Upstream prints what it read before it decodes it, and writes a gap within brackets as an empty text.
-            Body::Scalar(..) if node.gap => Ok(Value::String("".into())),
+            Body::Scalar(..) if node.form == Form::Gap => Ok(Value::String("".into())),
+            Body::Scalar(text, _) if node.form == Form::Folded => {
+                let text = super::fold::again(text)?;
+                scalar(&text.as_str().into(), false, &node.tag)
+            }
             Body::Scalar(text, implicit) => {
                 if text.is_empty() && *implicit {
                     self.unwritten.push(self.place.clone());
@@ -83,18 +117,19 @@ impl Reader {
 
     fn mapping(&mut self, pairs: &[(Rc<Node>, Rc<Node>)]) -> Result<Value, String> {
         let mut map = Map::with_capacity(pairs.len());
-        let mut merged: Vec<Map> = Vec::new();
+        let (mut merged, mut merges): (Vec<Map>, bool) = (Vec::new(), false);
         let mut keys = std::collections::HashSet::with_capacity(pairs.len());
         for (key, value) in pairs {
             if super::decode::is_merge(key) {
-                match self.value(value)? {
-                    Value::Object(other) => merged.push(other),
-                    Value::Array(items) => {
-                        merged.extend(items.into_iter().filter_map(|item| item.as_map().cloned()));
-                    }
-                    _ => return Err("yaml: a merge key (<<) needs a map or a list of maps".into()),
+                if std::mem::replace(&mut merges, true) {
+                    return Err("duplicate merge key".into());
                 }
+                self.merge(value, &mut merged)?;
                 continue;
+            }
+            // Upstream cannot print such a map; of the outermost it makes texts of all keys.
+            if !self.place.is_empty() && !is_text(key) {
+                return Err("json: unsupported type: map[interface {}]interface {}".into());
             }
             let name = self.key(key)?;
             self.place.push(name.clone());
@@ -113,12 +148,35 @@ impl Reader {
         Ok(Value::Object(map))
     }
 
+    /// The maps that a merge key names, the first of which wins.
+    fn merge(&mut self, node: &Rc<Node>, merged: &mut Vec<Map>) -> Result<(), String> {
+        match &node.body {
+            Body::Mapping(_) => {}
+            Body::Alias(target) if matches!(target.body, Body::Mapping(_)) => {}
+            Body::Alias(_) => return Err("invalid map merge: received alias for a non-map value".into()),
+            Body::Sequence(items) => {
+                if items.iter().any(|item| matches!(item.body, Body::Sequence(_))) {
+                    return Err("invalid map merge: received a nested sequence".into());
+                }
+                return items.iter().try_for_each(|item| self.merge(item, merged));
+            }
+            Body::Scalar(..) => return Err("map merge requires map or sequence of maps as the value".into()),
+        }
+        if let Value::Object(map) = self.value(node)? {
+            merged.push(map);
+        }
+        Ok(())
+    }
+
     fn key(&mut self, node: &Rc<Node>) -> Result<String, String> {
         match &node.body {
             Body::Alias(target) => self.key(target),
-            // A null is the empty key.
-            Body::Scalar(text, true) if matches!(text.as_str(), "~" | "null" | "Null" | "NULL") => {
-                Ok(String::new())
+            // Upstream prints a key that is a written null twice, and does not read that again.
+            Body::Scalar(text, implicit)
+                if !text.is_empty()
+                    && scalar(text, *implicit, &node.tag).is_ok_and(|value| value.is_null()) =>
+            {
+                Err(format!("yaml: mapping key {text:?} already defined"))
             }
             Body::Scalar(text, _) => Ok(text.to_string()),
             Body::Sequence(_) | Body::Mapping(_) => Err("yaml: a key must be a text".into()),
@@ -126,25 +184,55 @@ impl Reader {
     }
 }
 
-fn scalar(text: &SmolStr, implicit: bool, tag: &str) -> Result<Value, String> {
-    let resolved = || yaml::resolve(text, yaml::Dialect::V3);
-    match tag.rsplit([':', '!']).next().unwrap_or_default() {
-        kind @ ("int" | "float" | "bool" | "null") => match (kind, resolved()) {
-            ("float", Value::Int(number)) => Ok(Value::Float(number as f64)),
-            (kind, Value::String(_)) => Err(format!("yaml: cannot decode !!str `{text}` as a !!{kind}")),
-            (_, value) => Ok(value),
-        },
-        "" if implicit => {
-            let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-            if matches!(unsigned, ".inf" | ".Inf" | ".INF")
-                || matches!(text.as_str(), ".nan" | ".NaN" | ".NAN")
-            {
-                return Err(format!(
-                    "yaml: {text} is a number that JSON cannot hold; quote it if it is a text"
-                ));
-            }
-            Ok(resolved())
-        }
-        _ => Ok(Value::String(text.clone())),
+/// Whether a key is a text by itself.
+fn is_text(key: &Node) -> bool {
+    match &key.body {
+        Body::Alias(target) => is_text(target),
+        Body::Scalar(text, true) => type_of(text).0 == "str",
+        Body::Scalar(..) => !RESOLVED.contains(&key.tag.strip_prefix(PREFIX).unwrap_or_default()),
+        Body::Sequence(_) | Body::Mapping(_) => false,
     }
+}
+
+const PREFIX: &str = "tag:yaml.org,2002:";
+/// Tags that say what a text has to be read as.
+const RESOLVED: [&str; 5] = ["int", "float", "bool", "null", "timestamp"];
+
+/// What a plain text is, and its value.
+fn type_of(text: &str) -> (&'static str, Value) {
+    let value = yaml::resolve(text, yaml::Dialect::V3);
+    let name = match &value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Float(_) => "float",
+        _ if yaml::is_endless(text) => "float",
+        _ if yaml::is_time(text) => "timestamp",
+        _ => "str",
+    };
+    (name, value)
+}
+
+fn scalar(text: &SmolStr, implicit: bool, tag: &str) -> Result<Value, String> {
+    let wanted = tag.strip_prefix(PREFIX).unwrap_or_default();
+    if wanted == "binary" {
+        let bytes = crate::sprig::encoding::base64_decode(text.as_bytes())
+            .map_err(|_| "yaml: !!binary value contains invalid base64 data".to_string())?;
+        return Ok(Value::String(String::from_utf8_lossy(&bytes).as_ref().into()));
+    }
+    let is_tagged = RESOLVED.contains(&wanted);
+    if !implicit && !is_tagged {
+        return Ok(Value::String(text.clone()));
+    }
+    let (found, value) = type_of(text);
+    if is_tagged && found != wanted && (found, wanted) != ("int", "float") {
+        return Err(format!("yaml: cannot decode !!{found} `{text}` as a !!{wanted}"));
+    }
+    if yaml::is_endless(text) {
+        return Err(format!("yaml: {text} is a number that JSON cannot hold; quote it if it is a text"));
+    }
+    Ok(match value {
+        Value::Int(number) if wanted == "float" => Value::Float(number as f64),
+        value => value,
+    })
 }

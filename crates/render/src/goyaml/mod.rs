@@ -4,6 +4,7 @@
 //! Printing is [`api::yaml::emit`]. Bounded: nesting by [`DEPTH`], aliases by upstream's ratio.
 
 mod decode;
+mod fold;
 pub mod kyaml;
 mod node;
 mod scan;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use smol_str::SmolStr;
 
-use super::scan::{Kind, Mark, Scanner, fault};
+use super::scan::{Kind, Mark, Scanner, Style, fault};
 
 /// One node.
 #[derive(Debug)]
@@ -13,8 +13,24 @@ pub(super) struct Node {
     /// As it was resolved: `!!str` is `tag:yaml.org,2002:str`.
     pub tag: String,
     pub body: Body,
+    pub form: Form,
+}
+
+/// What Kustomize changes when it prints what it read, before it decodes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    #[default]
+    Written,
     /// Nothing is written where a value could be, within brackets.
-    pub gap: bool,
+    Gap,
+    /// A folded text.
+    Folded,
+}
+
+impl Node {
+    fn new(body: Body, form: Form) -> Rc<Node> {
+        Rc::new(Node { tag: String::new(), body, form })
+    }
 }
 
 #[derive(Debug)]
@@ -33,6 +49,8 @@ pub(super) struct Parser<'a> {
     anchors: HashMap<String, Option<Rc<Node>>>,
     depth: usize,
     started: bool,
+    /// An alias within its own anchor: told when the document is through, as what cannot be decoded and not what cannot be read.
+    within_itself: Option<String>,
 }
 
 type Done<T> = Result<T, String>;
@@ -45,6 +63,7 @@ impl<'a> Parser<'a> {
             anchors: HashMap::new(),
             depth: 0,
             started: false,
+            within_itself: None,
         })
     }
 
@@ -100,7 +119,10 @@ impl<'a> Parser<'a> {
             self.scanner.skip();
         }
         self.tags.clear();
-        Ok(Some(node))
+        match self.within_itself.take() {
+            Some(text) => Err(text),
+            None => Ok(Some(node)),
+        }
     }
 
     fn directives(&mut self) -> Done<()> {
@@ -136,12 +158,12 @@ impl<'a> Parser<'a> {
 
     /// A null that is not written.
     fn empty(&self) -> Done<Rc<Node>> {
-        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(SmolStr::default(), true), gap: false }))
+        Ok(Node::new(Body::Scalar(SmolStr::default(), true), Form::Written))
     }
 
     /// The same within brackets.
     fn gap(&self) -> Done<Rc<Node>> {
-        Ok(Rc::new(Node { tag: String::new(), body: Body::Scalar(SmolStr::default(), true), gap: true }))
+        Ok(Node::new(Body::Scalar(SmolStr::default(), true), Form::Gap))
     }
 
     fn node(&mut self, block: bool, indentless: bool) -> Done<Rc<Node>> {
@@ -150,11 +172,12 @@ impl<'a> Parser<'a> {
             self.scanner.skip();
             return match self.anchors.get(&name) {
                 None => Err(format!("yaml: unknown anchor '{name}' referenced")),
-                Some(None) => Err(format!("yaml: anchor '{name}' value contains itself")),
-                Some(Some(node)) => {
-                    let body = Body::Alias(node.clone());
-                    Ok(Rc::new(Node { tag: String::new(), body, gap: false }))
+                Some(None) => {
+                    let text = || format!("yaml: anchor '{name}' value contains itself");
+                    self.within_itself.get_or_insert_with(text);
+                    self.empty()
                 }
+                Some(Some(node)) => Ok(Node::new(Body::Alias(node.clone()), Form::Written)),
             };
         }
         let (mut anchor, mut tag) = (None, None);
@@ -185,7 +208,8 @@ impl<'a> Parser<'a> {
         self.depth += 1;
         let body = self.body(block, indentless, &anchor, &tag, start);
         self.depth -= 1;
-        let node = Rc::new(Node { tag: tag.unwrap_or_default(), body: body?, gap: false });
+        let (body, form) = body?;
+        let node = Rc::new(Node { tag: tag.unwrap_or_default(), body, form });
         if let Some(name) = anchor {
             self.anchors.insert(name, Some(node.clone()));
         }
@@ -199,24 +223,30 @@ impl<'a> Parser<'a> {
         anchor: &Option<String>,
         tag: &Option<String>,
         start: Mark,
-    ) -> Done<Body> {
+    ) -> Done<(Body, Form)> {
         if self.depth > super::DEPTH {
             return self.error("exceeded max depth of 10000", start);
         }
-        match self.kind()? {
+        let body = match self.kind()? {
             Kind::BlockEntry if indentless => self.indentless(),
-            Kind::Scalar(text, plain) => {
+            Kind::Scalar(text, style) => {
                 self.scanner.skip();
-                let implicit = plain && tag.as_deref().is_none_or(|tag| tag == "!");
-                Ok(Body::Scalar(text, implicit))
+                let implicit = style == Style::Plain && tag.as_deref().is_none_or(|tag| tag == "!");
+                let form = if style == Style::Folded { Form::Folded } else { Form::Written };
+                return Ok((Body::Scalar(text, implicit), form));
             }
             Kind::FlowSequenceStart => self.flow_sequence(),
             Kind::FlowMappingStart => self.flow_mapping(),
             Kind::SequenceStart if block => self.sequence(),
             Kind::MappingStart if block => self.mapping(),
-            _ if anchor.is_some() || tag.is_some() => Ok(Body::Scalar(SmolStr::default(), tag.is_none())),
+            _ if tag.is_some() => Ok(Body::Scalar(SmolStr::default(), false)),
+            _ if anchor.is_some() => {
+                let form = if block { Form::Written } else { Form::Gap };
+                return Ok((Body::Scalar(SmolStr::default(), true), form));
+            }
             _ => self.error("did not find expected node content", start),
-        }
+        };
+        body.map(|body| (body, Form::Written))
     }
 
     fn sequence(&mut self) -> Done<Body> {
@@ -318,7 +348,7 @@ impl<'a> Parser<'a> {
                         None => self.gap()?,
                     };
                     let body = Body::Mapping(vec![(key, value)]);
-                    items.push(Rc::new(Node { tag: String::new(), body, gap: false }));
+                    items.push(Node::new(body, Form::Written));
                 }
                 Kind::FlowSequenceEnd => break,
                 _ => items.push(self.node(false, false)?),

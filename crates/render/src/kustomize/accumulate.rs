@@ -162,9 +162,7 @@ impl<'a> Build<'a> {
         }
         vars::accumulate(&this.vars, &mut gathered.variables, &mut gathered.all)
             .map_err(|text| fault("vars", format!("merging vars: {text}")))?;
-        if gathered.all.len() > self.options.limits.objects {
-            return Err(Error::TooMany { limit: self.options.limits.objects });
-        }
+        super::within(&gathered.all, self.options.limits)?;
         Ok(gathered)
     }
 

@@ -2,15 +2,18 @@
 
 use api::{Map, Value};
 
+use super::GROWN;
+
 /// Applies the operations in order; the message names the operation that failed.
 pub(super) fn apply(document: &mut Value, operations: &[Value]) -> Result<(), String> {
+    let mut copied = 0;
     for (index, operation) in operations.iter().enumerate() {
-        one(document, operation).map_err(|text| format!("operation {index}: {text}"))?;
+        one(document, operation, &mut copied).map_err(|text| format!("operation {index}: {text}"))?;
     }
     Ok(())
 }
 
-fn one(document: &mut Value, operation: &Value) -> Result<(), String> {
+fn one(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), String> {
     let name = operation.str_at(&["op"]);
     let text = operation.str_at(&["path"]);
     let path = pointer(text)?;
@@ -26,9 +29,14 @@ fn one(document: &mut Value, operation: &Value) -> Result<(), String> {
             let taken = if name == "move" {
                 remove(document, &source, from)?
             } else {
-                find(document, &source)
-                    .ok_or_else(|| format!("copy: doc is missing from path: {from}"))?
-                    .clone()
+                let found = find(document, &source)
+                    .ok_or_else(|| format!("copy: doc is missing from path: {from}"))?;
+                // Each copy can double the document.
+                *copied += super::weight(found);
+                if *copied > GROWN {
+                    return Err(format!("copy operations copy more than {GROWN} bytes"));
+                }
+                found.clone()
             };
             add(document, &path, text, taken)
         }

@@ -105,6 +105,7 @@ pub fn build_options(tree: &Tree, at: &str, options: &Options<'_>) -> Result<Vec
             resource.value.set(&["metadata", "labels", "app.kubernetes.io/managed-by"], name);
         }
     }
+    within(&resources, options.limits)?;
     for resource in &mut resources {
         origin::clean(resource, &top.build_metadata);
         if let Some(text) = scalar::misfit(&resource.value) {
@@ -112,6 +113,17 @@ pub fn build_options(tree: &Tree, at: &str, options: &Options<'_>) -> Result<Vec
         }
     }
     Ok(resources.into_iter().map(|resource| resource.value).collect())
+}
+
+/// What transformers made of objects may be as large as what comes out.
+fn within(resources: &[resource::Resource], limits: Limits) -> Result<(), Error> {
+    if resources.len() > limits.objects {
+        return Err(Error::TooMany { limit: limits.objects });
+    }
+    if resources.iter().map(|resource| weight(&resource.value)).sum::<usize>() > limits.output {
+        return Err(Error::TooLarge { limit: limits.output });
+    }
+    Ok(())
 }
 
 /// One kustomization while it is worked on.
@@ -129,6 +141,19 @@ impl Layer<'_> {
     }
 }
 
+/// Bytes of one text, or of what one patch copies: where something could double again and again.
+const GROWN: usize = 8 << 20;
+
+/// About as many bytes as a value has as JSON.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(map) => 2 + map.iter().map(|(key, value)| key.len() + 3 + weight(value)).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 4,
+    }
+}
+
 /// Documents of a text, without the empty ones.
 pub(crate) fn documents(text: &str, file: &str) -> Result<Vec<Document>, Error> {
     let read = kyaml::documents(text);
@@ -136,7 +161,12 @@ pub(crate) fn documents(text: &str, file: &str) -> Result<Vec<Document>, Error> 
         let text = text.strip_prefix("yaml: ").unwrap_or(&text).to_string();
         Error::Text { file: file.into(), text }
     })?;
-    all.retain(|document| !document.value.is_null() && !document.value.as_map().is_some_and(Map::is_empty));
+    all.retain(|document| {
+        let value = &document.value;
+        let is_empty =
+            value.as_map().is_some_and(Map::is_empty) || value.as_array().is_some_and(<[Value]>::is_empty);
+        !value.is_null() && !is_empty
+    });
     Ok(all)
 }
 

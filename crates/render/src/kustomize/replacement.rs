@@ -9,7 +9,7 @@ use super::path::{self, Create};
 use super::resource::Resource;
 use super::scalar::{over, text, untagged};
 use super::select::Matcher;
-use super::{Layer, go_json};
+use super::{GROWN, Layer, go_json};
 use crate::goyaml::kyaml;
 use crate::{Error, yaml};
 
@@ -207,6 +207,9 @@ fn set(
             Err(_) => parts.insert(0, &inserted),
             Ok(at) if at >= parts.len() => parts.push(&inserted),
             Ok(at) => parts[at] = &inserted,
+        }
+        if old.len() + inserted.len() > GROWN {
+            return Err(format!("the text would be longer than {GROWN} bytes"));
         }
         new = Some(parts.join(&options.delimiter));
     }

@@ -57,6 +57,122 @@ fn errors_name_file_and_field() {
     );
 }
 
+/// What grows, turns in a circle, or leads out: an error that names the place, and soon.
+#[test]
+fn bad_input_is_refused() {
+    let object = "apiVersion: v1\nkind: A\nmetadata: {name: a}\nspec: {x: x}\n";
+    let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..12 {
+        let below = vec![format!("*a{}", level - 1); 10].join(",");
+        bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+    }
+    fails(
+        &[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", &format!("{object}{bomb}"))],
+        "top/a.yaml: more than 2000000 values after aliases are expanded",
+    );
+    fails(&[("top/kustomization.yaml", &bomb)], "top/kustomization.yaml: ");
+    let deep = format!("{object}b: {}{}\n", "[".repeat(5000), "]".repeat(5000));
+    fails(&[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", &deep)], "exceeded max depth");
+    fails(
+        &[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", "a: &a [*a]\n")],
+        "anchor 'a' value contains itself",
+    );
+    // Copies that double the object, texts that double themselves.
+    let doubling = "- {op: copy, from: /spec, path: /spec/y}\n".repeat(60);
+    let patch = format!(
+        "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: |\n    {}",
+        doubling.replace('\n', "\n    ")
+    );
+    fails(&[("top/kustomization.yaml", &patch), ("top/a.yaml", object)], "copy operations copy more than");
+    let doubling = "- source: {kind: A, fieldPath: spec.x}\n  targets: [{select: {kind: A}, fieldPaths: [spec.x], options: {delimiter: '/', index: 99}}]\n";
+    let replacements = format!("resources: [a.yaml]\nreplacements:\n{}", doubling.repeat(40));
+    fails(
+        &[("top/kustomization.yaml", &replacements), ("top/a.yaml", object)],
+        "the text would be longer than",
+    );
+    let long = format!("apiVersion: v1\nkind: A\nmetadata: {{name: a}}\nlong: {}\n", "x".repeat(1 << 16));
+    let many = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{containers: [{{name: c, image: i, args: ['{}']}}]}}\n",
+        "$(L)".repeat(1 << 10)
+    );
+    let vars = "resources: [a.yaml, p.yaml]\nvars: [{name: L, objref: {apiVersion: v1, kind: A, name: a}, fieldref: {fieldPath: long}}]";
+    fails(
+        &[("top/kustomization.yaml", vars), ("top/a.yaml", &long), ("top/p.yaml", &many)],
+        "a text with variables would be longer than",
+    );
+    fails(
+        &[
+            ("top/kustomization.yaml", "resources: [../b]\ncomponents: [../c]"),
+            ("b/kustomization.yaml", "resources: []"),
+            (
+                "c/kustomization.yaml",
+                "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\ncomponents: [../c]",
+            ),
+        ],
+        "includes itself: top -> c -> c",
+    );
+    fails(&[("top/kustomization.yaml", "resources: [.]")], "includes itself: top -> top");
+    fails(&[("top/kustomization.yaml", "resources: [/etc]")], "leads out of the source");
+    fails(
+        &[("top/kustomization.yaml", "configMapGenerator: [{name: a, files: [../../x]}]")],
+        "leads out of the source",
+    );
+}
+
+#[test]
+fn output_is_bounded() {
+    let objects: String =
+        (0..20).map(|at| format!("---\napiVersion: v1\nkind: A\nmetadata: {{name: a{at}}}\n")).collect();
+    let files = tree(&[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", &objects)]);
+    let with = |limits: Limits| build_with(&files, "top", &Edits::default(), limits).map(|all| all.len());
+    assert_eq!(with(Limits { objects: 20, output: 1 << 20 }).unwrap(), 20);
+    let error = with(Limits { objects: 19, output: 1 << 20 }).unwrap_err().to_string();
+    assert_eq!(error, "the output holds more than 19 objects; split the application");
+    let error = with(Limits { objects: 20, output: 500 }).unwrap_err().to_string();
+    assert_eq!(error, "the output is larger than 500 bytes; split the application");
+    // Grown by what every object is given, not by what is read.
+    let files = tree(&[
+        (
+            "top/kustomization.yaml",
+            &format!("resources: [a.yaml]\ncommonAnnotations: {{a: {}}}", "x".repeat(1000)),
+        ),
+        ("top/a.yaml", &objects),
+    ]);
+    let error =
+        build_with(&files, "top", &Edits::default(), Limits { objects: 20, output: 10_000 }).unwrap_err();
+    assert!(matches!(error, crate::Error::TooLarge { .. }), "{error}");
+}
+
+/// Links are followed inside of the source, and nowhere else.
+#[test]
+fn links_stay_inside() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("source");
+    std::fs::create_dir_all(root.join("top")).unwrap();
+    std::fs::write(folder.path().join("secret.yaml"), "apiVersion: v1\nkind: A\nmetadata: {name: s}\n")
+        .unwrap();
+    std::fs::write(root.join("top/real.yaml"), "apiVersion: v1\nkind: A\nmetadata: {name: a}\n").unwrap();
+    let link =
+        |target: &str, name: &str| std::os::unix::fs::symlink(target, root.join("top").join(name)).unwrap();
+    link("../../secret.yaml", "out.yaml");
+    link("/etc/hostname", "absolute.yaml");
+    link("loop.yaml", "loop.yaml");
+    link("real.yaml", "fine.yaml");
+    let build = |name: &str| {
+        std::fs::write(root.join("top/kustomization.yaml"), format!("resources: [{name}]")).unwrap();
+        super::build(&Tree::directory(&root), "top").map(|all| all.len()).map_err(|error| error.to_string())
+    };
+    assert_eq!(build("fine.yaml"), Ok(1));
+    for (name, expected) in [
+        ("out.yaml", "leads out of the source"),
+        ("absolute.yaml", "leads out of the source"),
+        ("loop.yaml", "links"),
+    ] {
+        let error = build(name).unwrap_err();
+        assert!(error.contains(expected) && error.contains("top"), "{name}: {error}");
+    }
+}
+
 #[test]
 fn explicit_empty_resources_are_no_error() {
     assert!(build(&tree(&[("top/kustomization.yaml", "resources: []")]), "top").unwrap().is_empty());

@@ -54,7 +54,7 @@ pub(super) fn run(
         set_texts(&label.pairs, &specs, all).map_err(at("labels"))?;
         done("LabelTransformer", all);
     }
-    if !this.labels.is_empty() || this.has_common_labels {
+    if !this.labels.is_empty() || !this.common_labels.is_empty() {
         set_texts(&this.common_labels, &config.common_labels, all).map_err(at("commonLabels"))?;
         done("LabelTransformer", all);
     }

@@ -7,7 +7,7 @@ use api::Value;
 use super::fields::Create;
 use super::file::{FieldSpec, Variable};
 use super::resource::{Id, Resource};
-use super::{path, scalar};
+use super::{GROWN, path, scalar};
 
 /// Adds one kustomization's variables to those from below it, and marks what they read.
 pub(super) fn accumulate(
@@ -92,23 +92,21 @@ pub(super) fn resolve(
     }
     let set = |value: &mut Value| {
         if let Value::String(text) = value {
-            *value = replaced(text, &values);
+            *value = replaced(text, &values)?;
         }
+        Ok(())
     };
     for resource in all {
         for spec in specs {
-            spec.apply(&mut resource.value, Create::Never, &mut |value| {
-                match value {
-                    Value::Object(map) => map.iter_mut().for_each(|(_, value)| set(value)),
-                    Value::Array(items) => {
-                        if items.iter().any(|item| item.as_str().is_none()) {
-                            return Err("invalid value type expect a string".into());
-                        }
-                        items.iter_mut().for_each(&set);
+            spec.apply(&mut resource.value, Create::Never, &mut |value| match value {
+                Value::Object(map) => map.iter_mut().try_for_each(|(_, value)| set(value)),
+                Value::Array(items) => {
+                    if items.iter().any(|item| item.as_str().is_none()) {
+                        return Err("invalid value type expect a string".into());
                     }
-                    other => set(other),
+                    items.iter_mut().try_for_each(&set)
                 }
-                Ok(())
+                other => set(other),
             })?;
         }
     }
@@ -134,7 +132,7 @@ fn indexed(parts: Vec<String>) -> Vec<String> {
 }
 
 /// A text that is one variable becomes its value, with its type; `$$` is a dollar.
-fn replaced(text: &str, values: &BTreeMap<&str, Value>) -> Value {
+fn replaced(text: &str, values: &BTreeMap<&str, Value>) -> Result<Value, String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -150,11 +148,14 @@ fn replaced(text: &str, values: &BTreeMap<&str, Value>) -> Value {
         {
             let value = values.get(name).filter(|value| scalar::text(value).is_some() && !value.is_null());
             match value {
-                Some(value) if text.len() == name.len() + 3 => return value.clone(),
+                Some(value) if text.len() == name.len() + 3 => return Ok(value.clone()),
                 Some(value) => out.push_str(&scalar::text(value).unwrap_or_default()),
                 None => out.push_str(&format!("$({name})")),
             }
             rest = behind;
+            if out.len() > GROWN {
+                return Err(format!("a text with variables would be longer than {GROWN} bytes"));
+            }
         } else {
             out.push('$');
             let next = after.chars().next().map_or(0, char::len_utf8);
@@ -163,7 +164,7 @@ fn replaced(text: &str, values: &BTreeMap<&str, Value>) -> Value {
         }
     }
     out.push_str(rest);
-    Value::String(out.into())
+    Ok(Value::String(out.into()))
 }
 
 #[cfg(test)]
@@ -185,7 +186,7 @@ mod tests {
             ("$x $", Value::from("$x $")),
             ("$(missing)", Value::from("$(missing)")),
         ] {
-            assert_eq!(replaced(text, &values), expected, "{text}");
+            assert_eq!(replaced(text, &values), Ok(expected), "{text}");
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use super::Fault;
 
+/// Bytes of a text that a substitution may make: replacements in one another could double it without end.
+pub(super) const LONGEST: usize = 16 << 20;
+
 /// Whether an operator supplies a value itself, so that an unset variable is no error in strict mode.
 pub(super) fn is_default(operator: &str) -> bool {
     matches!(operator, "=" | ":=" | ":-" | ":+" | ":?")
@@ -29,6 +32,12 @@ pub(super) fn call(operator: &str, text: &str, arguments: &[String]) -> Result<S
             Some(rest) => format!("{rest}{}", arguments[1]),
             None => text.into(),
         },
+        ("//", Some(old))
+            if text.matches(old).count().saturating_mul(arguments.get(1).map_or(0, String::len))
+                > LONGEST =>
+        {
+            return Err(Fault::Long);
+        }
         ("/", Some(old)) => text.replacen(old, arguments.get(1).map_or("", String::as_str), 1),
         ("//", Some(old)) => text.replace(old, arguments.get(1).map_or("", String::as_str)),
         ("##" | "%" | "%%" | "/" | "//" | "/#" | "/%", _) => text.into(),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use api::Value;
 
-use crate::yaml;
+use crate::{goyaml, yaml};
 
 pub use parse::evaluate;
 
@@ -39,8 +39,8 @@ pub enum Error {
     Name { name: String },
     #[error("{object}: envsubst error: variable substitution failed: {source}")]
     Text { object: String, source: Fault },
-    #[error("{object}: envsubst error: the text after substitution is no YAML: {source}")]
-    Yaml { object: String, source: yaml::Error },
+    #[error("{object}: envsubst error: YAMLToJSON: {text}")]
+    Yaml { object: String, text: String },
 }
 
 /// Why a text cannot be substituted in.
@@ -60,6 +60,8 @@ pub enum Fault {
     Default,
     #[error("substitutions are nested more than {} deep", parse::DEPTH)]
     Deep,
+    #[error("the text after substitution is longer than {} bytes", functions::LONGEST)]
+    Long,
 }
 
 /// Whether an object opts out by its label or annotation.
@@ -96,13 +98,33 @@ fn one(document: Value, variables: &Variables, options: Options) -> Result<Value
     let mut text = String::new();
     yaml::emit(&document, &mut text);
     if !text.contains('$') {
-        return Ok(document);
+        return Ok(rounded(document));
     }
     let text = evaluate(&text, variables, options.strict)
         .map_err(|source| Error::Text { object: object(), source })?;
-    let mut parsed =
-        yaml::parse(&text, yaml::Dialect::V2).map_err(|source| Error::Yaml { object: object(), source })?;
-    Ok(if parsed.is_empty() { Value::Null } else { parsed.swap_remove(0) })
+    let read = goyaml::first(&text).map_err(|text| {
+        let text = text.strip_prefix("error converting YAML to JSON: ").unwrap_or(&text).to_string();
+        Error::Yaml { object: object(), text }
+    });
+    read.map(rounded)
+}
+
+/// Makes numbers what they are upstream after the object was read as JSON: of 64 bits with a fraction, also those without one.
+fn rounded(mut value: Value) -> Value {
+    fn round(value: &mut Value) {
+        match value {
+            Value::Int(number) => {
+                let float = *number as f64;
+                let fits = float >= i64::MIN as f64 && float < i64::MAX as f64;
+                *value = if fits { Value::Int(float as i64) } else { Value::Float(float) };
+            }
+            Value::Array(items) => items.iter_mut().for_each(round),
+            Value::Object(map) => map.iter_mut().for_each(|(_, value)| round(value)),
+            _ => {}
+        }
+    }
+    round(&mut value);
+    value
 }
 
 #[cfg(test)]

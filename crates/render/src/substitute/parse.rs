@@ -18,6 +18,9 @@ pub fn evaluate(text: &str, variables: &Variables, strict: bool) -> Result<Strin
             reader.at += 2;
         } else if reader.rest().starts_with("${") {
             out.push_str(&reader.function(0)?);
+            if out.len() > functions::LONGEST {
+                return Err(Fault::Long);
+            }
         } else {
             out.push(char);
             reader.at += char.len_utf8();
@@ -90,8 +93,13 @@ impl Reader<'_> {
             (Some(':'), Some('=' | '-' | '?' | '+')) | (Some('='), _) => {
                 let length = if self.peek() == Some('=') { 1 } else { 2 };
                 let operator = self.run(length, |_| true);
+                let mut long = 0;
                 while self.peek() != Some('}') {
                     arguments.push(self.argument(depth, Escapes::None, |char| char != '}')?);
+                    long += arguments.last().map_or(0, String::len);
+                    if long > functions::LONGEST {
+                        return Err(Fault::Long);
+                    }
                 }
                 operator
             }

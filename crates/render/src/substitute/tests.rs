@@ -57,6 +57,18 @@ fn faults() {
 }
 
 #[test]
+fn bombs_end() {
+    // Each level has a hundred of the one below.
+    let mut text = String::from("x");
+    for _ in 0..8 {
+        text = format!("${{a//x/{text}}}");
+    }
+    let variables = variables(&[("a", &"x".repeat(100))]);
+    assert_eq!(evaluate(&text, &variables, false), Err(Fault::Long));
+    assert_eq!(evaluate(&"${a}".repeat(200_000), &variables, false), Err(Fault::Long));
+}
+
+#[test]
 fn objects_change_unless_they_opt_out() {
     let text = "kind: A\nmetadata: {name: '${n}'}\nspec: {replicas: '${count:=3}'}\n---\n\
                 kind: A\nmetadata: {name: '${n}', labels: {kustomize.toolkit.fluxcd.io/substitute: disabled}}\n";

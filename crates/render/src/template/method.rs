@@ -263,7 +263,7 @@ static FILES: LazyLock<Functions> = LazyLock::new(|| {
         (
             "Glob",
             function("s", |_, args| {
-                let pattern = glob::compile(&text_of(args.get(1)));
+                let pattern = glob::compile(&text_of(args.get(1)), glob::Reach::Name);
                 let found = files_of(args)
                     .entries()
                     .into_iter()

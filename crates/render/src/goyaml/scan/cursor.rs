@@ -4,19 +4,25 @@ use super::Scanner;
 
 impl Scanner<'_> {
     pub(super) fn at(&self, ahead: usize) -> u8 {
-        self.bytes.get(self.pos + ahead).copied().unwrap_or(0)
+        if self.is_end(ahead) { 0 } else { self.bytes[self.pos + ahead] }
     }
 
     pub(super) fn is_end(&self, ahead: usize) -> bool {
-        self.pos + ahead >= self.bytes.len()
+        let end = self.pos + ahead >= self.bytes.len();
+        if end && self.cut {
+            self.starved.set(true);
+        }
+        end
     }
 
     /// The bytes of a line break that is here.
     pub(super) fn line_break(&self, ahead: usize) -> usize {
-        match self.bytes.get(self.pos + ahead..).unwrap_or_default() {
-            [b'\r', b'\n', ..] => 2,
+        if self.is_end(ahead) {
+            return 0;
+        }
+        match self.bytes[self.pos + ahead..] {
+            [b'\r', b'\n', ..] | [0xc2, 0x85, ..] => 2,
             [b'\r' | b'\n', ..] => 1,
-            [0xc2, 0x85, ..] => 2,
             [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
             _ => 0,
         }

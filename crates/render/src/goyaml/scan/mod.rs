@@ -6,6 +6,7 @@ mod cursor;
 mod scalar;
 mod tag;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use smol_str::SmolStr;
@@ -40,8 +41,16 @@ pub(super) enum Kind {
     Anchor(String),
     /// Handle and suffix.
     Tag(String, String),
-    /// Text, and whether it is plain.
-    Scalar(SmolStr, bool),
+    Scalar(SmolStr, Style),
+}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    /// In quotes, or literally.
+    Quoted,
+    Folded,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +67,25 @@ struct SimpleKey {
     mark: Mark,
 }
 
+/// Where the piece of a text begins that cannot be read, if there is one. Upstream reads 512 bytes at a time, and faults lie in what
+/// comes before as if nothing followed.
+fn readable(text: &str) -> Option<usize> {
+    const PIECE: usize = 512;
+    let allowed = |char: char| matches!(char, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let (wrong, _) = text.char_indices().find(|(_, char)| !allowed(*char))?;
+    let mut piece = 0;
+    loop {
+        let mut next = (piece + PIECE).min(text.len());
+        while !text.is_char_boundary(next) {
+            next -= 1;
+        }
+        if wrong < next {
+            return Some(piece);
+        }
+        piece = next;
+    }
+}
+
 pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     pos: usize,
@@ -71,7 +99,12 @@ pub(super) struct Scanner<'a> {
     indents: Vec<i64>,
     keys: Vec<SimpleKey>,
     key_allowed: bool,
+    /// Behind `bytes` lies what cannot be read, and whether it was looked for.
+    cut: bool,
+    starved: Cell<bool>,
 }
+
+const CONTROL: &str = "yaml: control characters are not allowed";
 
 type Done<T> = Result<T, String>;
 
@@ -82,13 +115,15 @@ pub(super) fn fault<T>(line: usize, problem: &str) -> Done<T> {
 
 impl<'a> Scanner<'a> {
     pub fn new(text: &'a str) -> Done<Scanner<'a>> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let allowed = |char: char| matches!(char, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-        if !text.chars().all(allowed) {
-            return Err("yaml: control characters are not allowed".into());
+        let end = readable(text);
+        if end == Some(0) {
+            return Err(CONTROL.into());
         }
+        let read = &text[..end.unwrap_or(text.len())];
         Ok(Scanner {
-            bytes: text.as_bytes(),
+            bytes: read.strip_prefix('\u{feff}').unwrap_or(read).as_bytes(),
+            cut: end.is_some(),
+            starved: Cell::new(false),
             pos: 0,
             mark: Mark::default(),
             tokens: VecDeque::new(),
@@ -132,7 +167,11 @@ impl<'a> Scanner<'a> {
             if self.ended {
                 return Ok(());
             }
-            self.fetch()?;
+            let done = self.fetch();
+            if self.starved.get() {
+                return Err(CONTROL.into());
+            }
+            done?;
         }
     }
 
@@ -155,6 +194,10 @@ impl<'a> Scanner<'a> {
     fn fetch(&mut self) -> Done<()> {
         self.skip_to_token();
         self.unroll(self.mark.column as i64);
+        if self.cut && self.bytes[self.pos..].iter().filter(|byte| (**byte as i8) >= -0x40).count() < 4 {
+            // Upstream looks four characters ahead here.
+            self.starved.set(true);
+        }
         if self.is_end(0) {
             if self.mark.column != 0 {
                 self.mark.column = 0;

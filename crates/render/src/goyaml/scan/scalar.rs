@@ -1,6 +1,6 @@
 //! Scalars: blocks, texts in quotes, plain texts; and how their lines are joined.
 
-use super::{Done, Kind, Scanner, Token};
+use super::{Done, Kind, Scanner, Style, Token};
 
 impl Scanner<'_> {
     pub(super) fn block_scalar(&mut self, literal: bool) -> Done<()> {
@@ -53,7 +53,10 @@ impl Scanner<'_> {
             out.extend_from_slice(&trailing);
         }
         let text = String::from_utf8_lossy(&out).into();
-        self.tokens.push_back(Token { kind: Kind::Scalar(text, false), start });
+        self.tokens.push_back(Token {
+            kind: Kind::Scalar(text, if literal { Style::Quoted } else { Style::Folded }),
+            start,
+        });
         Ok(())
     }
 
@@ -180,7 +183,7 @@ impl Scanner<'_> {
             }
         }
         self.advance();
-        self.push(Kind::Scalar(String::from_utf8_lossy(&out).into(), false), start);
+        self.push(Kind::Scalar(String::from_utf8_lossy(&out).into(), Style::Quoted), start);
         Ok(())
     }
 
@@ -231,7 +234,7 @@ impl Scanner<'_> {
             }
         }
         let text = String::from_utf8_lossy(&out).into();
-        self.tokens.push_back(Token { kind: Kind::Scalar(text, true), start });
+        self.tokens.push_back(Token { kind: Kind::Scalar(text, Style::Plain), start });
         if broken {
             self.key_allowed = true;
         }

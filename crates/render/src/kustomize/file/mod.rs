@@ -15,73 +15,47 @@ pub(super) use entries::*;
 
 type Texts = BTreeMap<String, String>;
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Fields {
-    api_version: String,
-    kind: String,
-    metadata: Option<serde_json::Value>,
-    name_prefix: Option<String>,
-    name_suffix: Option<String>,
-    namespace: Option<String>,
-    common_labels: Option<Texts>,
-    labels: Option<Vec<Label>>,
-    common_annotations: Option<Texts>,
-    patches_strategic_merge: Option<Vec<String>>,
-    #[serde(rename = "patchesJson6902")]
-    patches_json6902: Option<Vec<Patch>>,
-    patches: Option<Vec<Patch>>,
-    images: Option<Vec<Image>>,
-    image_tags: Option<Vec<Image>>,
-    replacements: Option<Vec<ReplacementEntry>>,
-    replicas: Option<Vec<Replica>>,
-    sort_options: Option<SortOptions>,
-    resources: Option<Vec<String>>,
-    components: Option<Vec<String>>,
-    bases: Option<Vec<String>>,
-    config_map_generator: Option<Vec<Generator>>,
-    secret_generator: Option<Vec<Generator>>,
-    generator_options: Option<GeneratorOptions>,
-    vars: Option<Vec<Variable>>,
-    crds: Option<Vec<String>>,
-    configurations: Option<Vec<String>>,
-    generators: Option<Vec<String>>,
-    transformers: Option<Vec<String>>,
-    validators: Option<Vec<String>>,
-    openapi: Option<Texts>,
-    build_metadata: Option<Vec<String>>,
-    helm_globals: Option<HelmGlobals>,
-    helm_charts: Option<Vec<HelmChart>>,
-    helm_chart_inflation_generator: Option<Vec<LegacyChart>>,
-}
-
 /// A kustomization file and where it lies.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Kustomization {
     /// The directory.
+    #[serde(skip)]
     pub at: String,
     /// Files outside the directory may be named too.
+    #[serde(skip)]
     pub unrestricted: bool,
     /// The file, for messages.
+    #[serde(skip)]
     pub file: String,
+    #[serde(skip)]
     pub is_component: bool,
+    api_version: String,
+    kind: String,
+    #[serde(rename = "metadata")]
+    _metadata: Option<serde_json::Value>,
     pub name_prefix: String,
     pub name_suffix: String,
     pub namespace: String,
     pub common_labels: Texts,
-    pub has_common_labels: bool,
     pub labels: Vec<Label>,
     pub common_annotations: Texts,
     pub patches_strategic_merge: Vec<String>,
+    #[serde(rename = "patchesJson6902")]
     pub patches_json6902: Vec<Patch>,
     pub patches: Vec<Patch>,
     pub images: Vec<Image>,
+    image_tags: Vec<Image>,
     pub replacements: Vec<ReplacementEntry>,
     pub replicas: Vec<Replica>,
+    #[serde(rename = "sortOptions")]
     pub sort: Option<SortOptions>,
     pub resources: Vec<String>,
     pub components: Vec<String>,
+    bases: Vec<String>,
+    #[serde(rename = "configMapGenerator")]
     pub config_maps: Vec<Generator>,
+    #[serde(rename = "secretGenerator")]
     pub secrets: Vec<Generator>,
     pub generator_options: GeneratorOptions,
     pub vars: Vec<Variable>,
@@ -94,6 +68,7 @@ pub(super) struct Kustomization {
     pub build_metadata: Vec<String>,
     pub helm_globals: HelmGlobals,
     pub helm_charts: Vec<HelmChart>,
+    helm_chart_inflation_generator: Vec<LegacyChart>,
 }
 
 /// Decodes a part of a file; unset fields may be null, as in Go.
@@ -178,41 +153,43 @@ impl Kustomization {
                 || (folded && value.as_array().is_some_and(<[Value]>::is_empty))
         };
         let is_empty = map.iter().all(says_nothing);
-        let fields: Fields = decode(Value::Object(map))
+        let mut this: Kustomization = decode(Value::Object(map))
             .map_err(|text| Error::field(file, ".", format!("invalid Kustomization: {text}")))?;
         if is_empty {
             return Err(Error::field(file, ".", "kustomization.yaml is empty"));
         }
-        Kustomization::check(at, file, fields)
+        (this.at, this.file) = (at.into(), file.into());
+        this.check_kind()?;
+        this.fold();
+        Ok(this)
     }
 
-    fn check(at: &str, file: &str, fields: Fields) -> Result<Kustomization, Error> {
-        let is_component = match fields.kind.as_str() {
+    fn check_kind(&mut self) -> Result<(), Error> {
+        self.is_component = match self.kind.as_str() {
             "" | "Kustomization" => false,
             "Component" => true,
-            _ => return Err(Error::field(file, "kind", "kind should be Kustomization or Component")),
+            _ => return Err(Error::field(&self.file, "kind", "kind should be Kustomization or Component")),
         };
-        let version =
-            if is_component { "kustomize.config.k8s.io/v1alpha1" } else { "kustomize.config.k8s.io/v1beta1" };
-        if !fields.api_version.is_empty() && fields.api_version != version {
-            let kind = if is_component { "Component" } else { "Kustomization" };
-            return Err(Error::field(
-                file,
-                "apiVersion",
-                format!("apiVersion for {kind} should be {version}"),
-            ));
+        let (kind, version) = match self.is_component {
+            true => ("Component", "kustomize.config.k8s.io/v1alpha1"),
+            false => ("Kustomization", "kustomize.config.k8s.io/v1beta1"),
+        };
+        if !self.api_version.is_empty() && self.api_version != version {
+            let text = format!("apiVersion for {kind} should be {version}");
+            return Err(Error::field(&self.file, "apiVersion", text));
         }
-        let mut resources = fields.resources.unwrap_or_default();
-        resources.extend(fields.bases.unwrap_or_default());
-        let mut images = fields.images.unwrap_or_default();
-        images.extend(fields.image_tags.unwrap_or_default());
-        let mut helm_globals = fields.helm_globals.unwrap_or_default();
-        let mut helm_charts = fields.helm_charts.unwrap_or_default();
-        for old in fields.helm_chart_inflation_generator.unwrap_or_default() {
-            if helm_globals.chart_home.is_empty() {
-                helm_globals.chart_home.clone_from(&old.chart_home);
+        Ok(())
+    }
+
+    /// Moves what deprecated fields say into today's.
+    fn fold(&mut self) {
+        self.resources.append(&mut self.bases);
+        self.images.append(&mut self.image_tags);
+        for old in self.helm_chart_inflation_generator.drain(..) {
+            if self.helm_globals.chart_home.is_empty() {
+                self.helm_globals.chart_home = old.chart_home;
             }
-            helm_charts.push(HelmChart {
+            self.helm_charts.push(HelmChart {
                 name: old.chart_name,
                 version: old.chart_version,
                 repo: old.chart_repo_url,
@@ -223,51 +200,12 @@ impl Kustomization {
                 ..HelmChart::default()
             });
         }
-        let generators = |list: Option<Vec<Generator>>| {
-            let mut list = list.unwrap_or_default();
-            for generator in &mut list {
-                let env = std::mem::take(&mut generator.env);
-                if !env.is_empty() {
-                    generator.envs.push(env);
-                }
+        for generator in self.config_maps.iter_mut().chain(&mut self.secrets) {
+            let env = std::mem::take(&mut generator.env);
+            if !env.is_empty() {
+                generator.envs.push(env);
             }
-            list
-        };
-        Ok(Kustomization {
-            at: at.into(),
-            unrestricted: false,
-            file: file.into(),
-            is_component,
-            name_prefix: fields.name_prefix.unwrap_or_default(),
-            name_suffix: fields.name_suffix.unwrap_or_default(),
-            namespace: fields.namespace.unwrap_or_default(),
-            has_common_labels: fields.common_labels.as_ref().is_some_and(|labels| !labels.is_empty()),
-            common_labels: fields.common_labels.unwrap_or_default(),
-            labels: fields.labels.unwrap_or_default(),
-            common_annotations: fields.common_annotations.unwrap_or_default(),
-            patches_strategic_merge: fields.patches_strategic_merge.unwrap_or_default(),
-            patches_json6902: fields.patches_json6902.unwrap_or_default(),
-            patches: fields.patches.unwrap_or_default(),
-            images,
-            replacements: fields.replacements.unwrap_or_default(),
-            replicas: fields.replicas.unwrap_or_default(),
-            sort: fields.sort_options,
-            resources,
-            components: fields.components.unwrap_or_default(),
-            config_maps: generators(fields.config_map_generator),
-            secrets: generators(fields.secret_generator),
-            generator_options: fields.generator_options.unwrap_or_default(),
-            vars: fields.vars.unwrap_or_default(),
-            crds: fields.crds.unwrap_or_default(),
-            configurations: fields.configurations.unwrap_or_default(),
-            generators: fields.generators.unwrap_or_default(),
-            transformers: fields.transformers.unwrap_or_default(),
-            validators: fields.validators.unwrap_or_default(),
-            openapi: fields.openapi.unwrap_or_default(),
-            build_metadata: fields.build_metadata.unwrap_or_default(),
-            helm_globals,
-            helm_charts,
-        })
+        }
     }
 
     /// A file that this kustomization names. As upstream, it must lie in or below the kustomization's directory.
@@ -328,7 +266,6 @@ impl Kustomization {
             }
         } else {
             self.common_labels.extend(edits.common_labels.clone());
-            self.has_common_labels = !self.common_labels.is_empty();
         }
         self.common_annotations.extend(edits.common_annotations.clone());
         self.components.extend(edits.components.iter().cloned());

@@ -1,0 +1,77 @@
+//! What becomes of a folded text when Kustomize prints it and reads that again: line ends grow before lines that begin with a blank, and
+//! at the end of a text that keeps several.
+
+use super::node::{Body, Parser};
+
+fn is_break(char: char) -> bool {
+    matches!(char, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn is_blank(char: char) -> bool {
+    matches!(char, ' ' | '\t')
+}
+
+/// The text after go-yaml 3 wrote it folded, by its own rules, and read it.
+pub(super) fn again(text: &str) -> Result<String, String> {
+    if !is_printed_folded(text) {
+        return Ok(text.into());
+    }
+    let written = written(text);
+    let node = Parser::new(&written)?.document()?;
+    let Some(Body::Sequence(items)) = node.as_ref().map(|node| &node.body) else { return Ok(text.into()) };
+    match items.first().map(|item| &item.body) {
+        Some(Body::Scalar(text, _)) => Ok(text.to_string()),
+        _ => Ok(text.into()),
+    }
+}
+
+/// Texts that lines cannot hold are printed in quotes instead, and come back as they were.
+fn is_printed_folded(text: &str) -> bool {
+    // Its check looks at the first byte of a character and knows no sequence of four.
+    let printable = |char: char| {
+        matches!(char, '\t' | '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
+            && char != '\u{feff}'
+    };
+    let mut pairs = text.chars().zip(text.chars().skip(1));
+    !text.is_empty()
+        && !text.ends_with(' ')
+        && text.chars().all(printable)
+        && !pairs.any(|(char, next)| char == ' ' && is_break(next))
+}
+
+/// The text as the only element of a list.
+fn written(text: &str) -> String {
+    let mut out = String::from("- >");
+    if text.starts_with(|char: char| char == ' ' || is_break(char)) {
+        out.push('2');
+    }
+    let mut last = text.chars().rev();
+    match (last.next().is_some_and(is_break), last.next().is_none_or(is_break)) {
+        (false, _) => out.push('-'),
+        (true, true) => out.push('+'),
+        (true, false) => {}
+    }
+    out.push('\n');
+    // Its check of what follows a line end looks at the start of the text instead.
+    let first_is_blank = text.trim_start_matches(is_break).chars().next().is_none_or(is_blank);
+    let (mut broken, mut leading) = (true, true);
+    for char in text.chars() {
+        if is_break(char) {
+            if !broken && !leading && char == '\n' && !first_is_blank {
+                out.push('\n');
+            }
+            broken = true;
+        } else {
+            if broken {
+                out.push_str("  ");
+                leading = is_blank(char);
+            }
+            broken = false;
+        }
+        out.push(char);
+    }
+    if !broken {
+        out.push('\n');
+    }
+    out
+}
