@@ -22,7 +22,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// Kustomize's own tests, recorded by running them
+    /// Kustomize's own tests, recorded by running them (those with charts too if HELM names the program)
     Krusty,
     /// The tests of Kustomize's built-in plugins, recorded by running them
     Plugins {
@@ -159,8 +159,17 @@ fn change(file: &Path, changes: &[(&str, &str)]) -> Result<()> {
 /// Runs tests of the copy, which write what they do to the file of records that this gives.
 fn tests(copy: &Path, packages: &str) -> Result<PathBuf> {
     let records = copy.with_file_name("cases.jsonl");
+    // The harness of tests with plugins wants a folder of their sources, and calls Helm by this name.
+    let (plugins, programs) = (copy.with_file_name("plugin"), copy.with_file_name("bin"));
+    std::fs::create_dir_all(plugins)?;
+    std::fs::create_dir_all(&programs)?;
+    if let Ok(helm) = std::env::var("HELM") {
+        std::os::unix::fs::symlink(helm, programs.join("helmV3"))?;
+    }
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     let status = Command::new("go")
         .current_dir(copy)
+        .env("PATH", path)
         .env("SKIFF_RECORD", &records)
         .env("GOFLAGS", "-mod=mod")
         .args(["test", "-p", "1", packages])

@@ -22,8 +22,6 @@ pub use tree::Tree;
 pub enum Error {
     #[error(transparent)]
     Tree(#[from] tree::Error),
-    #[error("{file}: {source}")]
-    Yaml { file: String, source: yaml::Error },
     /// As go-yaml tells it.
     #[error("{file}: {text}")]
     Text { file: String, text: String },
@@ -51,10 +49,6 @@ pub enum Error {
 impl Error {
     pub(crate) fn field(file: &str, field: impl Into<String>, text: impl Into<String>) -> Error {
         Error::Field { file: file.into(), field: field.into(), text: text.into() }
-    }
-    pub(crate) fn yaml(file: &str) -> impl FnOnce(yaml::Error) -> Error {
-        let file = file.to_string();
-        move |source| Error::Yaml { file, source }
     }
 }
 

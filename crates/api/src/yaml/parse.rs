@@ -23,21 +23,6 @@ pub struct Error {
 
 /// The documents of a text. An empty document is a `Null`. The same key twice in a map is an error.
 pub fn parse(text: &str, dialect: Dialect) -> Result<Vec<Value>, Error> {
-    parse_with(text, dialect, Repeats::Refused)
-}
-
-/// As [`parse`], but of a key that is there twice the last value counts, as in sigs.k8s.io/yaml's lenient functions.
-pub fn parse_lenient(text: &str, dialect: Dialect) -> Result<Vec<Value>, Error> {
-    parse_with(text, dialect, Repeats::LastWins)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Repeats {
-    Refused,
-    LastWins,
-}
-
-fn parse_with(text: &str, dialect: Dialect, repeats: Repeats) -> Result<Vec<Value>, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // JSON may hold tabs as white space, which YAML forbids as indentation.
     if text.trim_start().starts_with(['{', '['])
@@ -45,8 +30,7 @@ fn parse_with(text: &str, dialect: Dialect, repeats: Repeats) -> Result<Vec<Valu
     {
         return Ok(vec![value]);
     }
-    let mut reader =
-        Reader { parser: Parser::new_from_str(text), anchors: Vec::new(), nodes: 0, dialect, repeats };
+    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: Vec::new(), nodes: 0, dialect };
     let mut documents = Vec::new();
     while let Some((event, span)) = reader.next()? {
         match event {
@@ -67,7 +51,6 @@ struct Reader<'a> {
     anchors: Vec<(usize, Value)>,
     nodes: usize,
     dialect: Dialect,
-    repeats: Repeats,
 }
 
 fn at(span: Span, text: impl Into<String>) -> Error {
@@ -167,7 +150,7 @@ impl<'a> Reader<'a> {
                     }
                     _ => return Err(at(span, "a merge key (<<) needs a map or a list of maps")),
                 }
-            } else if map.insert(key.as_str(), value).is_some() && self.repeats == Repeats::Refused {
+            } else if map.insert(key.as_str(), value).is_some() {
                 return Err(at(span, format!("the key {key:?} is there twice")));
             }
         }

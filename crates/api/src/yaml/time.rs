@@ -101,9 +101,10 @@ fn offset(text: &str) -> Option<i32> {
         None => (1, text.strip_prefix('+')?),
     };
     let (hours, minutes) = rest.split_once(':')?;
-    let two =
-        |text: &str| if text.len() == 2 { number(text).filter(|(_, rest)| rest.is_empty()) } else { None };
-    let ((hours, _), (minutes, _)) = (two(hours)?, two(minutes)?);
+    let ((hours, ""), (minutes, "")) = (number(hours)?, number(minutes)?) else { return None };
+    if rest.len() != 5 {
+        return None;
+    }
     // Go lets a day and an hour pass in full.
     (hours <= 24 && minutes <= 60).then_some(sign * (hours * 60 + minutes) as i32)
 }

@@ -24,7 +24,7 @@ pub fn run(file: &str, rest: &[&str]) -> bool {
     let only = rest.iter().find(|word| !word.starts_with('-'));
     let text = std::fs::read_to_string(file).unwrap();
     let mut counts: BTreeMap<String, [usize; 3]> = BTreeMap::new();
-    let mut wrong = Vec::new();
+    let (mut wrong, mut elsewhere) = (Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let case: Case = serde_json::from_str(line).unwrap();
         let name = format!("#{number} {} {}", case.file, case.test);
@@ -35,7 +35,10 @@ pub fn run(file: &str, rest: &[&str]) -> bool {
         let foreign = ELSEWHERE.iter().find(|(mark, _)| name.contains(mark) || case.error.contains(mark));
         match check(&case) {
             Ok(()) => count[0] += 1,
-            Err(_) if foreign.is_some() => count[2] += 1,
+            Err(_) if let Some((_, why)) = foreign => {
+                count[2] += 1;
+                elsewhere.push(format!("{name}: {why}"));
+            }
             Err(reason) => {
                 count[1] += 1;
                 wrong.push(format!("{name}: {reason}"));
@@ -53,6 +56,9 @@ pub fn run(file: &str, rest: &[&str]) -> bool {
         println!("{file}: {same} same, {other} other, {elsewhere} not done here");
     }
     let total = counts.values().fold([0; 3], |sum, one| [sum[0] + one[0], sum[1] + one[1], sum[2] + one[2]]);
+    for reason in &elsewhere {
+        println!("LEFT OUT {reason}");
+    }
     for reason in &wrong {
         println!("OTHER {reason}");
     }

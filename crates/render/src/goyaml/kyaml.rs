@@ -25,7 +25,7 @@ pub fn documents(text: &str) -> Result<Vec<Document>, String> {
     let unix;
     let text = if text.contains("\r\n") {
         unix = text.replace("\r\n", "\n");
-        &unix
+        unix.as_str()
     } else {
         text
     };
@@ -218,7 +218,7 @@ fn scalar(text: &SmolStr, implicit: bool, tag: &str) -> Result<Value, String> {
     if wanted == "binary" {
         let bytes = crate::sprig::encoding::base64_decode(text.as_bytes())
             .map_err(|_| "yaml: !!binary value contains invalid base64 data".to_string())?;
-        return Ok(Value::String(String::from_utf8_lossy(&bytes).as_ref().into()));
+        return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned().into()));
     }
     let is_tagged = RESOLVED.contains(&wanted);
     if !implicit && !is_tagged {

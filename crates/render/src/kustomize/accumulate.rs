@@ -10,8 +10,8 @@ use super::origin::Origin;
 use super::resource::{self, Resource};
 use super::schema::{self, Source};
 use super::{FILES, Layer, Options, chart, generate, plugin, transform, vars};
+use crate::Error;
 use crate::tree::{Entry, Tree, join};
-use crate::{Error, yaml};
 
 /// What came together so far.
 #[derive(Default)]
@@ -91,9 +91,7 @@ impl<'a> Build<'a> {
         if version.is_some() {
             return Err(fault("builtin version and custom schema provided, cannot use both"));
         }
-        let mut documents = yaml::parse(&text, yaml::Dialect::V2).map_err(Error::yaml(path))?;
-        let document = documents.drain(..).next().unwrap_or_default();
-        self.schema = Source::custom(&document, self.unknown_kind);
+        self.schema = Source::custom(&super::first_document(&text, path)?, self.unknown_kind);
         self.schema_is_set = true;
         Ok(())
     }
@@ -170,9 +168,7 @@ impl<'a> Build<'a> {
     fn configure(&self, this: &Kustomization, gathered: &mut Gathered) -> Result<(), Error> {
         let fault = |field: &'static str| move |text: String| Error::field(&this.file, field, text);
         let first = |path: &str, field: &str| -> Result<Value, Error> {
-            let text = this.load(self.tree, path, field)?;
-            let mut documents = yaml::parse(&text, yaml::Dialect::V2).map_err(Error::yaml(path))?;
-            Ok(documents.drain(..).next().unwrap_or_default())
+            super::first_document(&this.load(self.tree, path, field)?, path)
         };
         let mut own = (!this.configurations.is_empty()).then(Config::default);
         for path in &this.configurations {

@@ -35,7 +35,7 @@ use api::{Map, Value};
 use crate::goyaml::kyaml::{self, Document};
 use crate::helm::World;
 use crate::tree::Tree;
-use crate::{Error, Limits};
+use crate::{Error, Limits, goyaml};
 use accumulate::Build;
 use file::Kustomization;
 
@@ -152,6 +152,11 @@ fn weight(value: &Value) -> usize {
         Value::Object(map) => 2 + map.iter().map(|(key, value)| key.len() + 3 + weight(value)).sum::<usize>(),
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 4,
     }
+}
+
+/// The first document of a text that is no resource: upstream reads it as Helm reads YAML.
+fn first_document(text: &str, file: &str) -> Result<Value, Error> {
+    goyaml::first(text).map_err(|text| Error::Text { file: file.into(), text })
 }
 
 /// Documents of a text, without the empty ones.

@@ -8,7 +8,7 @@ use super::file::{Patch, Selector};
 use super::resource::{self, Resource};
 use super::select::Matcher;
 use super::{Layer, json_patch, merge};
-use crate::{Error, yaml};
+use crate::{Error, goyaml};
 
 /// `patchesStrategicMerge`: each entry is a path or the patch itself.
 pub(super) fn strategic(
@@ -116,10 +116,9 @@ fn operations(text: &str) -> Result<Vec<Value>, String> {
     if text.is_empty() {
         return Err("empty json patch operations".into());
     }
-    let mut documents = yaml::parse(text, yaml::Dialect::V2).map_err(|error| error.to_string())?;
-    match documents.drain(..).next() {
-        Some(Value::Array(items)) if items.iter().all(|item| item.as_map().is_some()) => Ok(items),
-        None | Some(Value::Null) => Ok(Vec::new()),
+    match goyaml::first(text)? {
+        Value::Array(items) if items.iter().all(|item| item.as_map().is_some()) => Ok(items),
+        Value::Null => Ok(Vec::new()),
         _ => Err("a JSON patch is a list of op, path and value".into()),
     }
 }

@@ -178,9 +178,8 @@ pub(super) fn transform(
             }
             if !read.target_file_path.is_empty() {
                 let text = layer.load(&read.target_file_path, field)?;
-                let mut documents = crate::yaml::parse(&text, crate::yaml::Dialect::V2)
-                    .map_err(Error::yaml(&read.target_file_path))?;
-                if let Some(document) = documents.drain(..).next() {
+                let document = super::first_document(&text, &read.target_file_path)?;
+                if !document.is_null() {
                     let more: transform::ValueAdd = decode(document).map_err(fault)?;
                     read.targets.extend(more.targets);
                 }

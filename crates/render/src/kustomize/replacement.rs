@@ -40,10 +40,9 @@ pub(super) fn run(
 
 fn load(layer: &Layer<'_>, entry: &ReplacementEntry, field: &str) -> Result<Vec<ReplacementEntry>, Error> {
     let text = layer.load(&entry.path, field)?;
-    let mut documents = yaml::parse(&text, yaml::Dialect::V2).map_err(Error::yaml(&entry.path))?;
-    let items = match documents.drain(..).next() {
-        Some(Value::Array(items)) => items,
-        Some(one @ Value::Object(_)) => vec![one],
+    let items = match super::first_document(&text, &entry.path)? {
+        Value::Array(items) => items,
+        one @ Value::Object(_) => vec![one],
         _ => {
             let text = "unsupported replacement type encountered within replacement path";
             return Err(Error::field(&entry.path, ".", text));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use render::Tree;
+use render::go::world::Fixed;
 use render::kustomize::{Options, Order, build_options};
 use serde::Deserialize;
 
@@ -39,7 +40,9 @@ pub fn build(case: &Case) -> Result<String, render::Error> {
     let decode = |text: &String| base64::engine::general_purpose::STANDARD.decode(text).unwrap();
     let binary = case.binary.iter().map(|(path, text)| (inside(path), decode(text)));
     let tree = Tree::memory(texts.chain(binary));
+    let world = Fixed::at(0);
     let options = Options {
+        world: Some(&world),
         order: if case.reorder == "none" { Order::Fifo } else { Order::Legacy },
         unrestricted: case.free,
         managed_by: case.managed.then(|| "kustomize-(devel)".into()),

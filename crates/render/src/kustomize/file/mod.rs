@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use api::{Map, Value};
 use serde::Deserialize;
 
+use crate::Error;
 use crate::tree::Tree;
-use crate::{Error, yaml};
 pub use edits::{Edits, ImageEdit, PatchTarget};
 pub(super) use entries::*;
 
@@ -137,9 +137,7 @@ fn folded(map: Map) -> Map {
 
 impl Kustomization {
     pub(super) fn parse(at: &str, file: &str, text: &str) -> Result<Kustomization, Error> {
-        let mut documents = yaml::parse_lenient(text, yaml::Dialect::V2).map_err(Error::yaml(file))?;
-        let document = if documents.is_empty() { Value::Null } else { documents.swap_remove(0) };
-        let map = match document {
+        let map = match super::first_document(text, file)? {
             Value::Null => Map::new(),
             Value::Object(map) => folded(map),
             _ => return Err(Error::field(file, ".", "invalid Kustomization: must be a map of fields")),
