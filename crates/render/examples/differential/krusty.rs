@@ -33,13 +33,13 @@ pub fn run(file: &str, rest: &[&str]) -> bool {
         }
         let count = counts.entry(case.file.clone()).or_default();
         let foreign = ELSEWHERE.iter().find(|(mark, _)| name.contains(mark) || case.error.contains(mark));
-        match check(&case) {
-            Ok(()) => count[0] += 1,
-            Err(_) if let Some((_, why)) = foreign => {
+        match (check(&case), foreign) {
+            (Ok(()), _) => count[0] += 1,
+            (Err(_), Some((_, why))) => {
                 count[2] += 1;
                 elsewhere.push(format!("{name}: {why}"));
             }
-            Err(reason) => {
+            (Err(reason), None) => {
                 count[1] += 1;
                 wrong.push(format!("{name}: {reason}"));
                 if verbose {

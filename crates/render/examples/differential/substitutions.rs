@@ -138,7 +138,7 @@ fn quoted(chance: &mut Chance) -> String {
         text.push_str(chance.pick(&["", "", "", "x", " ", "a-", "$", "$$", "$a", "}", ".", "1"]));
         text.push_str(&expression(chance, 0));
     }
-    if chance.one_in(10) {
+    if chance.one_in(40) {
         let at = chance.below(text.len() + 1);
         if text.is_char_boundary(at) {
             match chance.below(3) {
@@ -152,7 +152,11 @@ fn quoted(chance: &mut Chance) -> String {
 }
 
 fn expression(chance: &mut Chance, depth: usize) -> String {
-    let name = chance.pick(&["a", "b", "long_name", "_x", "n1", "unset", "1a", "é", "a", "b", "a-b", ""]);
+    let name = match chance.below(40) {
+        0 => chance.pick(&["1a", "é", "a-b", ""]),
+        1..=3 => "unset",
+        _ => chance.pick(&["a", "b", "long_name", "_x", "n1"]),
+    };
     let pattern = |chance: &mut Chance| {
         chance
             .pick(&[
@@ -188,7 +192,7 @@ fn expression(chance: &mut Chance, depth: usize) -> String {
     match chance.below(16) {
         0..=3 => format!("${{{name}}}"),
         4 => format!("${{#{name}}}"),
-        5 => format!("${{{name}{}}}", chance.pick(&["^", "^^", ",", ",,", "^,", ",^", "^^^"])),
+        5 => format!("${{{name}{}}}", chance.pick(&["^", "^^", ",", ",,", "^", "^^", ",,", "^,"])),
         6 => {
             let number =
                 |chance: &mut Chance| chance.pick(&["0", "1", "3", "99", "-1", " -2", "x", "", "2", "5"]);
@@ -210,7 +214,10 @@ fn expression(chance: &mut Chance, depth: usize) -> String {
             }
         }
         _ => {
-            let operator = chance.pick(&[":-", ":=", "=", ":+", ":?", "-", "+", "?", ":"]);
+            let operator = match chance.below(60) {
+                0 => chance.pick(&["-", "+", "?", ":"]),
+                _ => chance.pick(&[":-", ":=", "=", ":-", ":=", "=", ":+", ":?"]),
+            };
             format!("${{{name}{operator}{}}}", argument(chance))
         }
     }

@@ -91,6 +91,11 @@ fn walk(
                 map.insert(name, made);
             }
             match map.get_mut(name) {
+                // A list that has no value becomes an empty one.
+                Some(field @ Value::Null) if list => {
+                    *field = Value::Array(Vec::new());
+                    Ok(())
+                }
                 Some(field) => walk(field, rest, create, set),
                 None => Ok(()),
             }

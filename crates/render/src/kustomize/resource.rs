@@ -229,6 +229,11 @@ impl Resource {
         self.value.at(&["metadata", "annotations", name]).and_then(Value::as_str)
     }
 
+    /// Helm gave it its namespace, here or in the build that wrote the annotation.
+    pub fn is_from_chart(&self) -> bool {
+        self.from_chart || self.annotation("internal.config.kubernetes.io/helm-generated") == Some("true")
+    }
+
     pub fn annotate(&mut self, name: &str, value: String) {
         self.value.set(&["metadata", "annotations", name], value);
     }

@@ -146,7 +146,7 @@ impl Namespace<'_> {
         for resource in all.iter() {
             *seen.entry(resource.key()).or_insert(0usize) += 1;
         }
-        for resource in all.iter_mut().filter(|resource| !resource.from_chart) {
+        for resource in all.iter_mut().filter(|resource| !resource.is_from_chart()) {
             if let Some(count) = seen.get_mut(&resource.key()) {
                 *count -= 1;
             }

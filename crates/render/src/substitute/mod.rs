@@ -78,16 +78,21 @@ pub fn substitute(
     if variables.is_empty() && !options.always {
         return Ok(documents);
     }
-    for name in variables.keys() {
-        let mut bytes = name.bytes();
-        let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-        if !first || !bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            return Err(Error::Name { name: name.clone() });
-        }
+    // An object that opts out is not stopped by a name.
+    if let Some(name) = variables.keys().find(|name| !is_name(name))
+        && !documents.iter().all(is_disabled)
+    {
+        return Err(Error::Name { name: name.clone() });
     }
     let variables: Variables =
         variables.iter().map(|(name, value)| (name.clone(), value.replace('\n', ""))).collect();
     documents.into_iter().map(|document| one(document, &variables, options)).collect()
+}
+
+fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn one(document: Value, variables: &Variables, options: Options) -> Result<Value, Error> {

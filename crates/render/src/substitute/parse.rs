@@ -1,4 +1,4 @@
-//! Reading a text with substitutions and writing what it stands for, in one pass.
+//! Reading a text with substitutions and writing what it stands for.
 //!
 //! Rules of Flux's envsubst: `$$` is a dollar outside of functions and in the arguments of a replacement, where `\/` and
 //! `\\` are escapes too; only defaults may hold several pieces with substitutions among them.
@@ -10,30 +10,19 @@ pub(super) const DEPTH: usize = 64;
 
 /// The text with every `${…}` replaced. Unless `strict`, a variable that is not set is empty.
 pub fn evaluate(text: &str, variables: &Variables, strict: bool) -> Result<String, Fault> {
-    let mut reader = Reader { text, at: 0, variables, strict };
-    let mut out = String::with_capacity(text.len());
-    while let Some(char) = reader.peek() {
-        if reader.rest().starts_with("$$") {
-            out.push('$');
-            reader.at += 2;
-        } else if reader.rest().starts_with("${") {
-            out.push_str(&reader.function(0)?);
-            if out.len() > functions::LONGEST {
-                return Err(Fault::Long);
-            }
-        } else {
-            out.push(char);
-            reader.at += char.len_utf8();
-        }
-    }
-    Ok(out)
+    // What cannot be read is told before what cannot be evaluated.
+    Reader { text, at: 0, variables, strict, dry: true }.all()?;
+    Reader { text, at: 0, variables, strict, dry: false }.all()
 }
 
+/// One pass over a text.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     variables: &'a Variables,
     strict: bool,
+    /// Every substitution is empty.
+    dry: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +33,25 @@ enum Escapes {
 }
 
 impl Reader<'_> {
+    fn all(&mut self) -> Result<String, Fault> {
+        let mut out = String::with_capacity(self.text.len());
+        while let Some(char) = self.peek() {
+            if self.rest().starts_with("$$") {
+                out.push('$');
+                self.at += 2;
+            } else if self.rest().starts_with("${") {
+                out.push_str(&self.function(0)?);
+                if out.len() > functions::LONGEST {
+                    return Err(Fault::Long);
+                }
+            } else {
+                out.push(char);
+                self.at += char.len_utf8();
+            }
+        }
+        Ok(out)
+    }
+
     fn rest(&self) -> &str {
         &self.text[self.at..]
     }
@@ -169,6 +177,7 @@ impl Reader<'_> {
 
     fn value(&self, name: &str, operator: &str, arguments: &[String]) -> Result<String, Fault> {
         match self.variables.get(name) {
+            _ if self.dry => Ok(String::new()),
             Some(text) => functions::call(operator, text, arguments),
             None if self.strict && !functions::is_default(operator) => Err(Fault::NotSet(name.into())),
             None => functions::call(operator, "", arguments),
