@@ -22,11 +22,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A Helm question: a chart in memory and the flags of `helm template`; the answer is what the program would print.
+// A Helm question: a chart in memory, or at a path, and the flags of `helm template`; the answer is what the program would print.
 type helmQuestion struct {
 	Files       map[string]string `json:"files"`
 	Binary      map[string]string `json:"binary"`
 	Archive     string            `json:"archive"`
+	Path        string            `json:"path"`
 	Name        string            `json:"name"`
 	Namespace   string            `json:"namespace"`
 	Values      []string          `json:"values"`
@@ -42,6 +43,7 @@ type helmQuestion struct {
 	SkipTests   bool              `json:"skipTests"`
 	SkipSchema  bool              `json:"skipSchema"`
 	ShowOnly    []string          `json:"showOnly"`
+	SubNotes    bool              `json:"subNotes"`
 }
 
 func init() { log.SetOutput(io.Discard) }
@@ -64,7 +66,7 @@ func askHelm(line json.RawMessage) (any, error) {
 	client.ReleaseName, client.Namespace = q.Name, q.Namespace
 	client.APIVersions = q.APIVersions
 	client.IncludeCRDs, client.IsUpgrade, client.DisableHooks = q.IncludeCRDs, q.IsUpgrade, q.NoHooks
-	client.SkipSchemaValidation = q.SkipSchema
+	client.SkipSchemaValidation, client.SubNotes = q.SkipSchema, q.SubNotes
 
 	vals, err := q.merge()
 	if err != nil {
@@ -137,6 +139,9 @@ func mergeMaps(a, b map[string]any) map[string]any {
 }
 
 func (q *helmQuestion) load() (*chart.Chart, error) {
+	if q.Path != "" {
+		return loader.Load(q.Path)
+	}
 	if q.Archive != "" {
 		data, err := base64.StdEncoding.DecodeString(q.Archive)
 		if err != nil {

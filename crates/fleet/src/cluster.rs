@@ -275,6 +275,15 @@ impl Cluster {
         }
     }
 
+    /// One object, or without a name the list of all as the server gives it: what a template's `lookup` asks for.
+    pub async fn look_up(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+        if !name.is_empty() {
+            return self.get(kind, namespace, name).await;
+        }
+        let request = Request::get(kind.collection(namespace)).body(Vec::new());
+        self.send(|| format!("list {}", kind.plural), request).await.map(Some)
+    }
+
     /// Objects with a label selector, whole. For few: Secrets of repositories, say.
     pub async fn list(&self, kind: &Kind, namespace: &str, selector: &str) -> Result<Vec<Value>, Error> {
         let uri = format!("{}?labelSelector={}", kind.collection(namespace), urlencode(selector));

@@ -47,10 +47,12 @@ pub use source::{Recipe, Source};
 pub mod world;
 
 /// Renders the chart at a path of this host, as `helm template` prints it; a post-renderer is a kustomization's directory.
+/// What templates see of the machine and of a cluster is the `world`'s.
 pub fn render_helm(
     chart: &std::path::Path,
     options: &render::helm::Options,
     post_renderer: Option<&std::path::Path>,
+    world: &dyn render::helm::World,
 ) -> Result<render::helm::Rendered, render::helm::Error> {
     let inside = |path: &std::path::Path| {
         let clean = clean(path);
@@ -58,7 +60,7 @@ pub fn render_helm(
     };
     let host = || render::Tree::directory("/");
     let chart = render::helm::Chart::load(&host(), &inside(chart))?;
-    render::helm::template_then(&chart, options, &world::System, &|objects| match post_renderer {
+    render::helm::template_then(&chart, options, world, &|objects| match post_renderer {
         None => Ok(objects.to_string()),
         Some(directory) => render::helm::kustomized(host(), &inside(directory), objects),
     })

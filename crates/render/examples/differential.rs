@@ -1,6 +1,7 @@
 //! Compares this renderer with upstream's: `krusty FILE` (cases that upstream's own tests ran, as `oracle/krusty` records
 //! them); `plugins FILE` (its built-in plugins' tests, recorded too), `trees N SEED` (generated overlays) and `yaml N SEED` against the
-//! oracle program named by `ORACLE`; `functions N SEED`, `charts N SEED`, `schemas N SEED` and `texts N SEED` for Helm; `real-charts DIR` and `real-trees DIR` against upstream's programs.
+//! oracle program named by `ORACLE`; `functions N SEED`, `charts N SEED`, `schemas N SEED` and `texts N SEED` for Helm; `real-charts DIR` and `real-trees DIR` against upstream's programs;
+//! `values DIR N SEED` for charts with values made from their schemas, `goldens DIR` for Helm's own.
 //!
 //! `cargo xtask render` builds the other side and starts this.
 
@@ -20,6 +21,8 @@ mod directories;
 mod documents;
 #[path = "differential/functions.rs"]
 mod functions;
+#[path = "differential/goldens.rs"]
+mod goldens;
 #[path = "differential/krusty.rs"]
 mod krusty;
 #[path = "differential/layers.rs"]
@@ -40,8 +43,12 @@ mod schemas;
 mod substitutions;
 #[path = "differential/texts.rs"]
 mod texts;
+#[path = "differential/tomls.rs"]
+mod tomls;
 #[path = "differential/trees.rs"]
 mod trees;
+#[path = "differential/values.rs"]
+mod values;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -64,6 +71,10 @@ fn main() {
         ["real-charts", root, variants, seed] => {
             real::charts(root, variants.parse().unwrap(), seed.parse().unwrap())
         }
+        ["goldens", module] => goldens::run(module),
+        ["values", root, variants, seed] => {
+            values::run(root, variants.parse().unwrap(), seed.parse().unwrap())
+        }
         ["real-trees", root] => real::kustomizations(root),
         ["yaml", count, seed] => documents::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["document", number, seed] => {
@@ -74,7 +85,7 @@ fn main() {
         ["plugins", file, rest @ ..] => plugins::run(file, rest.contains(&"-v")),
         _ => {
             eprintln!(
-                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | given FILE | plugins FILE [-v] | yaml COUNT SEED | document NUMBER SEED | substitutions COUNT SEED | directories COUNT SEED | functions COUNT SEED | charts COUNT SEED | keep-charts SEED FILE | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | real-trees DIR"
+                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | given FILE | plugins FILE [-v] | yaml COUNT SEED | document NUMBER SEED | substitutions COUNT SEED | directories COUNT SEED | functions COUNT SEED | charts COUNT SEED | keep-charts SEED FILE | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | values DIR VARIANTS SEED | goldens MODULE | real-trees DIR"
             );
             false
         }

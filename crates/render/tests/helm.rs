@@ -1,7 +1,8 @@
 //! What upstream's own code answered to a sample of questions, kept so that the answers are checked where no Go is.
 //!
 //! `tests/helm/*.jsonl` are answers of the program in `oracle/`: a call of a function and what it gave, a YAML document and how it was
-//! read and printed, the number of a generated chart and a hash of what it gave. `cargo xtask render functions` and `charts` ask many more.
+//! read and printed, the number of a generated chart and a hash of what it gave; `options.jsonl` is a chart and what `helm template`
+//! printed of it under each flag. `cargo xtask render functions` and `charts` ask many more.
 
 #[path = "../examples/differential/answer.rs"]
 mod answer;
@@ -56,6 +57,23 @@ fn yaml_is_read_and_printed_as_upstream_does() {
         }
     }
     assert!(wrong.is_empty(), "{} differ: {wrong:#?}", wrong.len());
+}
+
+#[test]
+fn options_do_what_the_programs_flags_do() {
+    let mut cases = lines(include_str!("helm/options.jsonl"));
+    let chart = cases.next().unwrap()["chart"].take();
+    let mut count = 0;
+    for mut case in cases {
+        case["asked"]["files"] = chart.clone();
+        let asked = &case["asked"];
+        match answer::answer(asked) {
+            Ok(out) => assert_eq!(out["manifest"], case["out"], "{asked}"),
+            Err(error) => assert_eq!(case["error"], error, "{asked}"),
+        }
+        count += 1;
+    }
+    assert_eq!(count, 64);
 }
 
 /// The seed of `tests/helm/charts.jsonl`: `differential keep-charts 2026 FILE` writes it anew.

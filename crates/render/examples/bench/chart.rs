@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Files of templates, of about 3 KB each.
-const COMPONENTS: usize = 100;
+const COMPONENTS: usize = 105;
 
 const HELPERS: &str = r#"{{- define "shop.name" -}}
 {{- printf "%s-%s" .root.Release.Name .component | trunc 63 | trimSuffix "-" -}}
@@ -18,6 +18,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+{{- define "shop.metadata" -}}
+name: {{ include "shop.name" . }}
+labels: {{- include "shop.labels" . | nindent 2 }}
 {{- end -}}
 {{- define "shop.image" -}}
 {{- $image := .image -}}
@@ -90,9 +94,7 @@ spec:
 ---
 apiVersion: v1
 kind: ConfigMap
-metadata:
-  name: {{ include "shop.name" $context }}
-  labels: {{- include "shop.labels" $context | nindent 4 }}
+metadata: {{- include "shop.metadata" $context | nindent 2 }}
 data:
   {{- range $key, $value := $values.config }}
   {{ $key }}: {{ tpl $value $ | quote }}
@@ -102,9 +104,7 @@ data:
 ---
 apiVersion: v1
 kind: Service
-metadata:
-  name: {{ include "shop.name" $context }}
-  labels: {{- include "shop.labels" $context | nindent 4 }}
+metadata: {{- include "shop.metadata" $context | nindent 2 }}
 spec:
   type: {{ $values.service.type }}
   selector:

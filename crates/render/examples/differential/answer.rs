@@ -95,6 +95,11 @@ fn yaml(question: &Json) -> Result<Json, String> {
     Ok(json!({"json": read.0, "yaml": read.1}))
 }
 
+fn file(name: &Json, text: &Json) -> ValuesFile {
+    let text_of = |json: &Json| json.as_str().unwrap_or_default().to_string();
+    ValuesFile { name: text_of(name), text: text_of(text) }
+}
+
 fn helm(question: &Json) -> Result<Json, String> {
     let text = |key: &str| question[key].as_str().unwrap_or_default().to_string();
     let texts = |key: &str| -> Vec<String> {
@@ -120,8 +125,16 @@ fn helm(question: &Json) -> Result<Json, String> {
         Chart::from_archive(&decode(&text("archive"))).map_err(|error| error.to_string())?
     };
     let mut options = Options::new(text("name"), text("namespace"));
-    options.values =
-        texts("values").into_iter().map(|text| ValuesFile { name: "values.yaml".into(), text }).collect();
+    let values = question["values"].as_array().into_iter().flatten();
+    options.values = values
+        .map(|one| match one.as_str() {
+            Some(text) => ValuesFile { name: "values.yaml".into(), text: text.into() },
+            None => file(&one["name"], &one["text"]),
+        })
+        .collect();
+    options.set_file = texts("setFile");
+    let files = question["fileTexts"].as_object().into_iter().flatten();
+    options.set_file_texts = files.map(|(name, text)| file(&Json::from(name.as_str()), text)).collect();
     options.set = texts("set");
     options.set_string = texts("setString");
     options.set_json = texts("setJSON");
@@ -134,6 +147,7 @@ fn helm(question: &Json) -> Result<Json, String> {
     options.skip_tests = flag("skipTests");
     options.skip_schema_validation = flag("skipSchema");
     options.show_only = texts("showOnly");
+    options.render_subchart_notes = flag("subNotes");
     let done = render::helm::template(&chart, &options, &world()).map_err(|error| error.to_string())?;
     Ok(json!({"manifest": done.text, "notes": done.notes}))
 }

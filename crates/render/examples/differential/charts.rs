@@ -43,11 +43,11 @@ const PIECES: &[&str] = &[
     "var: {{ $x := 1 }}{{ range .Values.list }}{{ $x = add $x 1 }}{{ end }}{{ $x }}",
     "brk: {{ range $i, $e := .Values.list }}{{ if gt $i 1 }}{{ break }}{{ end }}{{ if eq $i 0 }}{{ continue }}{{ end }}{{ $e }}{{ end }}",
     "date: {{ dateInZone \"2006-01-02T15:04:05Z07:00\" (toDate \"2006-01-02\" \"2024-02-29\") \"UTC\" }}",
-    "sub: {{ .Values.sub | toJson }} {{ range $k, $v := .Subcharts }}{{ $k }}={{ $v.Chart.Version }} {{ end }}",
+    "sub: '{{ .Values.sub | toJson }} {{ range $k, $v := .Subcharts }}{{ $k }}={{ $v.Chart.Version }} {{ end }}'",
     "block: {{ block \"c.block\" . }}in block{{ end }}",
     "multi: |\n  {{- .Values.text | nindent 2 }}",
-    "yaml: {{ (fromYaml .Values.yaml).a }} {{ fromYamlArray \"[1, 2]\" | toJson }} {{ fromJson \"{\\\"x\\\":1}\" | toYaml }}",
-    "look: {{ lookup \"v1\" \"Secret\" \"ns\" \"n\" | toJson }} {{ kindOf .Values.list }} {{ typeOf .Values.num }}",
+    "yaml: '{{ (fromYaml .Values.yaml).a }} {{ fromYamlArray \"[1, 2]\" | toJson }} {{ fromJson \"{\\\"x\\\":1}\" | toYaml }}'",
+    "look: '{{ lookup \"v1\" \"Secret\" \"ns\" \"n\" | toJson }} {{ kindOf .Values.list }} {{ typeOf .Values.num }}'",
     "has: {{ has \"a\" .Values.list }} {{ without .Values.list \"a\" | toJson }} {{ uniq (list 1 1 2) }} {{ first .Values.list }}",
 ];
 

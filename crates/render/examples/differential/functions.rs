@@ -1,4 +1,4 @@
-//! Every function of Sprig and Helm with arguments of every type, right ones and wrong ones, asked as templates.
+//! Every function of Sprig and Helm with arguments of every type, right ones and wrong ones, asked as templates; every eighth reads TOML.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::answer;
 use crate::chance::Chance;
 use crate::compare::{Layer, both};
+use crate::tomls;
 
 /// Functions whose answers depend on chance, the clock, or the order of a Go map are not here.
 const NAMES: &[&str] = &[
@@ -286,6 +287,11 @@ pub(crate) fn data() -> Value {
 fn call(name: &str, chance: &mut Chance) -> String {
     let count = [0, 1, 1, 1, 2, 2, 2, 3, 3, 4][chance.below(10)];
     let arguments: String = (0..count).map(|_| format!(" {}", chance.pick(ARGUMENTS))).collect();
+    // As a layout, this one shows a part of a second, which no two clocks share.
+    let arguments = match name.to_ascii_lowercase().contains("date") {
+        true => arguments.replace(">=1.0.0", "2006"),
+        false => arguments,
+    };
     let call = format!("{name}{arguments}");
     match chance.below(3) {
         0 => format!("{{{{ {call} }}}}"),
@@ -296,7 +302,15 @@ fn call(name: &str, chance: &mut Chance) -> String {
 
 fn question(number: usize, seed: u64) -> Value {
     let mut chance = Chance::new(seed ^ (number as u64).wrapping_mul(0x1000_0001));
-    let text = call(NAMES[number % NAMES.len()], &mut chance);
+    let text = match number % 8 {
+        5 => {
+            let toml = Value::from(tomls::text(&mut chance)).to_string();
+            format!(
+                "{{{{ $t := fromToml {toml} }}}}{{{{ printf \"%v\" $t }}}}|{{{{ toJson $t }}}}|{{{{ toToml $t }}}}"
+            )
+        }
+        _ => call(NAMES[number % NAMES.len()], &mut chance),
+    };
     // Upstream's clock cannot be set, so that this one is; what tells less than a day is compared all the same.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     json!({"id": number, "kind": "template", "name": "t", "text": text, "data": data(), "now": now})

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::value::{Struct, Value};
-use super::{Map, MapType, Str, float, text};
+use super::{Map, MapType, Str, float, text, walk};
 
 /// What `json.Marshal` refuses: NaN and infinities.
 pub type Unsupported = String;
@@ -22,6 +22,10 @@ pub fn encode_pretty(value: &Value) -> Result<String, Unsupported> {
 }
 
 fn write(value: &Value, html: bool, out: &mut String) -> Result<(), Unsupported> {
+    if !walk::fits() {
+        return Err(format!("json: unsupported value: encountered a cycle via {}", value.type_name()));
+    }
+    let Some(_inside) = value.enter() else { return Ok(()) };
     match value {
         Value::Nil => out.push_str("null"),
         Value::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
@@ -40,6 +44,7 @@ fn write(value: &Value, html: bool, out: &mut String) -> Result<(), Unsupported>
             }
             out.push_str(&number_text(*number));
         }
+        Value::Str(text) if !walk::bytes(text.len()) => {}
         Value::Str(text) => string(text.bytes(), html, out),
         Value::Bytes(bytes) => {
             use base64::Engine;

@@ -17,6 +17,7 @@ pub mod text;
 pub mod time;
 pub mod url;
 pub mod value;
+pub mod walk;
 pub mod world;
 
 pub use value::{List, ListType, Map, MapType, Str, Struct, StructType, Value};

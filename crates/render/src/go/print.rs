@@ -286,6 +286,7 @@ impl Verb {
     }
 
     fn list(self, value: &Value, depth: usize, out: &mut Vec<u8>) {
+        let Some(_inside) = value.enter() else { return };
         let Some(items) = value.elements() else { return };
         if self.sharp_v {
             out.extend_from_slice(value.type_name().replace("uint8", "byte").as_bytes());
@@ -320,6 +321,7 @@ impl Verb {
 
     fn map(self, value: &Value, depth: usize, out: &mut Vec<u8>) {
         let Value::Map(map) = value else { return };
+        let Some(_inside) = value.enter() else { return };
         if self.sharp_v {
             out.extend_from_slice(value.type_name().as_bytes());
             if map.is_nil() {
@@ -367,6 +369,9 @@ impl Verb {
     }
 
     fn string(self, bytes: &[u8], out: &mut Vec<u8>) {
+        if !super::walk::bytes(bytes.len()) {
+            return;
+        }
         let cut = match self.precision {
             Some(most) => {
                 let end = text::chars(bytes).nth(most).map_or(bytes.len(), |(at, ..)| at);

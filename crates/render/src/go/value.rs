@@ -4,11 +4,12 @@
 //! `sortAlpha` of a list that is already `[]string`, which sorts a copy here).
 
 use std::borrow::{Borrow, Cow};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::time::Time;
+use super::walk;
 
 /// A Go string: bytes, usually but not always UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +86,8 @@ pub enum ListType {
     Ints,
     /// `[][]interface {}`
     Lists,
+    /// `[]map[string]interface {}`
+    Maps,
     /// `chartutil.VersionSet`
     Versions,
     /// A slice of pointers to a struct, by its full name.
@@ -95,18 +98,61 @@ pub enum ListType {
 #[derive(Clone, Debug)]
 pub struct List {
     pub ty: ListType,
-    pub items: Option<Rc<Vec<Value>>>,
+    pub items: Option<Rc<Items>>,
+}
+
+/// The elements of a slice that is there.
+#[derive(Debug)]
+pub struct Items(Vec<Value>);
+
+impl std::ops::Deref for Items {
+    type Target = [Value];
+    fn deref(&self) -> &[Value] {
+        &self.0
+    }
+}
+
+impl Drop for Items {
+    fn drop(&mut self) {
+        let_go(std::mem::take(&mut self.0));
+    }
+}
+
+thread_local! {
+    /// What is let go of next, and whether somebody does that now.
+    static WAITING: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
+    static LETTING_GO: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Drops values one after another: those that lie a million deep in one another would need a stack as deep.
+fn let_go(values: impl IntoIterator<Item = Value>) {
+    let nested = values.into_iter().filter(|value| matches!(value, Value::List(_) | Value::Map(_)));
+    // The others are dropped here, where nobody has borrowed what waits.
+    let nested: Vec<Value> = nested.collect();
+    if nested.is_empty() {
+        return;
+    }
+    // Where the thread ends, the list may be gone already: then they are dropped as they come.
+    let waits = WAITING.try_with(|waiting| waiting.borrow_mut().extend(nested)).is_ok();
+    if !waits || LETTING_GO.replace(true) {
+        return;
+    }
+    while let Some(value) = WAITING.with(|waiting| waiting.borrow_mut().pop()) {
+        drop(value);
+    }
+    LETTING_GO.set(false);
 }
 
 impl List {
     pub fn new(ty: ListType, items: Vec<Value>) -> List {
-        List { ty, items: Some(Rc::new(items)) }
+        walk::made(items.len());
+        List { ty, items: Some(Rc::new(Items(items))) }
     }
     pub fn iter(&self) -> std::slice::Iter<'_, Value> {
         self.as_slice().iter()
     }
     pub fn as_slice(&self) -> &[Value] {
-        self.items.as_deref().map_or(&[], |items| items.as_slice())
+        self.items.as_deref().map_or(&[], |items| &**items)
     }
     pub fn len(&self) -> usize {
         self.as_slice().len()
@@ -141,11 +187,18 @@ struct MapObject {
     fields: RefCell<BTreeMap<Str, Value>>,
 }
 
+impl Drop for MapObject {
+    fn drop(&mut self) {
+        let_go(std::mem::take(self.fields.get_mut()).into_values());
+    }
+}
+
 impl Map {
     pub fn new(ty: MapType) -> Map {
         Map::of(ty, BTreeMap::new())
     }
     pub fn of(ty: MapType, fields: BTreeMap<Str, Value>) -> Map {
+        walk::made(1 + fields.len());
         Map { ty, object: Rc::new(MapObject { nil: false, fields: RefCell::new(fields) }) }
     }
     pub fn nil(ty: MapType) -> Map {
@@ -177,15 +230,17 @@ impl Map {
         if self.object.nil {
             return Err("assignment to entry in nil map".into());
         }
-        self.object.fields.borrow_mut().insert(key.into(), value);
+        self.put(key, value);
         Ok(())
     }
     /// Sets a field of a map that is known to be made.
     pub fn put(&self, key: impl Into<Str>, value: Value) {
-        self.object.fields.borrow_mut().insert(key.into(), value);
+        walk::made(1);
+        // What was there is dropped when the map is free again: it may hold this map.
+        let _before = self.object.fields.borrow_mut().insert(key.into(), value);
     }
     pub fn remove(&self, key: &[u8]) {
-        self.object.fields.borrow_mut().remove(key);
+        let _before = self.object.fields.borrow_mut().remove(key);
     }
     /// The fields as they are now, by key.
     pub fn entries(&self) -> Vec<(Str, Value)> {
@@ -331,6 +386,7 @@ impl Value {
                 ListType::Strings => "[]string",
                 ListType::Ints => "[]int",
                 ListType::Lists => "[][]interface {}",
+                ListType::Maps => "[]map[string]interface {}",
                 ListType::Versions => "chartutil.VersionSet",
                 ListType::Pointers(name) => return Cow::Owned(format!("[]*{name}")),
             },
@@ -412,6 +468,7 @@ impl Value {
     }
 
     pub fn deep_copy(&self) -> Value {
+        let Some(_inside) = self.enter() else { return self.clone() };
         match self {
             Value::Map(map) if !map.is_nil() => Value::Map(map.deep_copy()),
             Value::List(List { ty, items: Some(items) }) => {
@@ -421,11 +478,21 @@ impl Value {
         }
     }
 
+    /// Into a list or map that is walked through ([`walk`]); a value that is neither is entered for nothing.
+    pub fn enter(&self) -> Option<Option<walk::Inside>> {
+        match self {
+            Value::List(list) => walk::enter(list.len()).map(Some),
+            Value::Map(map) => walk::enter(map.len()).map(Some),
+            _ => Some(None),
+        }
+    }
+
     /// `reflect.DeepEqual`.
     pub fn deep_equal(&self, other: &Value) -> bool {
         if self.type_name() != other.type_name() {
             return false;
         }
+        let Some(_inside) = self.enter() else { return true };
         match (self, other) {
             (Value::Nil, Value::Nil) => true,
             (Value::Bool(a), Value::Bool(b)) => a == b,

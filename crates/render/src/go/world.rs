@@ -10,6 +10,19 @@ pub trait World: Sync {
     fn random(&self, buffer: &mut [u8]);
     /// The TZif file of a zone by its IANA name, `Local` being the machine's own.
     fn zone(&self, name: &str) -> Option<Vec<u8>>;
+    /// What a cluster has: an object, or without a name the list of all; none if it is not there, as where no cluster is asked.
+    fn lookup(&self, _: &Lookup<'_>) -> Result<Option<api::Value>, String> {
+        Ok(None)
+    }
+}
+
+/// The arguments of a template's `lookup`. The namespace and the name may be empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'a> {
+    pub api_version: &'a str,
+    pub kind: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
 }
 
 /// A world in which nothing happens: the clock stands at `now`, chance counts up, every zone but UTC is unknown.

@@ -12,7 +12,7 @@ use super::manifest::{self, Manifest};
 use super::strvals::{self, Kind};
 use super::values::{Coalesce, merge_files};
 use super::{Error, Options, Rendered, schema};
-use crate::go::{Map, MapType, Value, World, path, quote};
+use crate::go::{Map, MapType, Value, World, path, quote, walk};
 use crate::sprig::{self, yaml};
 use crate::template::{Exec, Frame, Functions, Set, builtin, execute, function, parse};
 
@@ -42,6 +42,7 @@ pub fn functions() -> &'static Functions {
 /// One template with values, as a chart has it: what the oracle is asked. Call it where the stack is [`crate::template::STACK`].
 pub fn render_values(name: &str, text: &str, values: Map, world: &dyn World) -> Result<String, String> {
     let file = format!("c/templates/{name}");
+    walk::taken()?;
     let exec = Exec::new(world, &FUNCTIONS, crate::template::Bounds::default());
     let set = Rc::new(Set::default());
     set.add(parse::parse(&file, text, exec.functions).map_err(|error| parse_fault(&file, &error))?);
@@ -101,14 +102,21 @@ fn tpl(frame: &Frame<'_, '_>, args: &[Value]) -> Result<Value, String> {
         return sprig::made(frame, text.replace("<no value>", ""));
     }
     frame.exec.step(text.len() as u64 / 8)?;
+    let nested = frame.exec.nested.get();
+    if nested > RECURSION {
+        return Err(format!("tpl calls itself more than {RECURSION} times"));
+    }
     let trees = parse::parse("gotpl", &text, frame.exec.functions)
         .map_err(|error| format!("cannot parse template {}: {error}", shown()))?;
     let main = trees.iter().find(|tree| tree.name == "gotpl").cloned();
     let set = Rc::new(Set::over(frame.set));
     set.add(trees);
     let Some(main) = main else { return Ok("".into()) };
-    let out = execute(frame.exec, &set, &main, args[1].clone())
-        .map_err(|error| format!("error during tpl function execution for {}: {error}", shown()))?;
+    frame.exec.nested.set(nested + 1);
+    let done = execute(frame.exec, &set, &main, args[1].clone());
+    frame.exec.nested.set(nested);
+    let out =
+        done.map_err(|error| format!("error during tpl function execution for {}: {error}", shown()))?;
     Ok(Value::Str(without_no_value(out).into()))
 }
 
@@ -142,6 +150,8 @@ pub(super) fn render(files: &Files, options: &Options, world: &dyn World) -> Res
     if !options.skip_schema_validation {
         schema::validate(&chart, &values)?;
     }
+    // What was read and joined so far is not of the templates' making.
+    walk::taken()?;
     let top = Map::any([
         ("Capabilities", capabilities::value(&kube, &options.api_versions)),
         ("Release", release(options)),
@@ -158,8 +168,14 @@ pub(super) fn render(files: &Files, options: &Options, world: &dyn World) -> Res
 
     let exec = Exec::new(world, &FUNCTIONS, options.bounds);
     let mut rendered = templates(&exec, &chart, &top).map_err(in_release)?;
-    let notes = path::join(chart.name(), "templates/NOTES.txt");
-    out.notes = rendered.get(&notes).cloned().unwrap_or_default();
+    let own = path::join(chart.name(), "templates/NOTES.txt");
+    let notes = rendered.iter().filter(|(name, _)| **name == own || options.render_subchart_notes);
+    for (_, text) in notes.filter(|(name, _)| name.ends_with("NOTES.txt")) {
+        if !out.notes.is_empty() {
+            out.notes.push('\n');
+        }
+        out.notes.push_str(text);
+    }
     rendered.retain(|name, _| !name.ends_with("NOTES.txt"));
     let rendered: Vec<(String, String)> = rendered.into_iter().collect();
     let sorted = manifest::sort(&rendered, &mut out.warnings);

@@ -1,7 +1,7 @@
 //! Helm: what `helm template` prints, from a chart in memory.
 //!
 //! Invariant: a rendering reads its chart and its options only; chance, time and zones come from the [`World`] that it is given.
-//! A chart's dependencies are those in its `charts` directory; none is fetched. `lookup` finds nothing.
+//! A chart's dependencies are those in its `charts` directory; none is fetched. `lookup` finds what the world has.
 
 pub mod archive;
 pub mod capabilities;
@@ -17,12 +17,15 @@ pub mod strvals;
 pub mod values;
 
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
 mod tests;
 
 use api::Value;
 
 use crate::Tree;
 pub use crate::go::World;
+pub use crate::go::world::Lookup;
 use crate::template::{Bounds, STACK};
 pub use load::{Chart, File};
 pub use manifest::{Hook, Manifest};
@@ -81,6 +84,8 @@ pub struct Options {
     pub skip_tests: bool,
     pub skip_schema_validation: bool,
     pub show_only: Vec<String>,
+    /// Notes of subcharts too.
+    pub render_subchart_notes: bool,
     pub bounds: Bounds,
 }
 
@@ -105,6 +110,7 @@ impl Options {
             skip_tests: false,
             skip_schema_validation: false,
             show_only: Vec::new(),
+            render_subchart_notes: false,
             bounds: Bounds::default(),
         }
     }
@@ -120,6 +126,7 @@ pub struct Rendered {
     pub hooks: Vec<Hook>,
     /// The files of `crds` directories, this chart's first, whether or not they are in `text`.
     pub crds: Vec<Manifest>,
+    /// What NOTES.txt gave; those of subcharts, if asked for, in the order of their paths.
     pub notes: String,
     /// What upstream writes to its log.
     pub warnings: Vec<String>,

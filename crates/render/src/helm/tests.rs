@@ -48,22 +48,6 @@ fn errors_are_upstreams() {
     assert_eq!(one("{{ nosuch }}"), "parse error at (c/templates/a.yaml:1): function \"nosuch\" not defined");
 }
 
-#[test]
-fn endless_templates_end() {
-    let recursive = "{{ define \"x\" }}{{ template \"x\" . }}{{ end }}{{ template \"x\" . }}";
-    let error = render(&[("templates/a.yaml", recursive)], &[]).unwrap_err();
-    assert!(error.ends_with("exceeded maximum template depth (100000)"), "{error}");
-    let included = "{{ define \"x\" }}{{ include \"x\" . }}{{ end }}{{ include \"x\" . }}";
-    let error = render(&[("templates/a.yaml", included)], &[]).unwrap_err();
-    assert!(error.contains("rendering template has a nested reference name: x"), "{}", &error[..200]);
-    let large = "{{ repeat 1000000000 \"x\" }}";
-    let error = render(&[("templates/a.yaml", large)], &[]).unwrap_err();
-    assert!(error.contains("write more than"), "{error}");
-    let long = "{{ range until 100000000 }}x{{ end }}";
-    let error = render(&[("templates/a.yaml", long)], &[]).unwrap_err();
-    assert!(error.contains("more than"), "{error}");
-}
-
 /// A gzipped tar of files of zeros; names are written as they are.
 fn archive(entries: &[(&str, usize)]) -> Vec<u8> {
     let mut builder =
@@ -113,6 +97,79 @@ fn links_of_a_chart_lead_nowhere_outside() {
     assert_eq!(render().unwrap().text, "---\n# Source: c/templates/a.yaml\na: r\n");
     link("/etc/passwd", "chart/templates/b.yaml");
     assert!(render().unwrap_err().to_string().contains("leads out of the source"));
+}
+
+#[test]
+fn notes_are_the_charts_own_unless_those_of_subcharts_are_asked_for() {
+    let files = [
+        ("templates/NOTES.txt", "Thanks for {{ .Chart.Name }}"),
+        ("charts/low/Chart.yaml", "apiVersion: v2\nname: low\nversion: 0.1.0\n"),
+        ("charts/low/templates/NOTES.txt", "Below {{ .Release.Name }}"),
+    ];
+    let mut options = Options::new("r", "ns");
+    let notes = |options: &Options| template(&chart(&files), options, &Fixed::at(0)).unwrap().notes;
+    assert_eq!(notes(&options), "Thanks for c");
+    options.render_subchart_notes = true;
+    assert_eq!(notes(&options), "Below r\nThanks for c");
+}
+
+/// A world with a cluster that has one ConfigMap.
+struct Cluster;
+
+impl World for Cluster {
+    fn now(&self) -> i128 {
+        0
+    }
+    fn random(&self, _: &mut [u8]) {}
+    fn zone(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+    fn lookup(&self, wanted: &Lookup<'_>) -> Result<Option<Value>, String> {
+        let object = Value::Object(api::Map::from_iter([("replicas", Value::Int(3))]));
+        match (wanted.api_version, wanted.kind, wanted.namespace, wanted.name) {
+            ("v1", "ConfigMap", "ns", "own") => Ok(Some(object)),
+            ("v1", "ConfigMap", ..) => Ok(None),
+            (_, kind, ..) => Err(format!("no kind {kind}")),
+        }
+    }
+}
+
+#[test]
+fn lookup_asks_the_worlds_cluster() {
+    let of = |text: &str, world: &dyn World| {
+        let files = [("templates/a.yaml", text)];
+        template(&chart(&files), &Options::new("r", "ns"), world)
+            .map(|done| done.text.lines().nth(2).unwrap_or_default().to_string())
+            .map_err(|error| error.to_string())
+    };
+    let own = "a: {{ (lookup \"v1\" \"ConfigMap\" \"ns\" \"own\").replicas | printf \"%T\" }}";
+    assert_eq!(of(own, &Cluster).unwrap(), "a: int64");
+    let none = "a: {{ lookup \"v1\" \"ConfigMap\" \"ns\" \"none\" }}";
+    assert_eq!(of(none, &Cluster).unwrap(), "a: map[]");
+    assert_eq!(of(none, &Fixed::at(0)).unwrap(), "a: map[]");
+    let unknown = "a: {{ lookup \"v2\" \"Widget\" \"\" \"\" }}";
+    assert!(of(unknown, &Cluster).unwrap_err().contains("error calling lookup: no kind Widget"));
+}
+
+#[test]
+fn a_post_renderer_is_a_kustomization_over_the_objects() {
+    let files = [
+        ("templates/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: own\n"),
+        (
+            "templates/h.yaml",
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: hook\n  annotations: {helm.sh/hook: test}\n",
+        ),
+    ];
+    let tree = || Tree::memory([("over/kustomization.yaml", "resources: [all.yaml]\nnamePrefix: pre-\n")]);
+    let then = |objects: &str| kustomized(tree(), "over", objects);
+    let done = template_then(&chart(&files), &Options::new("r", "ns"), &Fixed::at(0), &then).unwrap();
+    // Hooks are not given to it, as upstream does not.
+    assert_eq!(
+        done.text,
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: pre-own\n---\n# Source: c/templates/h.yaml\napiVersion: v1\nkind: Pod\nmetadata:\n  name: hook\n  annotations: {helm.sh/hook: test}\n"
+    );
+    let fails = |_: &str| kustomized(tree(), "nowhere", "");
+    assert!(template_then(&chart(&files), &Options::new("r", "ns"), &Fixed::at(0), &fails).is_err());
 }
 
 #[test]

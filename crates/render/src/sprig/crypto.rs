@@ -17,7 +17,7 @@ pub fn all() -> Entries {
         ("sha256sum", function("s", |_, a| Ok(hex::encode(Sha256::digest(str(a, 0).bytes())).into()))),
         ("sha512sum", function("s", |_, a| Ok(hex::encode(Sha512::digest(str(a, 0).bytes())).into()))),
         ("adler32sum", function("s", |_, a| Ok(adler32(str(a, 0).bytes()).to_string().into()))),
-        ("bcrypt", function("s", |frame, a| Ok(bcrypt(frame, str(a, 0).bytes()).into()))),
+        ("bcrypt", function("s", |frame, a| Ok(bcrypt(frame, str(a, 0).bytes())?.into()))),
         (
             "htpasswd",
             function("ss", |frame, a| {
@@ -25,7 +25,7 @@ pub fn all() -> Entries {
                 if name.contains(':') {
                     return Ok(format!("invalid username: {name}").into());
                 }
-                Ok(format!("{name}:{}", bcrypt(frame, str(a, 1).bytes())).into())
+                Ok(format!("{name}:{}", bcrypt(frame, str(a, 1).bytes())?).into())
             }),
         ),
         ("derivePassword", function("ussss", derive_password)),
@@ -110,10 +110,11 @@ fn adler32(bytes: &[u8]) -> u32 {
 const COST: u32 = 10;
 
 /// bcrypt in the `2a` form. What is longer than 72 bytes is refused, as Go does.
-fn bcrypt(frame: &Frame<'_, '_>, password: &[u8]) -> String {
+fn bcrypt(frame: &Frame<'_, '_>, password: &[u8]) -> Result<String, String> {
     if password.len() > 72 {
-        return "failed to encrypt string with bcrypt: bcrypt: password length exceeds 72 bytes".into();
+        return Ok("failed to encrypt string with bcrypt: bcrypt: password length exceeds 72 bytes".into());
     }
+    frame.exec.step(1_000_000)?;
     let mut salt = [0; 16];
     frame.exec.world.random(&mut salt);
     let mut key = password.to_vec();
@@ -135,7 +136,7 @@ fn bcrypt(frame: &Frame<'_, '_>, password: &[u8]) -> String {
         }
     }
     let digest: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-    format!("$2a${COST:02}${}{}", radix64(&salt), radix64(&digest[..23]))
+    Ok(format!("$2a${COST:02}${}{}", radix64(&salt), radix64(&digest[..23])))
 }
 
 /// bcrypt's own alphabet.

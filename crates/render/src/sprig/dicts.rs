@@ -106,7 +106,9 @@ fn map(args: &[Value], at: usize) -> Map {
 
 fn merged(frame: &Frame<'_, '_>, args: &[Value], overwrite: bool) -> Done {
     let target = map(args, 0);
-    let target = if target.is_nil() && args.len() > 1 { Map::new(MapType::Any) } else { target };
+    // A nil map is made only when there is something to put into it.
+    let some = (1..args.len()).any(|at| !map(args, at).is_empty());
+    let target = if target.is_nil() && some { Map::new(MapType::Any) } else { target };
     for at in 1..args.len() {
         merge(frame, &target, &map(args, at), overwrite, 0)?;
     }

@@ -1,7 +1,7 @@
 //! `toYamlPretty`: go-yaml 3 with an indentation of two, over Go's values and not over JSON: lists are indented under their keys, floats
 //! keep Go's shortest form, no line is folded.
 
-use crate::go::{Value, float, text::is_print};
+use crate::go::{Value, float, text::is_print, walk};
 use crate::goyaml;
 
 /// A value without the last line end.
@@ -31,6 +31,8 @@ fn pad(level: usize, out: &mut String) {
 
 /// A node whose first line has its indentation already.
 fn node(value: &Value, level: usize, out: &mut String) {
+    // The indentation is written for every line.
+    let Some(_inside) = value.enter().filter(|_| walk::bytes(2 * level)) else { return };
     let pairs = pairs(value);
     let items = value.elements().unwrap_or_default();
     if pairs.is_empty() && items.is_empty() {
@@ -64,6 +66,7 @@ fn node(value: &Value, level: usize, out: &mut String) {
 
 fn scalar(value: &Value, level: usize, out: &mut String) {
     match value {
+        Value::Str(value) if !walk::bytes(value.len()) => {}
         Value::Str(value) => string(&value.text(), level, out),
         Value::Nil => out.push_str("null"),
         Value::Float(number) => out.push_str(&match float::format(*number, b'g', -1).as_str() {

@@ -57,9 +57,11 @@ pub fn all() -> Entries {
         Ok(Value::Str(regex.find(subject.bytes()).map_or("".into(), |found| found.as_bytes().into())))
     });
     pair!("regexReplaceAll", "mustRegexReplaceAll", "sss", |frame, regex, a| {
+        room(frame, regex, a)?;
         made(frame, regexp::replace_all(regex, str(a, 1).bytes(), str(a, 2).bytes()))
     });
     pair!("regexReplaceAllLiteral", "mustRegexReplaceAllLiteral", "sss", |frame, regex, a| {
+        room(frame, regex, a)?;
         made(frame, regexp::replace_all_literal(regex, str(a, 1).bytes(), str(a, 2).bytes()))
     });
     pair!("regexSplit", "mustRegexSplit", "ssi", |_, regex, a| {
@@ -69,6 +71,15 @@ pub fn all() -> Entries {
         })
     });
     all
+}
+
+/// Refuses a replacement that would grow too large, before it is made: each match gives the text, and each `$` of it a part of the match.
+fn room(frame: &crate::template::Frame<'_, '_>, regex: &Regex, args: &[Value]) -> Result<(), String> {
+    let (subject, with) = (str(args, 1), str(args, 2));
+    let groups = with.bytes().iter().filter(|byte| **byte == b'$').count();
+    let matches = if with.len() > 16 { regex.find_iter(subject.bytes()).count() } else { 0 };
+    let most = matches.saturating_mul(with.len()).saturating_add(groups.saturating_mul(subject.len()));
+    if most > 1 << 20 { frame.exec.wrote(most) } else { Ok(()) }
 }
 
 type Body = fn(&crate::template::Frame<'_, '_>, &Regex, &[Value]) -> Result<Value, String>;

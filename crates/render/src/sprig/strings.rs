@@ -2,7 +2,7 @@
 
 use super::{Done, Entries, int, made, str, strval, text, words};
 use crate::go::value::{List, ListType};
-use crate::go::{Map, MapType, Str, Value, print, quote, text as utf8};
+use crate::go::{Map, MapType, Str, Value, print, quote, text as utf8, walk};
 use crate::template::{Frame, function};
 
 pub fn all() -> Entries {
@@ -82,27 +82,27 @@ pub fn all() -> Entries {
         ("hasSuffix", function("ss", |_, a| Ok(Value::Bool(str(a, 1).bytes().ends_with(str(a, 0).bytes()))))),
         (
             "quote",
-            function("a*", |_, a| {
+            function("a*", |frame, a| {
                 let parts = a.iter().filter(|value| !matches!(value, Value::Nil));
                 let quoted: Vec<String> = parts.map(|value| quote::quote(strval(value).bytes())).collect();
-                Ok(quoted.join(" ").into())
+                made(frame, quoted.join(" "))
             }),
         ),
         (
             "squote",
-            function("a*", |_, a| {
+            function("a*", |frame, a| {
                 let mut out = Vec::new();
                 for value in a.iter().filter(|value| !matches!(value, Value::Nil)) {
                     out.extend_from_slice(if out.is_empty() { b"'" } else { b" '" });
                     print::print(value, &mut out);
                     out.push(b'\'');
                 }
-                Ok(Value::Str(out.into()))
+                made(frame, out)
             }),
         ),
         (
             "cat",
-            function("a*", |_, a| {
+            function("a*", |frame, a| {
                 let mut out = Vec::new();
                 for (at, value) in a.iter().filter(|value| !matches!(value, Value::Nil)).enumerate() {
                     if at > 0 {
@@ -110,7 +110,7 @@ pub fn all() -> Entries {
                     }
                     print::print(value, &mut out);
                 }
-                Ok(Value::Str(out.into()))
+                made(frame, out)
             }),
         ),
         ("indent", function("is", |frame, a| indent(frame, int(a, 0), &str(a, 1), ""))),
@@ -130,11 +130,24 @@ pub fn all() -> Entries {
         ),
         ("toString", function("a", |_, a| Ok(Value::Str(strval(&a[0]))))),
         ("toStrings", function("a", |_, a| Ok(strings(&a[0])))),
-        ("split", function("ss", |_, a| Ok(numbered(str(a, 1).bytes(), str(a, 0).bytes(), -1)))),
-        ("splitn", function("sis", |_, a| Ok(numbered(str(a, 2).bytes(), str(a, 0).bytes(), int(a, 1))))),
+        (
+            "split",
+            function("ss", |frame, a| {
+                room_for_parts(frame, &str(a, 1), &str(a, 0))?;
+                Ok(numbered(str(a, 1).bytes(), str(a, 0).bytes(), -1))
+            }),
+        ),
+        (
+            "splitn",
+            function("sis", |frame, a| {
+                room_for_parts(frame, &str(a, 2), &str(a, 0))?;
+                Ok(numbered(str(a, 2).bytes(), str(a, 0).bytes(), int(a, 1)))
+            }),
+        ),
         (
             "splitList",
-            function("ss", |_, a| {
+            function("ss", |frame, a| {
+                room_for_parts(frame, &str(a, 1), &str(a, 0))?;
                 Ok(Value::strings(utf8::split(str(a, 1).bytes(), str(a, 0).bytes(), -1).unwrap_or_default()))
             }),
         ),
@@ -166,6 +179,16 @@ pub fn all() -> Entries {
             }),
         ),
     ]
+}
+
+/// Counts the parts that a text will be cut into, before they are made.
+fn room_for_parts(frame: &Frame<'_, '_>, text: &Str, separator: &Str) -> Result<(), String> {
+    let parts = match separator.bytes() {
+        [] => text.len(),
+        [only] => text.bytes().iter().filter(|byte| *byte == only).count(),
+        several => text.len() / several.len(),
+    };
+    frame.exec.hold(parts.saturating_mul(walk::VALUE))
 }
 
 fn mapped(text: &str, map: fn(char) -> char) -> Value {

@@ -1,7 +1,7 @@
 //! Helm's YAML functions: sigs.k8s.io/yaml in both directions, through JSON's shapes.
 
 use super::{Entries, made, str};
-use crate::go::{Map, MapType, Value};
+use crate::go::{Map, MapType, Value, walk};
 use crate::template::function;
 use crate::{goyaml, yaml};
 
@@ -75,6 +75,11 @@ pub(crate) fn from_tree(tree: &api::Value) -> Value {
 
 /// A value as JSON has it; `None` for numbers that it has not.
 pub(crate) fn to_tree(value: &Value) -> Option<api::Value> {
+    // Upstream goes through JSON, which finds that a map holds itself and gives nothing.
+    if !walk::fits() {
+        return None;
+    }
+    let _inside = value.enter()?;
     Some(match value {
         Value::Nil => api::Value::Null,
         Value::Bool(flag) => api::Value::Bool(*flag),
@@ -86,6 +91,7 @@ pub(crate) fn to_tree(value: &Value) -> Option<api::Value> {
             text.parse().map_or(api::Value::Float(*number), api::Value::Int)
         }
         Value::Float(number) => api::Value::Float(*number),
+        Value::Str(text) if !walk::bytes(text.len()) => return None,
         Value::Str(text) => api::Value::String(text.text().as_ref().into()),
         Value::List(list) if list.items.is_none() => api::Value::Null,
         Value::List(list) => api::Value::Array(list.iter().map(to_tree).collect::<Option<_>>()?),

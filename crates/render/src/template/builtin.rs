@@ -154,6 +154,7 @@ fn index(args: Vec<Slot>) -> Done {
             Value::Struct(object) if object.pointer => {
                 return Err(format!("can't index item of type {}", object.ty.name));
             }
+            Value::Version(_) => return Err("can't index item of type semver.Version".into()),
             other => return Err(format!("can't index item of type {}", other.type_name())),
         };
     }

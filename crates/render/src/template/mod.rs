@@ -59,13 +59,15 @@ pub struct Bounds {
     pub output: usize,
     /// Nodes that may be walked and functions that may be called.
     pub steps: u64,
+    /// Bytes of the lists and maps that functions may make, those that are gone again counted too.
+    pub memory: usize,
     /// Bytes of stack.
     pub stack: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { output: 256 << 20, steps: 200_000_000, stack: STACK - (8 << 20) }
+        Bounds { output: 256 << 20, steps: 200_000_000, memory: 512 << 20, stack: STACK - (8 << 20) }
     }
 }
 
@@ -83,6 +85,9 @@ pub struct Exec<'w> {
     pub included: RefCell<HashMap<String, usize>>,
     pub steps: Cell<u64>,
     pub written: Cell<usize>,
+    pub held: Cell<usize>,
+    /// How many `tpl` are around this place.
+    pub nested: Cell<usize>,
     stack: usize,
 }
 
@@ -96,6 +101,8 @@ impl<'w> Exec<'w> {
             included: RefCell::default(),
             steps: Cell::new(0),
             written: Cell::new(0),
+            held: Cell::new(0),
+            nested: Cell::new(0),
             stack: stack_position(),
         }
     }
@@ -114,6 +121,18 @@ impl<'w> Exec<'w> {
         self.written.set(self.written.get().saturating_add(bytes));
         if self.written.get() > self.bounds.output {
             return Err(format!("the templates write more than {} bytes", self.bounds.output));
+        }
+        Ok(())
+    }
+
+    /// Counts bytes of lists and maps.
+    pub fn hold(&self, bytes: usize) -> Result<(), String> {
+        self.held.set(self.held.get().saturating_add(bytes));
+        if self.held.get() > self.bounds.memory {
+            return Err(format!(
+                "the templates make more than {} bytes of lists and maps",
+                self.bounds.memory
+            ));
         }
         Ok(())
     }

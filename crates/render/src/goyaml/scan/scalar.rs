@@ -135,7 +135,7 @@ impl Scanner<'_> {
         let quote = self.at(0);
         self.advance();
         let mut out = Vec::new();
-        let (mut leading, mut trailing, mut spaces) = (Vec::new(), Vec::new(), Vec::new());
+        let mut gap = Gap::default();
         loop {
             if self.at_document_mark() {
                 return self.error("found unexpected document indicator");
@@ -143,7 +143,6 @@ impl Scanner<'_> {
             if self.is_end(0) {
                 return self.error("found unexpected end of stream");
             }
-            let mut broken = false;
             while !self.is_blank_or_end(0) {
                 if single && self.at(0) == b'\'' && self.at(1) == b'\'' {
                     out.push(b'\'');
@@ -154,7 +153,7 @@ impl Scanner<'_> {
                 } else if !single && self.at(0) == b'\\' && self.is_break(1) {
                     self.advance();
                     self.skip_line();
-                    broken = true;
+                    gap.broken = true;
                     break;
                 } else if !single && self.at(0) == b'\\' {
                     self.escape(&mut out)?;
@@ -165,22 +164,8 @@ impl Scanner<'_> {
             if self.at(0) == quote && !self.is_end(0) {
                 break;
             }
-            while self.is_blank(0) || self.is_break(0) {
-                if self.is_blank(0) {
-                    if broken { self.advance() } else { self.read(&mut spaces) }
-                } else if broken {
-                    self.read_line(&mut trailing);
-                } else {
-                    spaces.clear();
-                    self.read_line(&mut leading);
-                    broken = true;
-                }
-            }
-            if broken {
-                fold(&mut out, &mut leading, &mut trailing);
-            } else {
-                out.append(&mut spaces);
-            }
+            self.gap(&mut gap, 0)?;
+            gap.close(&mut out);
         }
         self.advance();
         self.push(Kind::Scalar(String::from_utf8_lossy(&out).into(), Style::Quoted), start);
@@ -191,8 +176,7 @@ impl Scanner<'_> {
         let start = self.mark;
         let indent = self.indent + 1;
         let mut out = Vec::new();
-        let (mut leading, mut trailing, mut spaces) = (Vec::new(), Vec::new(), Vec::new());
-        let mut broken = false;
+        let mut gap = Gap::default();
         loop {
             if self.at_document_mark() || self.at(0) == b'#' {
                 break;
@@ -204,41 +188,62 @@ impl Scanner<'_> {
                 {
                     break;
                 }
-                if broken {
-                    fold(&mut out, &mut leading, &mut trailing);
-                    broken = false;
-                } else {
-                    out.append(&mut spaces);
-                }
+                gap.close(&mut out);
                 self.read(&mut out);
             }
             if !(self.is_blank(0) || self.is_break(0)) {
                 break;
             }
-            while self.is_blank(0) || self.is_break(0) {
-                if self.is_blank(0) {
-                    if broken && (self.mark.column as i64) < indent && self.at(0) == b'\t' {
-                        return self.error("found a tab character that violates indentation");
-                    }
-                    if broken { self.advance() } else { self.read(&mut spaces) }
-                } else if broken {
-                    self.read_line(&mut trailing);
-                } else {
-                    spaces.clear();
-                    self.read_line(&mut leading);
-                    broken = true;
-                }
-            }
+            self.gap(&mut gap, indent)?;
             if self.flow == 0 && (self.mark.column as i64) < indent {
                 break;
             }
         }
         let text = String::from_utf8_lossy(&out).into();
         self.tokens.push_back(Token { kind: Kind::Scalar(text, Style::Plain), start });
-        if broken {
+        if gap.broken {
             self.key_allowed = true;
         }
         Ok(())
+    }
+
+    /// Reads blanks and breaks. Behind a break no tab may stand before the column `indent`.
+    fn gap(&mut self, gap: &mut Gap, indent: i64) -> Done<()> {
+        while self.is_blank(0) || self.is_break(0) {
+            if self.is_blank(0) {
+                if gap.broken && (self.mark.column as i64) < indent && self.at(0) == b'\t' {
+                    return self.error("found a tab character that violates indentation");
+                }
+                if gap.broken { self.advance() } else { self.read(&mut gap.spaces) }
+            } else if gap.broken {
+                self.read_line(&mut gap.trailing);
+            } else {
+                gap.spaces.clear();
+                self.read_line(&mut gap.leading);
+                gap.broken = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stands between two words of a scalar: blanks, or breaks, the first of which is kept by itself.
+#[derive(Default)]
+struct Gap {
+    spaces: Vec<u8>,
+    leading: Vec<u8>,
+    trailing: Vec<u8>,
+    broken: bool,
+}
+
+impl Gap {
+    /// Writes it as it is read, and begins anew.
+    fn close(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.broken) {
+            fold(out, &mut self.leading, &mut self.trailing);
+        } else {
+            out.append(&mut self.spaces);
+        }
     }
 }
 

@@ -139,6 +139,10 @@ impl<'d, 's> Checker<'d, 's> {
         let mut look = Look { draft, value, rest: rest_of(value, asked, map, draft), faults: Vec::new() };
         let reference = map.get("$ref").and_then(Tree::as_str);
         if let (Some(target), true) = (reference, draft < 2019) {
+            // Nothing beside a reference counts in these drafts; upstream heeds this one all the same.
+            if let Some(problem) = self.constant(map, &look) {
+                return fail(problem);
+            }
             let target = self.documents.resolve(schema, target).map_err(Fault::Schema)?;
             self.reference(target, "$ref", &mut look)?;
             return Ok(look.rest);
@@ -219,19 +223,14 @@ impl<'d, 's> Checker<'d, 's> {
         {
             return Some(self.problem(format!("got {got}, want {}", wanted.join(" or "))));
         }
-        if let Some(wanted) = map.get("const").filter(|_| look.draft > 4)
-            && !equal(wanted, value)
-        {
-            return Some(self.problem(match wanted {
-                Tree::Array(_) | Tree::Object(_) => "'const' failed".to_string(),
-                wanted => format!("value must be {}", display(wanted)),
-            }));
+        if let Some(problem) = self.constant(map, look) {
+            return Some(problem);
         }
         if let Some(Tree::Array(wanted)) = map.get("enum")
             && !wanted.iter().any(|one| equal(one, value))
         {
             let plain = !wanted.iter().any(|one| matches!(one, Tree::Array(_) | Tree::Object(_)));
-            let shown: Vec<String> = wanted.iter().map(display).collect();
+            let shown: Vec<String> = wanted.iter().map(|one| self.documents.shown(one)).collect();
             return Some(self.problem(match shown.as_slice() {
                 _ if !plain => "'enum' failed".to_string(),
                 [only] => format!("value must be {only}"),
@@ -245,6 +244,14 @@ impl<'d, 's> Checker<'d, 's> {
             return Some(self.problem(format!("{} is not valid {name}: {reason}", display(value))));
         }
         None
+    }
+
+    fn constant(&self, map: &Map, look: &Look<'_>) -> Option<Problem> {
+        let wanted = map.get("const").filter(|wanted| look.draft > 4 && !equal(wanted, look.value))?;
+        Some(self.problem(match wanted {
+            Tree::Array(_) | Tree::Object(_) => "'const' failed".to_string(),
+            wanted => format!("value must be {}", self.documents.shown(wanted)),
+        }))
     }
 
     pub fn reference(

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use api::{Map, Value as Tree};
 
-use super::problem::quoted;
+use super::literal;
+use super::problem::{display, quoted};
 use crate::go::{quote, regexp};
 
 /// A document, or a part of one with an id of its own.
@@ -43,6 +44,8 @@ struct Place {
 pub(super) struct Documents<'s> {
     resources: Vec<Resource<'s>>,
     places: HashMap<usize, Place>,
+    /// What the document was read from; empty for the meta-schemas.
+    text: &'s [u8],
     /// Whether `format` counts in drafts that leave it open.
     pub formats: bool,
 }
@@ -198,7 +201,7 @@ pub(super) fn meta() -> &'static Documents<'static> {
         lines.map(read).collect()
     });
     static META: LazyLock<Documents<'static>> = LazyLock::new(|| {
-        let mut all = Documents { resources: Vec::new(), places: HashMap::new(), formats: true };
+        let mut all = Documents { resources: Vec::new(), places: HashMap::new(), text: b"", formats: true };
         for (url, schema) in TEXTS.iter() {
             all.add(url, schema).expect("because the meta-schemas are sound");
         }
@@ -209,8 +212,8 @@ pub(super) fn meta() -> &'static Documents<'static> {
 
 impl<'s> Documents<'s> {
     /// One document and all that is below it.
-    pub fn new(url: &str, root: &'s Tree) -> Result<Documents<'s>, String> {
-        let mut all = Documents { resources: Vec::new(), places: HashMap::new(), formats: false };
+    pub fn new(url: &str, root: &'s Tree, text: &'s [u8]) -> Result<Documents<'s>, String> {
+        let mut all = Documents { resources: Vec::new(), places: HashMap::new(), text, formats: false };
         all.add(url, root)?;
         Ok(all)
     }
@@ -355,6 +358,15 @@ impl<'s> Documents<'s> {
         self.place(node).0
     }
 
+    /// A constant of a schema as errors repeat it: numbers as they are written.
+    pub fn shown(&self, constant: &Tree) -> String {
+        let written = match (constant, self.places.get(&address(constant))) {
+            (Tree::Int(_) | Tree::Float(_), Some(place)) => literal::at(self.text, &place.pointer),
+            _ => None,
+        };
+        written.map_or_else(|| display(constant), Into::into)
+    }
+
     /// The part's URL.
     pub fn location(&self, node: &Tree) -> String {
         let (resource, pointer) = self.place(node);
@@ -418,10 +430,12 @@ impl<'s> Documents<'s> {
             }
             let Tree::Object(map) = node else { continue };
             let draft = self.resource_of(node).draft;
+            // Beside a reference, early drafts have no other keyword; upstream leaves out only those of draft 4.
+            let mut first_draft = 0;
             if let Some(reference) = text(map, "$ref") {
                 queue.push_back(self.resolve(node, reference)?);
                 if draft < 2019 {
-                    continue;
+                    first_draft = 6;
                 }
             }
             for (key, since) in [("$recursiveRef", 2019), ("$dynamicRef", 2020)] {
@@ -433,18 +447,16 @@ impl<'s> Documents<'s> {
             let named = map.get("patternProperties").and_then(Tree::as_map);
             let named =
                 named.into_iter().flat_map(Map::keys).map(|name| ("patternProperties", name.as_str()));
-            for (key, pattern) in pattern.into_iter().chain(named) {
+            for (key, pattern) in pattern.into_iter().chain(named).filter(|_| first_draft == 0) {
                 if let Err(error) = regexp::compile(pattern) {
                     let at = format!("{}/{key}", self.location(node));
                     return Err(format!("invalid regex {} at {}: {error}", shown(pattern), shown(&at)));
                 }
             }
             for (key, since, below) in BELOW {
-                let Some(child) =
-                    map.get(key).filter(|_| draft >= *since && *key != "definitions" && *key != "$defs")
-                else {
-                    continue;
-                };
+                let walked =
+                    (first_draft..=draft).contains(since) && !matches!(*key, "definitions" | "$defs");
+                let Some(child) = map.get(key).filter(|_| walked) else { continue };
                 match (below, child) {
                     (Below::Named, Tree::Object(named)) => queue.extend(named.iter().map(|(_, item)| item)),
                     (Below::Schemas | Below::SchemaOrSchemas, Tree::Array(items)) => {

@@ -8,6 +8,7 @@ mod check;
 mod document;
 mod format;
 mod keywords;
+mod literal;
 mod problem;
 
 use api::Value as Tree;
@@ -50,14 +51,14 @@ fn problems(chart: &Chart, values: &Map) -> String {
     out
 }
 
-fn one(schema: &[u8], values: &Map) -> Result<(), String> {
-    let schema: Tree = match serde_json::from_slice(schema) {
+fn one(text: &[u8], values: &Map) -> Result<(), String> {
+    let schema: Tree = match serde_json::from_slice(text) {
         Ok(schema) => schema,
         Err(error) => {
-            return Err(crate::go::json::decode(schema).err().unwrap_or_else(|| error.to_string()));
+            return Err(crate::go::json::decode(text).err().unwrap_or_else(|| error.to_string()));
         }
     };
-    let documents = Documents::new(URL, &schema)?;
+    let documents = Documents::new(URL, &schema, text)?;
     let sound = |part: &Tree| sound(&documents, part);
     sound(&schema)?;
     documents.prepare(&sound)?;

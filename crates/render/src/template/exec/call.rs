@@ -1,5 +1,6 @@
 //! Calls: arguments made fit for the types of a function's parameters.
 
+use super::eval::Way;
 use super::*;
 
 impl<'t> State<'t, '_, '_> {
@@ -44,7 +45,15 @@ impl<'t> State<'t, '_, '_> {
             let value = self.fit(last, ty(count - 1))?;
             values.push(value);
         }
-        self.frame.exec.step(1).or_else(|error| self.fault(error))?;
+        // Texts cost what they are long, both those that are given and the one that is made.
+        let length = |slot: &Slot| match &slot.value {
+            Some(Value::Str(text)) => text.len() as u64 / 16,
+            _ => 0,
+        };
+        self.frame
+            .exec
+            .step(1 + values.iter().map(length).sum::<u64>())
+            .or_else(|error| self.fault(error))?;
         let done = if function.builtin && name == "call" {
             crate::template::builtin::call(args.first().map(ToString::to_string), values)
         } else {
@@ -61,6 +70,8 @@ impl<'t> State<'t, '_, '_> {
                 }
             }
         };
+        let made = crate::go::walk::taken().and_then(|bytes| self.frame.exec.hold(bytes));
+        let done = made.and(done).and_then(|slot| self.frame.exec.step(length(&slot)).map(|()| slot));
         match done {
             Ok(value) => Ok(value),
             Err(error) => {
@@ -102,12 +113,12 @@ impl<'t> State<'t, '_, '_> {
             }
             Kind::Field(names) => {
                 self.mark(node);
-                self.field_chain(dot, dot.clone(), node, names, &[], None)?
+                self.field_chain(dot, dot.clone(), Way::bare(node, names))?
             }
-            Kind::Variable(names) => self.variable(dot, node, names, &[], None)?,
+            Kind::Variable(names) => self.variable(dot, Way::bare(node, names))?,
             Kind::Pipe(pipe) => self.pipeline(dot, pipe)?,
             Kind::Identifier(name) => self.identifier(dot, node, name)?,
-            Kind::Chain(inner, names) => self.chain(dot, node, inner, names, &[], None)?,
+            Kind::Chain(inner, names) => self.chain(dot, inner, Way::bare(node, names))?,
             _ => return self.literal(ty, node),
         };
         self.fit(value, ty)

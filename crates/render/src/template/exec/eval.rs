@@ -2,6 +2,22 @@
 
 use super::*;
 
+/// Names to follow, as a node writes them, and what the last of them is given if it is a method.
+pub(super) struct Way<'t> {
+    pub node: &'t Node,
+    pub names: &'t [String],
+    /// Behind the node itself, which is the first.
+    pub args: &'t [Node],
+    /// What the pipeline gives.
+    pub last: Option<Slot>,
+}
+
+impl<'t> Way<'t> {
+    pub fn bare(node: &'t Node, names: &'t [String]) -> Way<'t> {
+        Way { node, names, args: &[], last: None }
+    }
+}
+
 impl<'t> State<'t, '_, '_> {
     pub(super) fn pipeline(&mut self, dot: &Slot, pipe: &'t Pipe) -> Done<Slot> {
         self.at = Some(At::Pipe(pipe));
@@ -33,9 +49,12 @@ impl<'t> State<'t, '_, '_> {
         match &first.kind {
             Kind::Field(names) => {
                 self.mark(first);
-                return self.field_chain(dot, dot.clone(), first, names, &command.args, last);
+                let way = Way { node: first, names, args: &command.args, last };
+                return self.field_chain(dot, dot.clone(), way);
             }
-            Kind::Chain(inner, names) => return self.chain(dot, first, inner, names, &command.args, last),
+            Kind::Chain(inner, names) => {
+                return self.chain(dot, inner, Way { node: first, names, args: &command.args, last });
+            }
             Kind::Identifier(name) => {
                 self.mark(first);
                 return self.function(dot, name, At::Command(command), &command.args, last);
@@ -44,7 +63,9 @@ impl<'t> State<'t, '_, '_> {
                 self.not_a_function(&command.args, &last)?;
                 return self.pipeline(dot, pipe);
             }
-            Kind::Variable(names) => return self.variable(dot, first, names, &command.args, last),
+            Kind::Variable(names) => {
+                return self.variable(dot, Way { node: first, names, args: &command.args, last });
+            }
             _ => {}
         }
         self.mark(first);
@@ -75,21 +96,13 @@ impl<'t> State<'t, '_, '_> {
         }
     }
 
-    pub(super) fn chain(
-        &mut self,
-        dot: &Slot,
-        node: &'t Node,
-        inner: &'t Node,
-        names: &'t [String],
-        args: &'t [Node],
-        last: Option<Slot>,
-    ) -> Done<Slot> {
-        self.mark(node);
+    pub(super) fn chain(&mut self, dot: &Slot, inner: &'t Node, way: Way<'t>) -> Done<Slot> {
+        self.mark(way.node);
         if matches!(inner.kind, Kind::Nil) {
-            return self.fault(format!("indirection through explicit nil in {node}"));
+            return self.fault(format!("indirection through explicit nil in {}", way.node));
         }
         let receiver = self.operand(dot, inner)?;
-        self.field_chain(dot, receiver, node, names, args, last)
+        self.field_chain(dot, receiver, way)
     }
 
     /// An operand without a wanted type.
@@ -102,40 +115,27 @@ impl<'t> State<'t, '_, '_> {
         }
     }
 
-    pub(super) fn variable(
-        &mut self,
-        dot: &Slot,
-        node: &'t Node,
-        names: &'t [String],
-        args: &'t [Node],
-        last: Option<Slot>,
-    ) -> Done<Slot> {
-        self.mark(node);
-        let Some((_, value)) = self.vars.iter().rev().find(|(name, _)| *name == names[0]) else {
-            return self.fault(format!("undefined variable: {}", names[0]));
+    /// The first name is the variable's.
+    pub(super) fn variable(&mut self, dot: &Slot, way: Way<'t>) -> Done<Slot> {
+        self.mark(way.node);
+        let (own, names) = way.names.split_first().expect("because a variable has a name");
+        let Some((_, value)) = self.vars.iter().rev().find(|(name, _)| *name == own.as_str()) else {
+            return self.fault(format!("undefined variable: {own}"));
         };
         let value = value.clone();
-        if names.len() == 1 {
-            self.not_a_function(args, &last)?;
+        if names.is_empty() {
+            self.not_a_function(way.args, &way.last)?;
             return Ok(value);
         }
-        self.field_chain(dot, value, node, &names[1..], args, last)
+        self.field_chain(dot, value, Way { names, ..way })
     }
 
-    pub(super) fn field_chain(
-        &mut self,
-        dot: &Slot,
-        mut receiver: Slot,
-        node: &'t Node,
-        names: &'t [String],
-        args: &'t [Node],
-        last: Option<Slot>,
-    ) -> Done<Slot> {
-        let (end, before) = names.split_last().expect("because a field has a name");
+    pub(super) fn field_chain(&mut self, dot: &Slot, mut receiver: Slot, way: Way<'t>) -> Done<Slot> {
+        let (end, before) = way.names.split_last().expect("because a field has a name");
         for name in before {
-            receiver = self.field(dot, name, node, &[], None, receiver)?;
+            receiver = self.field(dot, name, way.node, &[], None, receiver)?;
         }
-        self.field(dot, end, node, args, last, receiver)
+        self.field(dot, end, way.node, way.args, way.last, receiver)
     }
 
     pub(super) fn field(

@@ -10,7 +10,7 @@ use super::node::{At, Branch, Command, Kind, Node, Number, Pipe, Tree};
 use super::slot::{Body, Function, Slot, Ty};
 use super::{Exec, Set, method};
 use crate::go::value::{ListType, MapType};
-use crate::go::{Value, print, quote};
+use crate::go::{Value, print, quote, walk};
 
 /// What a function can reach: the execution and the templates around its call.
 pub struct Frame<'e, 'w> {
@@ -130,6 +130,7 @@ impl<'t> State<'t, '_, '_> {
             Some(value) => {
                 let mut out = Vec::new();
                 print::print(&value, &mut out);
+                walk::taken().or_else(|error| self.fault(error))?;
                 self.write(&out)
             }
         }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use render::helm::{Options, ValuesFile};
+use render::helm::{Options, ValuesFile, World};
+
+use super::Reach;
 
 #[derive(Args, Debug)]
 #[command(
@@ -66,6 +68,28 @@ pub struct Helm {
     /// A directory with a kustomization whose resources hold `all.yaml`: the chart's objects
     #[arg(long, value_name = "DIR")]
     post_renderer: Option<PathBuf>,
+    /// Print the chart's notes behind its objects, as `helm install --dry-run` does
+    #[arg(long)]
+    notes: bool,
+    /// Print the notes of subcharts too
+    #[arg(long, requires = "notes")]
+    render_subchart_notes: bool,
+    /// With `server`, `lookup` asks the cluster of --kubeconfig; it finds nothing otherwise
+    #[arg(long, value_name = "WHERE", default_value = "client", value_parser = ["client", "server"])]
+    dry_run: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Helm {
+    fn world(&self) -> Result<Box<dyn World>> {
+        if self.dry_run != "server" {
+            return Ok(Box::new(fleet::world::System));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let cluster = runtime.block_on(self.reach.cluster())?;
+        Ok(Box::new(fleet::world::WithCluster::new(cluster, runtime)))
+    }
 }
 
 pub fn run(args: &Helm) -> Result<ExitCode> {
@@ -94,11 +118,15 @@ pub fn run(args: &Helm) -> Result<ExitCode> {
     options.skip_tests = args.skip_tests;
     options.skip_schema_validation = args.skip_schema_validation;
     options.show_only = args.show_only.clone();
+    options.render_subchart_notes = args.render_subchart_notes;
     // Upstream's errors are printed as upstream prints them, without a cause chain around them.
-    match fleet::render_helm(&args.chart, &options, args.post_renderer.as_deref()) {
+    match fleet::render_helm(&args.chart, &options, args.post_renderer.as_deref(), &*args.world()?) {
         Ok(rendered) => {
             rendered.warnings.iter().for_each(|warning| eprintln!("{warning}"));
             print!("{}", rendered.text);
+            if args.notes && !rendered.notes.is_empty() {
+                println!("NOTES:\n{}", rendered.notes.trim());
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(render::helm::Error::Helm(text)) => {
