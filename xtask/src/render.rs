@@ -47,6 +47,10 @@ enum What {
     Texts(Generated),
     /// Charts that lie below a folder, by the program that HELM names
     RealCharts(Real),
+    /// The same charts with values made from their schemas, or from the shapes of their own values
+    Values(Real),
+    /// The golden files of Helm's own tests of `helm template`
+    Goldens,
     /// Kustomizations that lie below a folder, by the program that KUSTOMIZE names
     RealTrees(Real),
 }
@@ -91,17 +95,32 @@ pub fn run(args: &Args) -> Result<()> {
         What::Charts(all) => generated("charts", all),
         What::Schemas(all) => generated("schemas", all),
         What::Texts(all) => generated("texts", all),
-        What::RealCharts(real) => {
-            let folder = real.folder.display().to_string();
-            differential(
-                &["real-charts".into(), folder, real.variants.to_string(), real.seed.to_string()],
-                None,
-            )
-        }
+        What::RealCharts(real) => differential(&below("real-charts", real), None),
+        What::Values(real) => differential(&below("values", real), Some(&oracle()?)),
+        What::Goldens => differential(&["goldens".into(), module("helm.sh/helm/v3")?], None),
         What::RealTrees(real) => {
             differential(&["real-trees".into(), real.folder.display().to_string()], None)
         }
     }
+}
+
+fn below(name: &str, real: &Real) -> [String; 4] {
+    let folder = real.folder.display().to_string();
+    [name.into(), folder, real.variants.to_string(), real.seed.to_string()]
+}
+
+/// Where a module that the oracle pins lies.
+fn module(name: &str) -> Result<String> {
+    let found = Command::new("go")
+        .current_dir(run::root().join("oracle"))
+        .args(["list", "-m", "-f", "{{.Dir}}", name])
+        .output()
+        .context("cannot start go")?;
+    let folder = String::from_utf8(found.stdout)?.trim().to_owned();
+    if folder.is_empty() {
+        bail!("the module {name} is not there: run `go mod download` in oracle/");
+    }
+    Ok(folder)
 }
 
 fn differential(words: &[String], oracle: Option<&Path>) -> Result<()> {
@@ -129,15 +148,7 @@ fn copy_of_module(out: &Path) -> Result<PathBuf> {
         std::fs::remove_dir_all(out)?;
     }
     std::fs::create_dir_all(out)?;
-    let found = Command::new("go")
-        .current_dir(run::root().join("oracle"))
-        .args(["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kustomize/api"])
-        .output()
-        .context("cannot start go")?;
-    let module = String::from_utf8(found.stdout)?.trim().to_owned();
-    if module.is_empty() {
-        bail!("the module sigs.k8s.io/kustomize/api is not there: run `go mod download` in oracle/");
-    }
+    let module = module("sigs.k8s.io/kustomize/api")?;
     let copy = out.join("api");
     run::step("copying the module", Command::new("cp").args(["-r", &module]).arg(&copy))?;
     run::step("unlocking the copy", Command::new("chmod").args(["-R", "u+w"]).arg(&copy))?;

@@ -1,5 +1,6 @@
 //! From a chart and options to what `helm template` prints.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::LazyLock;
@@ -280,8 +281,8 @@ fn release(options: &Options) -> Value {
     ]))
 }
 
-struct Template {
-    text: String,
+struct Template<'c> {
+    text: Cow<'c, str>,
     values: Map,
     base: String,
 }
@@ -294,7 +295,12 @@ struct Place<'a> {
 }
 
 /// The templates of a chart and its subcharts, each with what it sees.
-fn collect(chart: &Chart, place: &Place<'_>, above: &Map, out: &mut HashMap<String, Template>) -> Map {
+fn collect<'c>(
+    chart: &'c Chart,
+    place: &Place<'_>,
+    above: &Map,
+    out: &mut HashMap<String, Template<'c>>,
+) -> Map {
     let Place { at, below, root } = *place;
     let get = |key: &str| above.get(key.as_bytes()).unwrap_or(Value::Nil);
     let files = Map::new(MapType::Files);
@@ -330,7 +336,7 @@ fn collect(chart: &Chart, place: &Place<'_>, above: &Map, out: &mut HashMap<Stri
             continue;
         }
         let template = Template {
-            text: String::from_utf8_lossy(&file.data).into_owned(),
+            text: String::from_utf8_lossy(&file.data),
             values: next.clone(),
             base: path::join(at, "templates"),
         };

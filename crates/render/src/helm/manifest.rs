@@ -1,9 +1,5 @@
 //! Rendered files cut into manifests, hooks told apart, both in the order of installation.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
-
 use super::metadata::{Decoder, json_kind};
 use crate::go::path;
 use crate::goyaml;
@@ -91,11 +87,17 @@ pub const INSTALL: [&str; 36] = [
 
 /// Cuts a text at lines of `---`, and trims what is between.
 pub fn split(text: &str) -> Vec<String> {
-    static SEPARATOR: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?:^|[\t\n\f\r ]*\n)---[\t\n\f\r ]*").expect("because the pattern is constant")
-    });
-    let trimmed = text.trim_matches(crate::go::text::is_space);
-    let parts = SEPARATOR.split(trimmed).filter(|part| !part.is_empty());
+    // `(?:^|\s*\n)---\s*`, of which each finds the first.
+    const BLANK: [char; 5] = ['\t', '\n', '\u{c}', '\r', ' '];
+    let mut rest = text.trim_matches(crate::go::text::is_space);
+    let mut parts = Vec::new();
+    rest = rest.strip_prefix("---").map_or(rest, |behind| behind.trim_start_matches(BLANK));
+    while let Some(at) = rest.find("\n---") {
+        parts.push(rest[..at].trim_end_matches(BLANK));
+        rest = rest[at + 4..].trim_start_matches(BLANK);
+    }
+    parts.push(rest);
+    let parts = parts.into_iter().filter(|part| !part.is_empty());
     parts.map(|part| part.trim_matches(crate::go::text::is_space).to_string()).collect()
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The whole text is cut at once; the first fault is the last item.
 
+use std::rc::Rc;
+
 use crate::go::quote;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub enum Kind {
 pub struct Item {
     pub kind: Kind,
     pub pos: usize,
-    pub text: String,
+    pub text: Rc<str>,
     pub line: usize,
 }
 
@@ -127,7 +129,7 @@ pub fn lex(input: &str) -> Vec<Item> {
     let mut lexer = Lexer { input, pos: 0, start: 0, line: 1, items: Vec::new() };
     if let Err(text) = lexer.run() {
         let (pos, line) = (lexer.start, lexer.line);
-        lexer.items.push(Item { kind: Kind::Error, pos, text, line });
+        lexer.items.push(Item { kind: Kind::Error, pos, text: text.into(), line });
     }
     lexer.items
 }

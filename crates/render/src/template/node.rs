@@ -46,20 +46,21 @@ pub struct Node {
     pub kind: Kind,
 }
 
+/// What a node is; what is large is boxed, since there are many nodes.
 #[derive(Debug)]
 pub enum Kind {
     Text(Str),
-    Action(Pipe),
-    If(Branch),
-    With(Branch),
-    Range(Branch),
-    Template(String, Option<Pipe>),
+    Action(Box<Pipe>),
+    If(Box<Branch>),
+    With(Box<Branch>),
+    Range(Box<Branch>),
+    Template(String, Option<Box<Pipe>>),
     Break,
     Continue,
     Bool(bool),
     Dot,
     Nil,
-    Number(Number),
+    Number(Box<Number>),
     /// As it was written, and what it stands for.
     String(String, Str),
     Identifier(String),
@@ -69,7 +70,7 @@ pub enum Kind {
     Variable(Vec<String>),
     /// `(pipeline).a.b`
     Chain(Box<Node>, Vec<String>),
-    Pipe(Pipe),
+    Pipe(Box<Pipe>),
     /// Only while parsing.
     End,
     Else,

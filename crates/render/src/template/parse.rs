@@ -190,6 +190,7 @@ impl Parser<'_> {
         while self.peek_non_space().kind != Token::Eof {
             let node = self.text_or_action()?;
             if matches!(node.kind, Kind::End | Kind::Else) {
+                list.shrink_to_fit();
                 return Ok((list, node));
             }
             list.push(node);
@@ -200,7 +201,7 @@ impl Parser<'_> {
     fn text_or_action(&mut self) -> Parsed<Node> {
         let item = self.next_non_space();
         match item.kind {
-            Token::Text => Ok(Node { pos: item.pos, kind: Kind::Text(item.text.as_str().into()) }),
+            Token::Text => Ok(Node { pos: item.pos, kind: Kind::Text(item.text.as_bytes().into()) }),
             Token::LeftDelim => {
                 self.scope.action = item.line;
                 let node = self.action()?;
@@ -248,7 +249,7 @@ impl Parser<'_> {
         self.at -= 1;
         self.peek();
         let pipe = self.pipeline("command", Token::RightDelim)?;
-        Ok(Node { pos, kind: Kind::Action(pipe) })
+        Ok(Node { pos, kind: Kind::Action(Box::new(pipe)) })
     }
 
     fn control(&mut self, word: &str) -> Parsed<Node> {
@@ -274,7 +275,7 @@ impl Parser<'_> {
         }
         self.scope.vars.truncate(vars);
         let pos = pipe.pos;
-        let branch = Branch { pipe, list, otherwise };
+        let branch = Box::new(Branch { pipe, list, otherwise });
         let kind = match word {
             "if" => Kind::If(branch),
             "with" => Kind::With(branch),
@@ -299,7 +300,7 @@ impl Parser<'_> {
             self.at -= 1;
             pipe = Some(self.pipeline(CONTEXT, Token::RightDelim)?);
         }
-        Ok(Node { pos: item.pos, kind: Kind::Template(name, pipe) })
+        Ok(Node { pos: item.pos, kind: Kind::Template(name, pipe.map(Box::new)) })
     }
 
     fn block(&mut self) -> Parsed<Node> {
@@ -315,7 +316,7 @@ impl Parser<'_> {
             }
             parser.add(own, root)
         })?;
-        Ok(Node { pos: item.pos, kind: Kind::Template(name, Some(pipe)) })
+        Ok(Node { pos: item.pos, kind: Kind::Template(name, Some(Box::new(pipe))) })
     }
 
     fn pipeline(&mut self, context: &str, end: Token) -> Parsed<Pipe> {
@@ -331,7 +332,7 @@ impl Parser<'_> {
             self.peek();
             let next = self.peek_non_space();
             let declares = matches!(next.kind, Token::Assign | Token::Declare);
-            let lists = next.kind == Token::Char && next.text == ",";
+            let lists = next.kind == Token::Char && &*next.text == ",";
             if !declares && !lists {
                 self.at = back;
                 break;
@@ -339,7 +340,7 @@ impl Parser<'_> {
             self.next_non_space();
             let node = Node { pos: variable.pos, kind: Kind::Variable(split_names(&variable.text)) };
             pipe.decl.push(node);
-            self.scope.vars.push(variable.text.clone());
+            self.scope.vars.push(variable.text.to_string());
             if declares {
                 pipe.assign = next.kind == Token::Assign;
                 break;
@@ -357,6 +358,8 @@ impl Parser<'_> {
             match item.kind {
                 kind if kind == end => {
                     self.check(&pipe, context)?;
+                    // Trees are kept until all is rendered, and most lists have one item.
+                    pipe.commands.shrink_to_fit();
                     return Ok(pipe);
                 }
                 Token::Bool
@@ -413,6 +416,7 @@ impl Parser<'_> {
         if command.args.is_empty() {
             return self.error("empty command");
         }
+        command.args.shrink_to_fit();
         Ok(command)
     }
 
@@ -448,11 +452,11 @@ impl Parser<'_> {
         let item = self.next_non_space();
         let kind = match item.kind {
             Token::Identifier => {
-                if !self.functions.contains_key(item.text.as_str()) {
+                if !self.functions.contains_key(&*item.text) {
                     let shown = quote::quote(item.text.as_bytes());
                     return self.error(format!("function {shown} not defined"));
                 }
-                Kind::Identifier(item.text)
+                Kind::Identifier(item.text.to_string())
             }
             Token::Dot => Kind::Dot,
             Token::Nil => Kind::Nil,
@@ -464,9 +468,9 @@ impl Parser<'_> {
                 Kind::Variable(names)
             }
             Token::Field => Kind::Field(vec![item.text[1..].to_string()]),
-            Token::Bool => Kind::Bool(item.text == "true"),
+            Token::Bool => Kind::Bool(&*item.text == "true"),
             Token::CharConstant | Token::Complex | Token::Number => match number(&item) {
-                Ok(number) => Kind::Number(number),
+                Ok(number) => Kind::Number(Box::new(number)),
                 Err(error) => return self.error(error),
             },
             Token::LeftParen => {
@@ -477,10 +481,10 @@ impl Parser<'_> {
                 self.scope.parens += 1;
                 let pipe = self.pipeline("parenthesized pipeline", Token::RightParen)?;
                 self.scope.parens -= 1;
-                return Ok(Some(Node { pos: pipe.pos, kind: Kind::Pipe(pipe) }));
+                return Ok(Some(Node { pos: pipe.pos, kind: Kind::Pipe(Box::new(pipe)) }));
             }
             Token::String | Token::RawString => match quote::unquote(&item.text) {
-                Some(bytes) => Kind::String(item.text, bytes.into()),
+                Some(bytes) => Kind::String(item.text.to_string(), bytes.into()),
                 None => return self.error("invalid syntax"),
             },
             _ => {
@@ -497,7 +501,7 @@ fn split_names(text: &str) -> Vec<String> {
 }
 
 fn number(item: &Item) -> Result<Number, String> {
-    let text = item.text.as_str();
+    let text = &*item.text;
     let shown = || quote::quote(text.as_bytes());
     let mut number = Number { text: text.into(), int: None, uint: None, float: None };
     if item.kind == Token::CharConstant {

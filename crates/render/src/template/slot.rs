@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Frame;
+use super::node::Number;
 use crate::go::{Value, value};
 
 /// A value with what its place tells: nothing at all (Go's zero `reflect.Value`), or something whose static type is an interface.
@@ -113,6 +114,20 @@ impl Ty {
 
     pub fn can_be_nil(self) -> bool {
         matches!(self, Ty::Any | Ty::Reflect | Ty::Map | Ty::Values | Ty::List | Ty::Version)
+    }
+
+    /// What a constant number becomes.
+    pub fn number(self, number: &Number) -> Option<Value> {
+        let sized = |kind, value| Some(Value::Sized(kind, value));
+        match self {
+            Ty::Float => number.float.map(Value::Float),
+            Ty::Int => number.int.map(Value::Int),
+            Ty::Int64 => number.int.map(Value::Int64),
+            Ty::Duration => sized(value::Sized::Duration, number.int?),
+            Ty::Uint32 => sized(value::Sized::Uint32, i64::from(number.uint? as u32)),
+            Ty::Uint64 => sized(value::Sized::Uint64, number.uint? as i64),
+            _ => None,
+        }
     }
 
     /// What nil becomes.

@@ -125,24 +125,17 @@ impl<'t> State<'t, '_, '_> {
     }
 
     pub(super) fn literal(&mut self, ty: Ty, node: &'t Node) -> Done<Slot> {
+        if let Kind::Number(number) = &node.kind
+            && let Some(value) = ty.number(number)
+        {
+            return Ok(Slot::of(value));
+        }
         let value = match (ty, &node.kind) {
             (Ty::Any | Ty::Reflect, Kind::Bool(flag)) | (Ty::Bool, Kind::Bool(flag)) => Value::Bool(*flag),
             (Ty::Any | Ty::Reflect, Kind::Number(number)) => return self.constant(number),
             (Ty::Any | Ty::Reflect | Ty::Str, Kind::String(_, text)) => Value::Str(text.clone()),
             (Ty::Any | Ty::Reflect, _) => {
                 return self.fault(format!("can't handle assignment of {node} to empty interface argument"));
-            }
-            (Ty::Float, Kind::Number(Number { float: Some(float), .. })) => Value::Float(*float),
-            (Ty::Int, Kind::Number(Number { int: Some(int), .. })) => Value::Int(*int),
-            (Ty::Int64, Kind::Number(Number { int: Some(int), .. })) => Value::Int64(*int),
-            (Ty::Duration, Kind::Number(Number { int: Some(int), .. })) => {
-                Value::Sized(crate::go::value::Sized::Duration, *int)
-            }
-            (Ty::Uint32, Kind::Number(Number { uint: Some(uint), .. })) => {
-                Value::Sized(crate::go::value::Sized::Uint32, i64::from(*uint as u32))
-            }
-            (Ty::Uint64, Kind::Number(Number { uint: Some(uint), .. })) => {
-                Value::Sized(crate::go::value::Sized::Uint64, *uint as i64)
             }
             (ty, _) => {
                 let wanted = match ty {

@@ -105,7 +105,7 @@ impl<'t> State<'t, '_, '_> {
             Kind::If(branch) => return self.branch(dot, branch, false),
             Kind::With(branch) => return self.branch(dot, branch, true),
             Kind::Range(branch) => return self.range(dot, node, branch),
-            Kind::Template(name, pipe) => self.template(dot, node, name, pipe.as_ref())?,
+            Kind::Template(name, pipe) => self.template(dot, node, name, pipe.as_deref())?,
             Kind::Break => return Ok(Flow::Break),
             Kind::Continue => return Ok(Flow::Continue),
             _ => return self.fault(format!("unknown node: {node}")),
