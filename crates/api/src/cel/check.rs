@@ -20,6 +20,8 @@ pub(super) struct Checker<'e> {
     pub types: Vec<Type>,
     pub issues: Vec<Issue>,
     pub used: Vec<SmolStr>,
+    /// Variables that nobody declared are of any type.
+    pub undeclared: bool,
 }
 
 /// Names of types, which are values too.
@@ -66,6 +68,7 @@ impl<'e> Checker<'e> {
             types: vec![Type::Dyn; nodes],
             issues: Vec::new(),
             used: Vec::new(),
+            undeclared: false,
         }
     }
 
@@ -137,6 +140,10 @@ impl<'e> Checker<'e> {
                     of
                 }
                 None if is_type_name(name) => Type::Type,
+                None if self.undeclared => {
+                    self.used.push(name.clone());
+                    Type::Dyn
+                }
                 None => {
                     let text = format!("undeclared reference to '{name}' (in container '')");
                     self.issue(at, text)

@@ -86,6 +86,8 @@ pub struct Env {
     structs: Vec<(SmolStr, Type)>,
     /// Struct literals of any name that starts with this one are taken, with fields of any type.
     open: Option<SmolStr>,
+    /// Variables that nobody declared are of any type.
+    undeclared: bool,
 }
 
 /// What an expression is run with.
@@ -129,6 +131,12 @@ impl Env {
         self
     }
 
+    /// Takes variables that nobody declared, of any type: whether they are there is seen when the expression runs.
+    pub fn with_undeclared(mut self) -> Env {
+        self.undeclared = true;
+        self
+    }
+
     /// Parses and checks an expression.
     pub fn compile(&self, text: &str) -> Result<Program, Issues> {
         let (mut expr, nodes) = parse::parse(text).map_err(|issue| Issues::of(text, &[issue]))?;
@@ -141,6 +149,7 @@ impl Env {
             (below.is_empty() || below.starts_with('.')).then_some(Type::Dyn)
         };
         let mut checker = check::Checker::new(&self.vars, &structs, nodes);
+        checker.undeclared = self.undeclared;
         let output = checker.run(&mut expr);
         match checker.issues.is_empty() {
             true => Ok(Program { types: checker.types, used: checker.used, expr, output }),

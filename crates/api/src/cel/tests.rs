@@ -237,3 +237,14 @@ fn names_of_properties_are_escaped() {
         assert_eq!(unescape(escaped), name);
     }
 }
+
+#[test]
+fn undeclared_variables_are_looked_for_when_it_runs() {
+    let open = Env::new().with_undeclared();
+    assert!(open.compile("status.").is_err());
+    let program = open.compile("status.phase == 'Ready' && sets.contains([1, 2], [1])").unwrap();
+    let status: crate::Value = serde_json::from_str(r#"{"phase":"Ready"}"#).unwrap();
+    let known = [("status", Val::of(&status, None))];
+    assert!(matches!(program.run(&Vars(&known), CALL_LIMIT).0, Ok(Val::Bool(true))));
+    assert_eq!(program.run(&Vars(&[]), CALL_LIMIT).0.unwrap_err(), "no such attribute(s): status");
+}
