@@ -127,10 +127,7 @@ pub async fn take_over(cluster: &Cluster, owner: &str, settings: &Settings) -> R
     let mut told = Vec::new();
     for front in fronts {
         for object in driving(cluster, front).await? {
-            for (id, version) in (front.listed)(&object) {
-                let what = one(cluster, front, &object, settings, &id, &version, Direction::Ours).await;
-                told.push(Told { by: shown(front, &object), id, what });
-            }
+            told.extend(all(cluster, front, &object, settings, Direction::Ours).await);
             if is_handed_back(&object) {
                 patch(cluster, front, &object, &annotation(Value::Null)).await?;
             }
@@ -175,10 +172,7 @@ pub async fn hand_back(
     let mut told = Vec::new();
     for front in fronts {
         for object in driving(cluster, front).await? {
-            for (id, version) in (front.listed)(&object) {
-                let what = one(cluster, front, &object, settings, &id, &version, Direction::Theirs).await;
-                told.push(Told { by: shown(front, &object), id, what });
-            }
+            told.extend(all(cluster, front, &object, settings, Direction::Theirs).await);
         }
     }
     Ok((told, answered))
@@ -210,35 +204,50 @@ enum Direction {
     Theirs,
 }
 
-async fn one(
-    cluster: &Cluster,
-    front: &FrontEnd,
-    driving: &Value,
-    settings: &Settings,
-    id: &Id,
-    version: &str,
+/// One object that goes over.
+struct Move<'a> {
+    cluster: &'a Cluster,
+    front: &'a FrontEnd,
+    driving: &'a Value,
+    settings: &'a Settings,
+    id: &'a Id,
+    version: &'a str,
     direction: Direction,
-) -> What {
-    for _ in 0..TRIES {
-        match once(cluster, front, driving, settings, id, version, direction).await {
-            Ok(what) => return what,
-            // Somebody wrote in between.
-            Err(error) if matches!(error.code(), Some(409 | 422)) => {}
-            Err(error) => return What::Failed(error.text()),
-        }
-    }
-    What::Failed("others write it all the time; ask again".into())
 }
 
-async fn once(
+impl Move<'_> {
+    async fn make(&self) -> What {
+        for _ in 0..TRIES {
+            match once(self).await {
+                Ok(what) => return what,
+                // Somebody wrote in between.
+                Err(error) if matches!(error.code(), Some(409 | 422)) => {}
+                Err(error) => return What::Failed(error.text()),
+            }
+        }
+        What::Failed("others write it all the time; ask again".into())
+    }
+}
+
+/// Moves everything that the owner's objects list.
+async fn all(
     cluster: &Cluster,
     front: &FrontEnd,
     driving: &Value,
     settings: &Settings,
-    id: &Id,
-    version: &str,
     direction: Direction,
-) -> Result<What, Error> {
+) -> Vec<Told> {
+    let mut told = Vec::new();
+    for (id, version) in (front.listed)(driving) {
+        let what =
+            Move { cluster, front, driving, settings, id: &id, version: &version, direction }.make().await;
+        told.push(Told { by: shown(front, driving), id, what });
+    }
+    told
+}
+
+async fn once(wanted: &Move<'_>) -> Result<What, Error> {
+    let Move { cluster, front, driving, settings, id, version, direction } = *wanted;
     let api_version =
         if id.group.is_empty() { version.to_string() } else { format!("{}/{version}", id.group) };
     let kind = match cluster.kind(&api_version, &id.kind).await {

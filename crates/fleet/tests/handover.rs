@@ -91,6 +91,16 @@ async fn namespace(bench: &Bench) {
         .await;
 }
 
+async fn until_off(bench: &Bench) {
+    bench
+        .until("an event that says that we stay off", async || {
+            let kind = bench.cluster.kind("v1", "Event").await.unwrap();
+            let all = bench.cluster.list(&kind, &bench.namespace, "").await.unwrap();
+            all.iter().any(|one| one.str_at(&["reason"]) == "FrontEndOff").then_some(())
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn flux_is_taken_over_and_handed_back() {
     let mut bench = bench("fluxover").await;
@@ -105,13 +115,7 @@ async fn flux_is_taken_over_and_handed_back() {
         ))
     };
     bench.apply(&lease("kustomize-controller-x")).await;
-    bench
-        .until("an event that says that we stay off", async || {
-            let kind = bench.cluster.kind("v1", "Event").await.unwrap();
-            let all = bench.cluster.list(&kind, &name, "").await.unwrap();
-            all.iter().any(|one| one.str_at(&["reason"]) == "FrontEndOff").then_some(())
-        })
-        .await;
+    until_off(&bench).await;
 
     // What Flux made, in its way.
     let marks = format!(
@@ -225,13 +229,7 @@ async fn argo_cd_is_taken_over_and_handed_back() {
     bench.apply(&controller(1)).await;
     let refused = handover::take_over(&bench.cluster, "argocd", &settings).await.unwrap_err().to_string();
     assert!(refused.contains("scale statefulset argocd-application-controller --replicas=0"), "{refused}");
-    bench
-        .until("an event that says that we stay off", async || {
-            let kind = bench.cluster.kind("v1", "Event").await.unwrap();
-            let all = bench.cluster.list(&kind, &name, "").await.unwrap();
-            all.iter().any(|one| one.str_at(&["reason"]) == "FrontEndOff").then_some(())
-        })
-        .await;
+    until_off(&bench).await;
 
     // What is there: an object of kubectl with its note, one of helm that Argo CD took, both by the older mark.
     let marks = format!("{{labels: {{app.kubernetes.io/instance: {name}}}}}");
