@@ -9,6 +9,7 @@ mod differential;
 mod dist;
 mod faults;
 mod fuzz;
+mod gitops;
 mod kubectl;
 mod render;
 mod run;
@@ -40,6 +41,7 @@ enum Command {
     #[command(subcommand)]
     Faults(faults::Command),
     Fuzz(fuzz::Args),
+    Gitops(gitops::Args),
     Vm(vm::Args),
 }
 
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Dist(args) => dist::run(&args),
         Command::Faults(command) => faults::run(&command),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Gitops(args) => gitops::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     match done {

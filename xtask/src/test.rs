@@ -20,6 +20,8 @@ pub fn run(args: &Args) -> Result<()> {
         ("cc", "gcc"),
         ("make", "make"),
         ("sshd", "openssh-server"),
+        ("ssh-keygen", "openssh-client"),
+        ("gpg", "gnupg"),
     ]);
     if !args.no_check {
         check::fast()?;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Value;
 use jiff::Timestamp;
 
 use crate::artifact::Artifact;
+use crate::git::verify::Unsigned;
 use crate::health::Health;
+use crate::health::custom::Checks;
 use crate::inventory::Id;
 use crate::mask::Mask;
 use crate::permits::Permits;
@@ -44,10 +47,14 @@ pub struct App {
     pub health_checks: Vec<Id>,
     /// The versions of [`App::health_checks`], in their order.
     pub health_versions: Vec<String>,
+    /// Its own expressions of health.
+    pub checks: Checks,
     /// Time of day matters (sync windows): look again after this.
     pub again: Option<Duration>,
     /// Where credentials and variables are kept.
     pub secrets: Secrets,
+    /// What other sources' objects show of what they have, of the sources after the first.
+    pub included: Vec<Value>,
     /// The revision in its owner's words, where that is more than the commit.
     pub shown_revision: Option<String>,
     /// A finalizer that the object must have before anything is made for it.
@@ -61,6 +68,10 @@ pub struct Secrets {
     pub credentials: Option<String>,
     pub proxy: Option<String>,
     pub variables: Vec<VariableSource>,
+    /// A Secret with the public keys whose signatures count.
+    pub keys: Option<String>,
+    /// Of the sources after the first.
+    pub more: Vec<Secrets>,
 }
 
 /// A ConfigMap or Secret whose texts are variables.
@@ -123,6 +134,18 @@ pub struct Deletion {
     pub finalizers: Vec<String>,
     /// `Foreground` or `Background`; `None`: its objects stay.
     pub cascade: Option<&'static str>,
+    pub patience: Patience,
+}
+
+/// How long an application that goes away waits for its objects to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Until they are gone.
+    Gone,
+    /// Until this long after its own deletion was asked for, at the most.
+    Until(Duration),
+    /// Until their deletion was asked for.
+    Asked,
 }
 
 /// Something that is wrong, as a front end's condition.
@@ -146,12 +169,16 @@ impl Fault {
 pub enum FaultKind {
     /// The object itself asks for what cannot be done.
     Spec,
+    /// An expression in the object is wrong.
+    Expression,
     /// Another object is not there or not ready yet; it is looked at again when that changes.
     Dependency,
     /// The source's object has nothing to give yet.
     Artifact,
     /// Not everything is known yet, just after a start: nothing is shown.
     Wait,
+    /// A commit or tag is not signed as it must be; what was there is kept.
+    Unsigned(Unsigned),
     /// The source is out of reach; what was there is kept.
     Offline,
     /// What is in the source cannot be rendered or compared.

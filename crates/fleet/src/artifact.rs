@@ -33,7 +33,11 @@ pub struct Artifact {
     /// Signed artifacts count upward; 0 for git.
     pub counter: u64,
     pub expiry: Option<Timestamp>,
+    /// Those that were verified: `commit 'ID' with key 'KEY'`.
     pub signatures: Vec<String>,
+    /// [`crate::signature::Keys::fingerprint`] of the keys that were trusted; empty: nothing was verified.
+    #[serde(default)]
+    pub trusted: String,
     /// `Kustomize` or `Directory`, of the first source that gave manifests.
     pub kind: String,
     #[serde(default)]

@@ -16,8 +16,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::time::Instant;
 
 use crate::artifact::Artifact;
+use crate::compose::{self, Grafted, Sparse};
 use crate::generate::{self, Extra, WithFile};
-use crate::git::{self, Commit, Outcome};
+use crate::git::{self, Commit, Outcome, verify};
 use crate::helm::{self, Around};
 use crate::ignore::Filtered;
 use crate::jq::Masks;
@@ -49,6 +50,8 @@ pub enum Answer {
     Unavailable(String),
     /// A live server answered that there is no such revision.
     Absent(String),
+    /// The commit is there, and is not signed as it must be.
+    Unsigned { what: verify::Unsigned, text: String },
     /// The commit is there, and what is in it cannot be rendered.
     Unrenderable { revision: String, text: String },
 }
@@ -206,6 +209,7 @@ fn obtain(request: &Request) -> Answer {
     let look = |fetch: &Fetch| match git::obtain(fetch) {
         Ok(outcome) => Ok(outcome),
         Err(error @ git::Error::Revision { .. }) => Err(Answer::Absent(base::chain(&error).to_string())),
+        Err(git::Error::Unsigned { what, text }) => Err(Answer::Unsigned { what, text }),
         Err(error) => Err(Answer::Unavailable(base::chain(&error).to_string())),
     };
     let mut outcomes = Vec::new();
@@ -222,10 +226,9 @@ fn obtain(request: &Request) -> Answer {
     if let Some(all) = outcomes.iter().map(known).collect::<Option<Vec<_>>>() {
         return Answer::Unchanged(all);
     }
-    let mut parts = Vec::new();
-    for ((outcome, fetch), source) in outcomes.into_iter().zip(&request.fetches).zip(&request.recipe.sources)
-    {
-        let commit = match outcome {
+    let mut commits = Vec::new();
+    for (outcome, fetch) in outcomes.into_iter().zip(&request.fetches) {
+        commits.push(match outcome {
             Outcome::Commit(commit) => *commit,
             // Another source has news: this one's commit is needed too, and the clone has it.
             Outcome::Unchanged(_) => match look(&Fetch { known: None, ..fetch.clone() }) {
@@ -238,32 +241,68 @@ fn obtain(request: &Request) -> Answer {
                 }
                 Err(answer) => return answer,
             },
-        };
-        match part(commit, source, request) {
-            Ok(part) => parts.push(part),
-            Err(answer) => return answer,
-        }
+        });
     }
-    render_all(request, parts)
+    match parts(commits, request) {
+        Ok(parts) => render_all(request, parts),
+        Err(answer) => answer,
+    }
 }
 
+/// Makes the trees out of commits: what is put into the first source's tree is a part of that one then, and of no other.
 #[expect(clippy::result_large_err, reason = "an answer is made once in the life of a child")]
-fn part(mut commit: Commit, source: &Source, request: &Request) -> Result<Part, Answer> {
+fn parts(mut commits: Vec<Commit>, request: &Request) -> Result<Vec<Part>, Answer> {
+    let sources = &request.recipe.sources;
+    let mut trees = Vec::new();
+    for (commit, source) in commits.iter_mut().zip(sources) {
+        trees.push(Some(tree(commit, source)?));
+    }
+    for at in 1..trees.len() {
+        let Some(mount) = &sources[at].mount else { continue };
+        if let (Some(base), Some(tree)) = (trees[0].take(), trees[at].take()) {
+            let tree = ignored(tree, &sources[at]);
+            trees[0] = Some(Box::new(Grafted::new(base).with(&mount.to, &mount.from, tree)));
+        }
+    }
+    let limits = &request.limits;
+    let finished = commits.into_iter().zip(trees).zip(sources).map(|((commit, tree), source)| {
+        let tree = tree.map(|tree| ignored(tree, source)).unwrap_or_else(|| Box::new(compose::Nothing));
+        let (tree, extra) = WithFile::new(tree);
+        Part { commit, tree: render::Tree::with_limits(tree, limits.file, limits.files), extra }
+    });
+    Ok(finished.collect())
+}
+
+/// A commit's tree with its submodules, and only the folders that count.
+#[expect(clippy::result_large_err, reason = "an answer is made once in the life of a child")]
+fn tree(commit: &mut Commit, source: &Source) -> Result<compose::Part, Answer> {
     let Some(tree) = commit.tree.take() else {
         return Err(Answer::Unavailable(format!("the commit {} has no tree", commit.revision)));
     };
-    let limits = &request.limits;
-    let (tree, extra) = match &source.ignore {
-        None => {
-            let (tree, extra) = WithFile::new(tree);
-            (render::Tree::with_limits(tree, limits.file, limits.files), extra)
-        }
-        Some(rules) => {
-            let (tree, extra) = WithFile::new(Filtered::new(tree, rules));
-            (render::Tree::with_limits(tree, limits.file, limits.files), extra)
-        }
-    };
-    Ok(Part { commit, tree, extra })
+    let mut whole = Grafted::new(Box::new(tree));
+    // The outer ones first: one within another covers it.
+    commit.modules.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (path, tree) in std::mem::take(&mut commit.modules) {
+        whole = whole.with(&path, "", Box::new(tree));
+    }
+    if source.sparse.is_empty() {
+        return Ok(Box::new(whole));
+    }
+    let sparse = Sparse::new(Box::new(whole), &source.sparse);
+    match sparse.missing() {
+        Ok(None) => Ok(Box::new(sparse)),
+        Ok(Some(folder)) => Err(Answer::Absent(format!(
+            "failed to sparse checkout directories: {folder}: no such directory in the source"
+        ))),
+        Err(error) => Err(Answer::Unavailable(format!("{}: {error}", source.url))),
+    }
+}
+
+fn ignored(tree: compose::Part, source: &Source) -> compose::Part {
+    match &source.ignore {
+        None => tree,
+        Some(rules) => Box::new(Filtered::new(tree, rules)),
+    }
 }
 
 fn render_all(request: &Request, parts: Vec<Part>) -> Answer {
@@ -327,6 +366,9 @@ fn render_all(request: &Request, parts: Vec<Part>) -> Answer {
     let whole = kinds.iter().any(|kind| kind == "Kustomize" || kind == "Helm");
     let revisions = parts.iter().map(|part| part.commit.revision.clone()).collect();
     let names = parts.iter().map(|part| part.commit.name.clone()).collect();
+    let signatures = parts.iter().flat_map(|part| part.commit.signatures.iter().cloned()).collect();
+    let trusted = request.fetches.iter().find(|fetch| fetch.verify.asks());
+    let trusted = trusted.map(|fetch| fetch.keys.fingerprint()).unwrap_or_default();
     let main = parts.into_iter().nth(first).map(|part| part.commit);
     let main = main.as_ref();
     let text = |of: fn(&Commit) -> &String| main.map(|commit| of(commit).clone()).unwrap_or_default();
@@ -339,7 +381,8 @@ fn render_all(request: &Request, parts: Vec<Part>) -> Answer {
         digest,
         counter: 0,
         expiry: None,
-        signatures: Vec::new(),
+        signatures,
+        trusted,
         kind: kinds.first().cloned().unwrap_or_default(),
         kinds,
         objects: documents.len(),

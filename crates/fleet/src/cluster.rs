@@ -22,9 +22,22 @@ pub enum Error {
     #[error("cannot {what}")]
     Request { what: String, source: Box<kube::Error> },
     #[error(
-        "the API server could not find the requested resource: no kind {kind} in {api_version}; install its CustomResourceDefinition first"
+        "the API server could not find the requested resource: no kind {kind} in {api_version}; {}",
+        instead(api_version)
     )]
     Kind { api_version: String, kind: String },
+}
+
+/// What to do about a kind that is not served: nobody here carries out the other kinds of Argo CD and Flux.
+fn instead(api_version: &str) -> &'static str {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    match group {
+        "argoproj.io" => "skiff takes Application and AppProject: commit the Applications that it would make",
+        group if group.ends_with(".toolkit.fluxcd.io") => {
+            "of Flux, skiff takes GitRepository and Kustomization; take it out, or let its own controller run"
+        }
+        _ => "install its CustomResourceDefinition first",
+    }
 }
 
 impl Error {

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_file_is_there_beside_the_others() {
-        let (with, extra) = WithFile::new(crate::ignore::tests_reader());
+        let (with, extra) = WithFile::new(crate::ignore::memory(&[]));
         *extra.borrow_mut() = Some(("k".into(), b"text".to_vec()));
         let tree = Tree::new(with);
         assert_eq!(tree.text("", "k").unwrap(), "text");

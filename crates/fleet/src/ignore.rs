@@ -131,8 +131,8 @@ impl<R: Reader> Reader for Filtered<R> {
 }
 
 #[cfg(test)]
-pub(crate) fn tests_reader() -> impl Reader {
-    tests::Memory(Vec::new())
+pub(crate) fn memory(files: &[(&'static str, &'static str)]) -> impl Reader + use<> {
+    tests::Memory(files.to_vec())
 }
 
 #[cfg(test)]
@@ -153,8 +153,12 @@ mod tests {
             let found = self.0.iter().find(|(name, _)| *name == path);
             found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
         }
-        fn list(&self, _: &str) -> std::io::Result<Vec<String>> {
-            Ok(Vec::new())
+        fn list(&self, path: &str) -> std::io::Result<Vec<String>> {
+            let inside = if path.is_empty() { String::new() } else { format!("{path}/") };
+            let below = self.0.iter().filter_map(|(name, _)| name.strip_prefix(&inside));
+            let names: std::collections::BTreeSet<String> =
+                below.map(|rest| rest.split('/').next().unwrap_or(rest).to_string()).collect();
+            Ok(names.into_iter().collect())
         }
     }
 

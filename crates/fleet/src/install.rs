@@ -95,7 +95,7 @@ rules:
 # As whom Kustomizations with serviceAccountName are applied.
 - apiGroups: ['']
   resources: [serviceaccounts]
-  verbs: [impersonate]
+  verbs: [get, impersonate]
 # Whether Flux' own controllers are live.
 - apiGroups: [apps]
   resources: [deployments]

@@ -3,13 +3,15 @@
 //! A request holds only the secrets of its own repositories (D14), and travels over a pipe, never on a command line.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use render::{directory, kustomize};
 use serde::{Deserialize, Serialize};
 
+use crate::git::verify::Verify;
 use crate::helm::Helm;
 use crate::jq::Expressions;
+use crate::signature::Keys;
 
 /// One repository at one revision, and a path in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,31 @@ pub struct Source {
     pub clone: String,
     /// Rules in `.gitignore`'s form of what is not part of the source; `None`: all is.
     pub ignore: Option<String>,
+    /// Submodules are fetched, and are part of the tree.
+    #[serde(skip_serializing_if = "is_default")]
+    pub submodules: bool,
+    /// Just these folders of the tree; empty: all of it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sparse: Vec<String>,
+    /// What must be signed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub verify: Verify,
+    /// Where in the first source's tree it is put; `None`: it stands for itself.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mount: Option<Mount>,
+}
+
+/// A field that says nothing is not written: digests of recipes stay what they were before there was such a field.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A folder of one source at a place in another; paths are clean, empty is the root.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mount {
+    pub from: String,
+    pub to: String,
 }
 
 /// How a path of the tree becomes documents.
@@ -128,15 +155,20 @@ impl std::fmt::Debug for Credentials {
 pub struct Inputs {
     pub credentials: Vec<Credentials>,
     pub variables: BTreeMap<String, String>,
+    /// Whose signatures count, of the sources in their order; sources without such rules may be missing.
+    pub keys: Vec<Keys>,
 }
 
 impl Inputs {
-    /// Tells variables apart; credentials do not change what comes out.
+    /// Tells variables and trusted keys apart; credentials do not change what comes out.
     pub fn digest(&self) -> String {
-        if self.variables.is_empty() {
-            return String::new();
-        }
-        crate::hash::short(&serde_json::to_vec(&self.variables).expect("because it is plain data"))
+        let keyed = self.keys.iter().any(|keys| !keys.is_empty());
+        let text = match (self.variables.is_empty(), keyed) {
+            (true, false) => return String::new(),
+            (_, false) => serde_json::to_vec(&self.variables),
+            (_, true) => serde_json::to_vec(&(&self.variables, &self.keys)),
+        };
+        crate::hash::short(&text.expect("because it is plain data"))
     }
 }
 
@@ -152,6 +184,29 @@ pub struct Fetch {
     pub repository: PathBuf,
     /// The commit that the caller already has what it needs of.
     pub known: Option<String>,
+    pub submodules: bool,
+    pub verify: Verify,
+    pub keys: Keys,
+    /// Of submodules: how deep it is.
+    pub depth: u32,
+}
+
+impl Recipe {
+    /// What to look at: each source with its secrets, its clone in `clones`, and the commit that is known of it.
+    pub fn fetches(&self, inputs: &Inputs, clones: &Path, known: Option<&[String]>) -> Vec<Fetch> {
+        let fetch = |(at, source): (usize, &Source)| Fetch {
+            url: source.url.clone(),
+            revision: source.revision.clone(),
+            credentials: inputs.credentials.get(at).cloned().unwrap_or_default(),
+            repository: clones.join(source.repository_key()),
+            known: known.and_then(|known| known.get(at).cloned()),
+            submodules: source.submodules,
+            verify: source.verify.clone(),
+            keys: inputs.keys.get(at).cloned().unwrap_or_default(),
+            depth: 0,
+        };
+        self.sources.iter().enumerate().map(fetch).collect()
+    }
 }
 
 /// What the child is asked to do.

@@ -70,10 +70,13 @@ async fn one_failing_object_holds_back_no_other() {
     let bench = bench("fail").await;
     let bad = "apiVersion: v1\nkind: Service\nmetadata: {name: bad}\nspec: {ports: [{port: 99999}]}\n";
     let unknown = "apiVersion: example.com/v1\nkind: Nothing\nmetadata: {name: none}\n";
+    let set =
+        "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: set, namespace: argocd}\n";
     bench.commit(&[
         ("app/a.yaml", &map("a", "one")),
         ("app/bad.yaml", bad),
         ("app/none.yaml", unknown),
+        ("app/set.yaml", set),
         ("app/z.yaml", &map("z", "one")),
     ]);
     bench.create(AUTOMATED).await;
@@ -83,6 +86,7 @@ async fn one_failing_object_holds_back_no_other() {
     let status = bench.status().await;
     assert_eq!(status.str_at(&["operationState", "phase"]), "Failed");
     assert!(status.to_string().contains("no kind Nothing in example.com/v1"), "{status}");
+    assert!(status.to_string().contains("commit the Applications that it would make"), "{status}");
     bench.commit(&[("app/a.yaml", &map("a", "two"))]);
     bench.until_value("a", Some("two")).await;
     bench.until_synced().await;

@@ -184,3 +184,194 @@ async fn bad_news_keep_what_is_there() {
     until_ready(&bench, "GitRepository", "site", "Succeeded", "stored artifact").await;
     finish(bench).await;
 }
+
+async fn repository(bench: &Bench, name: &str, spec: &str) {
+    bench
+        .apply(&yaml(&format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: {name}, namespace: {}}}\nspec: {{url: 'file://{}', interval: 1m, ref: {{branch: main}}, {spec}}}\n",
+            bench.namespace,
+            bench.repository().display()
+        )))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_say_what_is_healthy_and_ready() {
+    let bench = bench("fluxcel").await;
+    bench.commit(&[
+        ("first/a.yaml", &map("first", "waiting")),
+        ("second/b.yaml", &map("second", "one")),
+        ("second/kustomization.yaml", "resources: [b.yaml]\n"),
+        ("third/c.yaml", &map("third", "one")),
+    ]);
+    // A ConfigMap has no health of its own; by this one it is in progress until its text says otherwise.
+    let check = "  wait: true\n  healthCheckExprs:\n  - {apiVersion: v1, kind: ConfigMap, current: \"data.key == 'done'\", failed: \"data.key == 'broken'\"}\n";
+    begin(&bench, "first", check).await;
+    let ready = "  dependsOn:\n  - {name: apps, readyExpr: \"dep.metadata.name == 'apps' && self.spec.path == 'second' && dep.status.conditions.exists(c, c.type == 'Healthy' && c.status == 'True')\"}\n";
+    let more =
+        "  components: [nowhere]\n  ignoreMissingComponents: true\n  buildMetadata: [originAnnotations]\n";
+    kustomization(&bench, "second", "second", &format!("{ready}{more}")).await;
+    until_ready(&bench, "Kustomization", "second", "DependencyNotReady", "according to readyExpr eval").await;
+    bench.until_value("first", Some("waiting")).await;
+    assert_eq!(bench.value("second").await, None);
+    bench.commit(&[
+        ("first/a.yaml", &map("first", "done")),
+        ("second/b.yaml", &map("second", "one")),
+        ("second/kustomization.yaml", "resources: [b.yaml]\n"),
+        ("third/c.yaml", &map("third", "one")),
+    ]);
+    until_ready(&bench, "Kustomization", "apps", "ReconciliationSucceeded", &bench.head()).await;
+    bench.until_value("second", Some("one")).await;
+    let second = bench.get("ConfigMap", "second").await.unwrap();
+    let origin = second.str_at(&["metadata", "annotations", "config.kubernetes.io/origin"]);
+    assert!(origin.contains("path: b.yaml"), "{second}");
+    // What is no expression stalls, in upstream's words.
+    let bad = "  dependsOn: [{name: apps, readyExpr: \"dep.status.\"}]\n";
+    kustomization(&bench, "third", "third", bad).await;
+    until_ready(
+        &bench,
+        "Kustomization",
+        "third",
+        "InvalidCELExpression",
+        "failed terminally due to configuration error",
+    )
+    .await;
+    let bad = "  wait: true\n  healthCheckExprs: [{apiVersion: v1, kind: ConfigMap, current: \"1 +\"}]\n";
+    kustomization(&bench, "fourth", "third", bad).await;
+    until_ready(
+        &bench,
+        "Kustomization",
+        "fourth",
+        "InvalidCELExpression",
+        "failed to parse the expression Current",
+    )
+    .await;
+    finish(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_does_what_its_policy_says() {
+    let bench = bench("fluxgone").await;
+    let held = |name: &str| {
+        map(name, "one").replace(
+            &format!("  name: {name}\n"),
+            &format!("  name: {name}\n  finalizers: [example.com/held]\n"),
+        )
+    };
+    bench.commit(&[
+        ("stays/a.yaml", &map("stays", "one")),
+        ("asked/b.yaml", &held("asked")),
+        ("waits/c.yaml", &held("waits")),
+    ]);
+    begin(&bench, "stays", "  deletionPolicy: Orphan\n").await;
+    kustomization(&bench, "asked", "asked", "  deletionPolicy: Delete\n").await;
+    kustomization(&bench, "waits", "waits", "  deletionPolicy: WaitForTermination\n  timeout: 30m\n").await;
+    for name in ["stays", "asked", "waits"] {
+        bench.until_value(name, Some("one")).await;
+    }
+    let served = bench.cluster.kind("kustomize.toolkit.fluxcd.io/v1", "Kustomization").await.unwrap();
+    for name in ["apps", "asked", "waits"] {
+        until_ready(&bench, "Kustomization", name, "ReconciliationSucceeded", "Applied").await;
+        bench.cluster.delete(&served, &bench.namespace, name, "", "Background").await.unwrap();
+    }
+    let gone = async |name: &str| bench.cluster.get(&served, &bench.namespace, name).await.unwrap().is_none();
+    for name in ["apps", "asked"] {
+        bench.until(&format!("{name} is gone"), async || gone(name).await.then_some(())).await;
+    }
+    assert_eq!(bench.value("stays").await.as_deref(), Some("one"));
+    let deleting = |object: &Value| object.at(&["metadata", "deletionTimestamp"]).is_some();
+    for name in ["asked", "waits"] {
+        bench
+            .until("its deletion is asked for", async || {
+                deleting(&bench.get("ConfigMap", name).await.unwrap()).then_some(())
+            })
+            .await;
+    }
+    assert!(!gone("waits").await, "it waits for its object");
+    let maps = bench.cluster.kind("v1", "ConfigMap").await.unwrap();
+    let free: Value = serde_json::from_str(r#"{"metadata":{"finalizers":null}}"#).unwrap();
+    for name in ["asked", "waits"] {
+        bench.cluster.merge_patch(&maps, &bench.namespace, name, &free).await.unwrap();
+    }
+    bench.until("waits is gone", async || gone("waits").await.then_some(())).await;
+    finish(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_are_included_and_verified() {
+    let bench = bench("fluxmore").await;
+    let folder = bench.directory.path().join("keys");
+    std::fs::create_dir_all(&folder).unwrap();
+    let key = folder.join("id");
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "author", "-f"])
+        .arg(&key)
+        .status()
+        .expect("this test needs the program ssh-keygen");
+    assert!(made.success());
+    let signed = |text: &str| {
+        std::fs::write(bench.repository().join("apps/a.yaml"), map("a", text)).unwrap();
+        let signing = format!("user.signingkey={}", key.display());
+        bench::git(&bench.repository(), &["add", "-A"]);
+        let sign = ["-c", "gpg.format=ssh", "-c", &signing, "commit", "-q", "-S", "-m", "signed"];
+        bench::git(&bench.repository(), &sign);
+    };
+    bench.commit(&[("apps/a.yaml", &map("a", "none")), ("shared/s.yaml", &map("shared", "one"))]);
+    bench
+        .apply(&yaml(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", bench.namespace)))
+        .await;
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    bench
+        .apply(&yaml(&format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: authors, namespace: {}}}\nstringData: {{author.sshpub: '{}'}}\n",
+            bench.namespace,
+            public.trim()
+        )))
+        .await;
+    repository(
+        &bench,
+        "site",
+        "verify: {mode: HEAD, secretRef: {name: authors}}, include: [{repository: {name: shared}, fromPath: shared, toPath: apps/more}]",
+    )
+    .await;
+    until_ready(&bench, "GitRepository", "site", "NotFound", "could not get resource for include 'shared'")
+        .await;
+    repository(&bench, "shared", "sparseCheckout: [shared]").await;
+    until_ready(
+        &bench,
+        "GitRepository",
+        "site",
+        "InvalidCommitSignature",
+        "unsupported signature type: empty",
+    )
+    .await;
+    kustomization(&bench, "apps", "apps", "").await;
+    until_ready(&bench, "Kustomization", "apps", "ArtifactFailed", "Source artifact not found").await;
+
+    signed("one");
+    let revision = format!("main@sha1:{}", bench.head());
+    until_ready(&bench, "GitRepository", "site", "Succeeded", &revision).await;
+    bench.until_value("a", Some("one")).await;
+    bench.until_value("shared", Some("one")).await;
+    let served = bench.cluster.kind("source.toolkit.fluxcd.io/v1", "GitRepository").await.unwrap();
+    let site = bench
+        .until("what is included is at the same commit", async || {
+            let site = bench.cluster.get(&served, &bench.namespace, "site").await.unwrap()?;
+            let included = site.at(&["status", "includedArtifacts"])?.as_array()?;
+            (included[0].str_at(&["revision"]) == revision).then_some(site.clone())
+        })
+        .await;
+    let status = site.get("status").unwrap();
+    assert_eq!(status.str_at(&["sourceVerificationMode"]), "HEAD");
+    assert!(status.str_at(&["sourceVerificationFingerprint"]).starts_with("sha256:"), "{status}");
+    assert!(
+        status.to_string().contains("SourceVerified") && status.to_string().contains("with key 'SHA256:"),
+        "{status}"
+    );
+
+    // Nobody signed: the cluster stays at what was good.
+    bench.commit(&[("apps/a.yaml", &map("a", "two")), ("shared/s.yaml", &map("shared", "two"))]);
+    until_ready(&bench, "GitRepository", "site", "InvalidCommitSignature", "the cluster is kept at").await;
+    assert_eq!(bench.value("a").await.as_deref(), Some("one"));
+    finish(bench).await;
+}

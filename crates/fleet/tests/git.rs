@@ -53,7 +53,7 @@ impl Fixture {
             revision: revision.into(),
             credentials: Credentials::default(),
             repository: self.directory.path().join("clone"),
-            known: None,
+            ..Fetch::default()
         }
     }
 }

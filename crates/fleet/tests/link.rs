@@ -83,7 +83,7 @@ async fn until_there(url: &str, credentials: &Credentials, directory: &Path) -> 
                 revision: "main".into(),
                 credentials: credentials.clone(),
                 repository: directory.join("clone"),
-                known: None,
+                ..Fetch::default()
             }],
             manifests: directory.join("manifests.jsonl"),
             // Not by the time that it takes is a look given up, but when nothing comes any more.

@@ -180,6 +180,18 @@ impl Tree {
     }
 }
 
+impl Reader for Box<dyn Reader> {
+    fn entry(&self, path: &str) -> std::io::Result<Option<Entry>> {
+        (**self).entry(path)
+    }
+    fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        (**self).read(path)
+    }
+    fn list(&self, path: &str) -> std::io::Result<Vec<String>> {
+        (**self).list(path)
+    }
+}
+
 /// `base/path`, for messages and for paths that are resolved later.
 pub fn join(base: &str, path: &str) -> String {
     if base.is_empty() { path.into() } else { format!("{base}/{path}") }

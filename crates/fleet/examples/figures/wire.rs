@@ -64,6 +64,7 @@ fn look(url: &str, credentials: &Credentials, clone: &Path, known: Option<&str>)
         credentials: credentials.clone(),
         repository: clone.into(),
         known: known.map(Into::into),
+        ..Fetch::default()
     };
     let revision = match obtain(&request).unwrap() {
         Outcome::Unchanged(revision) => revision,

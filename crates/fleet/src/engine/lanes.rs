@@ -46,7 +46,8 @@ impl Lanes {
         let mut paths: Vec<&PathBuf> = request
             .fetches
             .iter()
-            .filter(|fetch| !matches!(parse_url(&fetch.url), Ok(Url::Local(_))))
+            // Submodules of a path of the host have clones too.
+            .filter(|fetch| fetch.submodules || !matches!(parse_url(&fetch.url), Ok(Url::Local(_))))
             .map(|fetch| &fetch.repository)
             .collect();
         paths.sort();

@@ -217,7 +217,7 @@ impl Sync<'_> {
                 survives: wanted.place.survives,
                 wave: wanted.place.wave,
             },
-            health: health::of(self.front.rules, object),
+            health: health::judged(self.front.rules, &self.app.checks, object),
             meta,
         }
     }
@@ -429,7 +429,7 @@ impl Sync<'_> {
             cluster.get(&kind, &id.namespace, &id.name).await
         };
         match looked.await {
-            Ok(Some(live)) => health::of(self.front.rules, &live),
+            Ok(Some(live)) => health::judged(self.front.rules, &self.app.checks, &live),
             Ok(None) => None,
             Err(error) => Some(Health { status: Status::Unknown, message: error.text() }),
         }

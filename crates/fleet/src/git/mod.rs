@@ -2,11 +2,14 @@
 //! is read where it is, as an object database. Runs in the child only, blocking.
 
 mod https;
+pub mod modules;
 mod proxy;
 mod semver;
+pub mod signed;
 mod ssh;
 mod tree;
 mod url;
+pub mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +38,8 @@ pub enum Error {
         "unable to resolve '{revision}' to a commit SHA in {url}; branches, tags, full ref names, whole commit ids, ranges of versions and HEAD can be used"
     )]
     Revision { url: String, revision: String },
+    #[error("{text}")]
+    Unsigned { what: verify::Unsigned, text: String },
     #[error("the repository of {url} is damaged at {id}: {text}")]
     Object { url: String, id: String, text: String },
 }
@@ -49,6 +54,10 @@ pub struct Commit {
     pub message: String,
     /// Taken once.
     pub tree: Option<CommitTree>,
+    /// Trees of submodules, by their paths.
+    pub modules: Vec<(String, CommitTree)>,
+    /// Signatures that were found good, and whose.
+    pub signatures: Vec<String>,
 }
 
 /// What a look at a source gave.
@@ -78,8 +87,8 @@ pub fn obtain(request: &Fetch) -> Result<Outcome, Error> {
                 }
                 None => request.revision.clone(),
             };
-            let id = local_revision(&repo, &name).ok_or_else(none)?;
-            finish(repo, id, &name, request)
+            let found = local_revision(&repo, &name).ok_or_else(none)?;
+            finish(repo, &found, &name, request)
         }
         remote => fetch(request, &remote),
     }
@@ -119,8 +128,20 @@ fn local_tags(repo: &gix::Repository) -> Result<Vec<String>, String> {
     Ok(tags.flatten().map(|tag| tag.name().shorten().to_string()).collect())
 }
 
+/// A commit, and the tag object that led to it.
+struct Found {
+    commit: ObjectId,
+    tag: Option<ObjectId>,
+}
+
+impl Found {
+    fn commit(commit: ObjectId) -> Found {
+        Found { commit, tag: None }
+    }
+}
+
 /// Argo CD's order: a branch or tag of that name, a full ref name, then a commit.
-fn local_revision(repo: &gix::Repository, revision: &str) -> Option<ObjectId> {
+fn local_revision(repo: &gix::Repository, revision: &str) -> Option<Found> {
     let names = match revision {
         "" | "HEAD" => vec!["HEAD".to_string()],
         name if name.starts_with("refs/") => vec![name.to_string()],
@@ -128,15 +149,18 @@ fn local_revision(repo: &gix::Repository, revision: &str) -> Option<ObjectId> {
     };
     for name in names {
         let found = repo.try_find_reference(name.as_str()).ok().flatten();
-        if let Some(id) = found.and_then(|mut found| found.peel_to_id().ok()) {
-            return Some(id.detach());
+        let Some(mut found) = found else { continue };
+        let direct = found.try_id().map(gix::Id::detach);
+        if let Ok(commit) = found.peel_to_id().map(gix::Id::detach) {
+            return Some(Found { commit, tag: direct.filter(|id| *id != commit) });
         }
     }
     let id = ObjectId::from_hex(revision.as_bytes()).ok()?;
-    repo.find_commit(id).ok().map(|commit| commit.id)
+    repo.find_commit(id).ok().map(|commit| Found::commit(commit.id))
 }
 
-fn finish(repo: gix::Repository, id: ObjectId, name: &str, request: &Fetch) -> Result<Outcome, Error> {
+fn finish(repo: gix::Repository, found: &Found, name: &str, request: &Fetch) -> Result<Outcome, Error> {
+    let id = found.commit;
     let revision = id.to_string();
     let damaged = |text: String| Error::Object { url: request.url.clone(), id: revision.clone(), text };
     if request.known.as_deref() == Some(&revision) {
@@ -148,15 +172,23 @@ fn finish(repo: gix::Repository, id: ObjectId, name: &str, request: &Fetch) -> R
     let (author, email, date) = (author.name.to_string(), author.email.to_string(), author.time.to_string());
     let tree = commit.tree_id().map_err(|error| damaged(chain(&error)))?.detach();
     drop(commit);
+    let signatures = match request.verify.asks() {
+        true => verify::all(&repo, id, found.tag, name, request)?,
+        false => Vec::new(),
+    };
     let seconds: i64 = date.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default();
     let date = jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
+    let tree = CommitTree::new(repo, tree);
+    let modules = if request.submodules { modules::obtain(&tree, request)? } else { Vec::new() };
     Ok(Outcome::Commit(Box::new(Commit {
         revision: revision.clone(),
         name: if is_commit(name) { String::new() } else { name.into() },
         author: format!("{author} <{email}>"),
         date,
         message: message.lines().next().unwrap_or_default().chars().take(200).collect(),
-        tree: Some(CommitTree::new(repo, tree)),
+        tree: Some(tree),
+        modules,
+        signatures,
     })))
 }
 
@@ -181,7 +213,7 @@ fn fetch(request: &Fetch, url: &Url) -> Result<Outcome, Error> {
         created.map_err(|error| fault(chain(&error)))?.to_thread_local()
     };
     let received = receive(repo, request, url)?;
-    let Some((id, name)) = received else {
+    let Some((found, name)) = received else {
         return Ok(Outcome::Unchanged(request.known.clone().unwrap_or_default()));
     };
     if place != home {
@@ -193,15 +225,11 @@ fn fetch(request: &Fetch, url: &Url) -> Result<Outcome, Error> {
     }
     let mut unknown = request.clone();
     unknown.known = None;
-    finish(open(home)?, id, &name, &unknown)
+    finish(open(home)?, &found, &name, &unknown)
 }
 
 /// Fetches the tip with depth one; gives the commit and its name. `None`: it is the known one, and nothing was sent.
-fn receive(
-    mut repo: gix::Repository,
-    request: &Fetch,
-    url: &Url,
-) -> Result<Option<(ObjectId, String)>, Error> {
+fn receive(mut repo: gix::Repository, request: &Fetch, url: &Url) -> Result<Option<(Found, String)>, Error> {
     let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
     let none = || Error::Revision { url: request.url.clone(), revision: shown_revision(request).into() };
     let _ = repo.committer_or_set_generic_fallback();
@@ -212,7 +240,7 @@ fn receive(
             return Ok(None);
         }
         if repo.find_commit(id).is_ok() {
-            return Ok(Some((id, revision)));
+            return Ok(Some((Found::commit(id), revision)));
         }
     }
     if let Some(range) = revision.strip_prefix(semver::PREFIX) {
@@ -224,8 +252,8 @@ fn receive(
         });
         let names: Vec<String> = names.collect();
         let tag = semver::highest(range, names.iter().map(String::as_str)).ok_or_else(none)?;
-        let id = remote_revision(prepared.ref_map(), &format!("refs/tags/{tag}")).ok_or_else(none)?;
-        if request.known.as_deref() == Some(id.to_string().as_str()) {
+        let found = remote_revision(prepared.ref_map(), &format!("refs/tags/{tag}")).ok_or_else(none)?;
+        if request.known.as_deref() == Some(found.commit.to_string().as_str()) {
             return Ok(None);
         }
         revision = format!("refs/tags/{tag}");
@@ -237,12 +265,12 @@ fn receive(
         name => vec![format!("+refs/heads/{name}:{TIP}"), format!("+refs/tags/{name}:refs/skiff/tag")],
     };
     let prepared = prepare(&repo, request, url, &specs)?;
-    let id = match is_commit(&revision) {
-        true => ObjectId::from_hex(revision.as_bytes()).ok(),
+    let found = match is_commit(&revision) {
+        true => ObjectId::from_hex(revision.as_bytes()).ok().map(Found::commit),
         false => remote_revision(prepared.ref_map(), &revision),
     };
-    let id = id.ok_or_else(none)?;
-    if request.known.as_deref() == Some(id.to_string().as_str()) {
+    let found = found.ok_or_else(none)?;
+    if request.known.as_deref() == Some(found.commit.to_string().as_str()) {
         return Ok(None);
     }
     let received = prepared
@@ -253,7 +281,7 @@ fn receive(
         // A server that does not have a commit says so instead of sending it.
         if is_commit(&revision) && text.contains("not our ref") { none() } else { fault(text) }
     })?;
-    Ok(Some((id, revision.strip_prefix("refs/tags/").unwrap_or(&revision).to_string())))
+    Ok(Some((found, revision.strip_prefix("refs/tags/").unwrap_or(&revision).to_string())))
 }
 
 type Transport = Box<dyn gix_transport::client::blocking_io::Transport>;
@@ -304,7 +332,7 @@ fn shown(url: &Url) -> String {
     }
 }
 
-fn remote_revision(map: &gix::remote::fetch::RefMap, revision: &str) -> Option<ObjectId> {
+fn remote_revision(map: &gix::remote::fetch::RefMap, revision: &str) -> Option<Found> {
     let names = match revision {
         "HEAD" => vec!["HEAD".to_string()],
         name if name.starts_with("refs/") => vec![name.to_string()],
@@ -314,8 +342,9 @@ fn remote_revision(map: &gix::remote::fetch::RefMap, revision: &str) -> Option<O
         map.remote_refs.iter().find_map(|one| {
             let (name, id, peeled) = one.unpack();
             // For an annotated tag the first id is the tag's, the second the commit's.
-            let id = peeled.or(id)?;
-            (name == wanted.as_str()).then(|| id.to_owned())
+            let commit = peeled.or(id)?;
+            let tag = peeled.and(id).map(ToOwned::to_owned);
+            (name == wanted.as_str()).then(|| Found { commit: commit.to_owned(), tag })
         })
     })
 }

@@ -60,6 +60,19 @@ impl CommitTree {
         folders.push(Folder { path: folder.into(), entries });
         Ok(found)
     }
+
+    /// The content of a file; `None`: none is there.
+    pub(super) fn file(&self, path: &str) -> std::io::Result<Option<Vec<u8>>> {
+        match self.find(path)? {
+            Some((EntryKind::Blob | EntryKind::BlobExecutable, _)) => self.read(path).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The commit that a submodule at a path is pinned to.
+    pub(super) fn link(&self, path: &str) -> std::io::Result<Option<ObjectId>> {
+        Ok(self.find(path)?.filter(|(kind, _)| *kind == EntryKind::Commit).map(|(_, id)| id))
+    }
 }
 
 fn fault(error: impl std::fmt::Display) -> std::io::Error {

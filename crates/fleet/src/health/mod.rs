@@ -1,6 +1,7 @@
 //! Health of an object: one function, a rule table for each school. Argo CD's and kstatus.
 
 mod argocd;
+pub mod custom;
 mod kstatus;
 
 use api::Value;
@@ -36,6 +37,11 @@ pub enum Rules {
     ArgoCd,
     /// sigs.k8s.io/cli-utils, as Flux uses it.
     Kstatus,
+}
+
+/// As [`of`], but by the application's own expressions where it has some for the kind.
+pub fn judged(rules: Rules, checks: &custom::Checks, live: &Value) -> Option<Health> {
+    checks.of(live).or_else(|| of(rules, live))
 }
 
 /// The health of a live object; `None`: its kind has no health.

@@ -19,7 +19,7 @@ use crate::known::Known;
 use crate::mask;
 use crate::plan::{self, Live, Order, Standing};
 use crate::policy::Policy;
-use crate::source::{Fetch, Limits, Request};
+use crate::source::{Limits, Request};
 use crate::step::Phase;
 
 /// One object that would change.
@@ -75,15 +75,8 @@ pub async fn preview(
         variables.extend(own);
     }
     let store = Store::new(directory.join("application"));
-    let fetches = recipe.sources.iter().enumerate().map(|(at, source)| Fetch {
-        url: source.url.clone(),
-        revision: source.revision.clone(),
-        credentials: inputs.credentials.get(at).cloned().unwrap_or_default(),
-        repository: directory.join("sources").join(source.repository_key()),
-        known: None,
-    });
     let request = Request {
-        fetches: fetches.collect(),
+        fetches: recipe.fetches(&inputs, &directory.join("sources"), None),
         recipe,
         manifests: store.incoming(),
         limits: Limits::default(),
@@ -96,7 +89,10 @@ pub async fn preview(
     let answer = answer.map_err(|error| refused(base::chain(&error).to_string()))?;
     let artifact = match answer {
         Answer::Artifact(artifact) => artifact,
-        Answer::Unavailable(text) | Answer::Absent(text) | Answer::Unrenderable { text, .. } => {
+        Answer::Unavailable(text)
+        | Answer::Absent(text)
+        | Answer::Unrenderable { text, .. }
+        | Answer::Unsigned { text, .. } => {
             return Err(refused(text));
         }
         Answer::Unchanged(_) => return Err(refused("the source gave nothing".into())),

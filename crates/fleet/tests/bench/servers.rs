@@ -77,14 +77,27 @@ fn chain()
 impl Web {
     /// Serves the repositories below `root` at `https://localhost:PORT/`.
     pub fn start(root: PathBuf) -> Web {
+        Web::start_asking(root, None)
+    }
+
+    /// The same, for clients with a certificate of the authority.
+    pub fn start_asking(root: PathBuf, clients: Option<rustls_pki_types::CertificateDer<'static>>) -> Web {
         let (ca, chain, key) = chain();
-        let config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(chain, key)
-                .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let config = match clients {
+            None => config.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = rustls::RootCertStore::empty();
+                roots.add(authority).unwrap();
+                let verifier =
+                    rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                config.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let config = config.with_single_cert(chain, key).unwrap();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let runtime = Apart::new();
         let listener = runtime.bind();

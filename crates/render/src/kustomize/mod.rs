@@ -88,7 +88,7 @@ pub fn build_options(tree: &Tree, at: &str, options: &Options<'_>) -> Result<Vec
     let root = tree.resolve("", at)?;
     let mut build = Build::new(tree, options);
     let mut top = build.load(&root)?;
-    top.edit(&options.edits);
+    top.edit(&options.edits, tree);
     let (mut resources, config, variables) = build.top(&top)?;
     generate::add_hashes(&mut resources);
     names::fix_references(&mut resources, &config.name_reference, &top.file)?;

@@ -4,6 +4,7 @@ mod application;
 mod crash;
 mod durable;
 mod full_disk;
+mod gitops;
 mod kubectl;
 mod mistakes;
 mod pod;
@@ -28,6 +29,8 @@ pub const ALL: &[(&str, Case)] = &[
     ("what_a_user_with_a_mistake_is_told", |machine| Box::pin(mistakes::told(machine))),
     ("nothing_is_lost_by_kill_9_under_load", |machine| Box::pin(crash::kills(machine))),
     ("everyday_kubectl", |machine| Box::pin(kubectl::everyday(machine))),
+    ("the_command_line_of_flux", |machine| Box::pin(gitops::flux(machine))),
+    ("the_command_line_of_argo_cd", |machine| Box::pin(gitops::argocd(machine))),
     ("a_full_disk_refuses_and_keeps", |machine| Box::pin(full_disk::refuses_and_keeps(machine))),
     ("a_first_start_on_a_full_disk_says_so", |machine| Box::pin(full_disk::stops_a_first_start(machine))),
     ("what_a_server_that_cannot_start_says", |machine| Box::pin(refusals::at_start(machine))),

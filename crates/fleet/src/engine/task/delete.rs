@@ -1,14 +1,21 @@
 //! Letting an application go: what it owns is deleted if it asks for that, and its finalizers are taken off.
 
 use super::*;
+use crate::app::Patience;
 
 impl Task {
     /// Deletes what the application owns if it asks for that, then lets it go; `true`: done.
-    pub(super) async fn delete(&mut self, app: &App, cascade: Option<&str>, object: &Value) -> bool {
+    pub(super) async fn delete(&mut self, app: &App, deletion: &Deletion, object: &Value) -> bool {
         let cluster = self.shared.cluster.acting_as(app.user.as_deref());
+        let mut cascade = deletion.cascade;
+        if cascade.is_some() && self.account_is_gone(app).await {
+            // As upstream: nobody is left who may delete them.
+            tracing::warn!(application = app.name, "its ServiceAccount is gone; what it made stays");
+            cascade = None;
+        }
         if let Some(propagation) = cascade {
             let before = self.inventory.clone();
-            let mut left = Vec::new();
+            let (mut left, mut failed) = (Vec::new(), false);
             let mut ids: Vec<_> =
                 self.inventory.objects.clone().into_iter().filter(|(_, owned)| !owned.survives).collect();
             ids.sort_by_key(|(id, owned)| std::cmp::Reverse((owned.wave, crate::step::kind_order(&id.kind))));
@@ -26,6 +33,7 @@ impl Task {
                     Ok(live) => live,
                     Err(crate::cluster::Error::Kind { .. }) => None,
                     Err(error) => {
+                        failed = true;
                         left.push(format!("{id}: {}", error.text()));
                         continue;
                     }
@@ -41,13 +49,19 @@ impl Task {
                 }
                 let deleting = live.is_some_and(|live| live.at(&["metadata", "deletionTimestamp"]).is_some());
                 if !deleting && let Err(text) = sync::delete(&cluster, &id, &owned, propagation).await {
+                    failed = true;
                     left.push(format!("{id}: {text}"));
                     continue;
                 }
                 left.push(id.to_string());
             }
             self.save(&before);
-            if !left.is_empty() {
+            let waits = match deletion.patience {
+                Patience::Gone => true,
+                Patience::Asked => false,
+                Patience::Until(longest) => since(object, self.shared.clock.now()) < longest,
+            };
+            if !left.is_empty() && (failed || waits) {
                 tracing::debug!(application = app.name, left = left.join(", "), "waiting for objects to go");
                 return false;
             }
@@ -57,10 +71,9 @@ impl Task {
         }
         let cluster = self.shared.cluster.clone();
         let finalizers = object.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
-        let ours = app.deletion.as_ref().map(|deletion| deletion.finalizers.as_slice()).unwrap_or_default();
         let rest: Vec<Value> = finalizers
             .iter()
-            .filter(|one| !ours.iter().any(|name| Some(name.as_str()) == one.as_str()))
+            .filter(|one| !deletion.finalizers.iter().any(|name| Some(name.as_str()) == one.as_str()))
             .cloned()
             .collect();
         let mut patch = Value::object();
@@ -74,6 +87,19 @@ impl Task {
             Ok(_) => true,
             Err(error) => error.code() == Some(404),
         }
+    }
+
+    /// Whether its objects were written as a ServiceAccount that is not there any more.
+    async fn account_is_gone(&self, app: &App) -> bool {
+        let account = app.user.as_deref().and_then(|user| user.strip_prefix("system:serviceaccount:"));
+        let Some((namespace, name)) = account.and_then(|account| account.split_once(':')) else {
+            return false;
+        };
+        let looked = async {
+            let kind = self.shared.cluster.kind("v1", "ServiceAccount").await?;
+            self.shared.cluster.get(&kind, namespace, name).await
+        };
+        matches!(looked.await, Ok(None))
     }
 
     /// Runs the hooks that come when all objects are gone; `true`: they are done, or there are none.
@@ -131,4 +157,11 @@ impl Task {
         }
         false
     }
+}
+
+/// How long ago the object's deletion was asked for.
+fn since(object: &Value, now: Timestamp) -> Duration {
+    let asked: Option<Timestamp> = object.str_at(&["metadata", "deletionTimestamp"]).parse().ok();
+    let seconds = asked.map_or(0, |asked| now.as_second() - asked.as_second());
+    Duration::from_secs(seconds.try_into().unwrap_or_default())
 }

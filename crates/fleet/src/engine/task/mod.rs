@@ -21,7 +21,8 @@ use super::index::Index;
 use super::sync::{self, Done, Sync};
 use super::{Handle, Shared};
 use crate::app::{
-    App, Fault, FaultKind, ObjectState, Operation, Refresh, ResultKind, State, SyncPhase, SyncState, Watched,
+    App, Deletion, Fault, FaultKind, ObjectState, Operation, Refresh, ResultKind, State, SyncPhase,
+    SyncState, Watched,
 };
 use crate::artifact::{self, Artifact, Store, Trust};
 use crate::child::{self, Answer};
@@ -33,7 +34,7 @@ use crate::inventory::{Id, Inventory, Owned};
 use crate::live::Watches;
 use crate::plan::{self, Live, Order, Plan, Standing, Wanted};
 use crate::report::Report;
-use crate::source::{Fetch, Inputs, Recipe, Request};
+use crate::source::{Inputs, Recipe, Request};
 
 /// Events that come together are handled together.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -64,6 +65,8 @@ pub(super) struct Task {
     /// The last look did not get an answer.
     doubtful: bool,
     healths: BTreeMap<Id, Option<Health>>,
+    /// [`crate::health::custom::Checks::text`] by which they were judged.
+    judged_by: String,
     /// What is wrong with the source, and since when it is out of reach.
     source_fault: Option<Fault>,
     offline_since: Option<Timestamp>,
@@ -106,6 +109,7 @@ impl Task {
             deadline: None,
             doubtful: false,
             healths: BTreeMap::new(),
+            judged_by: String::new(),
             source_fault: None,
             offline_since: None,
             next_look: None,
@@ -183,7 +187,7 @@ impl Task {
             self.rebuild(&app, object).await;
         }
         if let Some(deletion) = &app.deletion {
-            let done = deletion.finalizers.is_empty() || self.delete(&app, deletion.cascade, object).await;
+            let done = deletion.finalizers.is_empty() || self.delete(&app, deletion, object).await;
             return if done { far } else { Instant::now() + Duration::from_secs(2) };
         }
         if let Some(finalizer) = app.finalizer
@@ -193,6 +197,10 @@ impl Task {
         }
         if app.suspended {
             return far;
+        }
+        if self.judged_by != app.checks.text {
+            self.judged_by = app.checks.text.clone();
+            self.healths.clear();
         }
         if self.carried_out.is_some() && app.operation.is_none() {
             self.carried_out = None;
@@ -411,7 +419,8 @@ impl Task {
                         .await
                         .map_err(|error| error.text())?;
                     if let Some(object) = &object {
-                        self.healths.insert(id.clone(), health::of(self.front.rules, object));
+                        let health = health::judged(self.front.rules, &app.checks, object);
+                        self.healths.insert(id.clone(), health);
                     }
                     let meta = object.as_ref().map(Metadata::of);
                     self.watches.observe(&id, meta.as_ref(), &app.instance)
@@ -440,7 +449,7 @@ impl Task {
             };
             // What cannot be read keeps the health that it had; the next event asks again.
             if let Ok(live) = looked.await {
-                let health = live.and_then(|live| health::of(self.front.rules, &live));
+                let health = live.and_then(|live| health::judged(self.front.rules, &app.checks, &live));
                 self.healths.insert(id, health);
             }
         }

@@ -68,6 +68,10 @@ impl Task {
                 let text = format!("{text}{}", self.kept());
                 self.online(app, Some(Fault { kind: FaultKind::Compare, text })).await;
             }
+            Ok((Answer::Unsigned { what, text }, _)) => {
+                let text = format!("{text}{}", self.kept());
+                self.online(app, Some(Fault { kind: FaultKind::Unsigned(what), text })).await;
+            }
             Ok((Answer::Unavailable(text), _)) => self.offline(app, text).await,
             Err(Unasked::Inputs(text)) => {
                 // The cluster, not the source, lacks something: it is looked at again soon, and nobody is offline.
@@ -109,15 +113,8 @@ impl Task {
             // Commits that are asked for by their ids do not change.
             return Ok((Answer::Unchanged(known.revisions.clone()), digest));
         }
-        let fetches = recipe.sources.iter().enumerate().map(|(at, source)| Fetch {
-            url: source.url.clone(),
-            revision: source.revision.clone(),
-            credentials: inputs.credentials.get(at).cloned().unwrap_or_default(),
-            repository: clones.join(source.repository_key()),
-            known: known.and_then(|artifact| artifact.revisions.get(at).cloned()),
-        });
         let request = Request {
-            fetches: fetches.collect(),
+            fetches: recipe.fetches(&inputs, &clones, known.map(|artifact| artifact.revisions.as_slice())),
             recipe,
             manifests: self.store.incoming(),
             limits: self.shared.config.limits,

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::cluster::{Cluster, Error};
 use crate::frontends::Settings;
 use crate::git::{Url, parse_url};
+use crate::signature::Keys;
 use crate::source::{Credentials, Inputs};
 
 /// Of each source: a `repository` Secret of just its address, else the `repo-creds` Secret with the longest prefix of it.
@@ -30,8 +31,23 @@ pub(super) fn find<'a>(
             };
             inputs.credentials.push(found);
         }
+        if app.recipe.sources.iter().any(|source| source.verify.asks()) {
+            let keys = keys(cluster, &settings.argocd_namespace)
+                .await
+                .map_err(|error| format!("cannot read the public keys: {}", error.text()))?;
+            inputs.keys = vec![keys; app.recipe.sources.len()];
+        }
         Ok(inputs)
     })
+}
+
+/// The ring of Argo CD: a ConfigMap of armoured keys by their ids.
+async fn keys(cluster: &Cluster, namespace: &str) -> Result<Keys, Error> {
+    let maps = cluster.kind("v1", "ConfigMap").await?;
+    let ring = cluster.get(&maps, namespace, "argocd-gpg-keys-cm").await?.unwrap_or_default();
+    let data = ring.get("data").and_then(Value::as_map);
+    let texts = data.into_iter().flat_map(|map| map.iter()).filter_map(|(_, text)| text.as_str());
+    Ok(Keys { pgp: texts.map(Into::into).collect(), ssh: Vec::new() })
 }
 
 async fn look(cluster: &Cluster, namespace: &str, url: &str, parsed: &Url) -> Result<Credentials, Error> {

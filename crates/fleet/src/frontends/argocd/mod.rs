@@ -3,6 +3,7 @@
 
 mod credentials;
 mod definitions;
+mod integrity;
 mod options;
 mod place;
 mod project;

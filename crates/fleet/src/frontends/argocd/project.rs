@@ -8,10 +8,12 @@ use api::Value;
 use api::cron::Schedule;
 use jiff::Timestamp;
 
+use super::integrity;
 use super::read::{duration, strings};
 use super::spec::normal_url;
 use crate::app::Fault;
 use crate::frontends::Context;
+use crate::git::verify::Verify;
 use crate::glob::{fits, fits_or_denies};
 use crate::permits::{Pattern, Permits};
 use crate::source::Recipe;
@@ -28,6 +30,8 @@ pub(super) struct Judged {
     pub by_hand: bool,
     /// Time of day matters.
     pub windows: bool,
+    /// What must be signed, of each source.
+    pub verify: Vec<Verify>,
 }
 
 /// Finds the application's project and judges its sources and its destination.
@@ -52,11 +56,7 @@ pub(super) fn judge(object: &Value, recipe: &Recipe, context: &Context<'_>) -> R
         );
         return Err(Fault::spec(text));
     }
-    let refused = [
-        ("signatureKeys", "commits' signatures are not verified"),
-        ("sourceIntegrity", "commits' signatures are not verified"),
-        ("permitOnlyProjectScopedClusters", "clusters belong to no project here"),
-    ];
+    let refused = [("permitOnlyProjectScopedClusters", "clusters belong to no project here")];
     for (field, why) in refused {
         let asks = spec.get(field).is_some_and(|value| match value {
             Value::Array(items) => !items.is_empty(),
@@ -97,6 +97,8 @@ pub(super) fn judge(object: &Value, recipe: &Recipe, context: &Context<'_>) -> R
         automatic: open(false)?,
         by_hand: open(true)?,
         windows: !windows.is_empty(),
+        verify: integrity::rules(&spec, recipe)
+            .map_err(|text| Fault::spec(format!("project '{name}': {text}")))?,
     })
 }
 

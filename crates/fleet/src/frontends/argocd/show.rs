@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use api::{Map, Value};
 use jiff::Timestamp;
 
-use super::spec::REFRESH;
+use super::spec::{HYDRATE, REFRESH};
 use crate::app::{App, FaultKind, ObjectState, Refresh, ResultKind, State, SyncPhase, SyncState};
 use crate::frontends::{difference, same};
 use crate::health::{Health, Status};
@@ -95,7 +95,10 @@ pub(super) fn show(app: &App, object: &Value, state: &State, now: Timestamp) -> 
     }
     let mut patch = Map::new();
     if app.refresh != Refresh::No {
-        let annotations = Value::Object(Map::from_iter([(REFRESH, Value::Null)]));
+        let mut annotations = Value::Object(Map::from_iter([(REFRESH, Value::Null)]));
+        if !object.str_at(&["metadata", "annotations", HYDRATE]).is_empty() {
+            annotations.set(&[HYDRATE], Value::Null);
+        }
         patch.insert("metadata", map([("annotations", annotations)]));
         new.set(&["reconciledAt"], time(now));
     }
@@ -189,8 +192,10 @@ fn conditions(old: &Value, state: &State, now: Timestamp) -> Vec<Value> {
     let before = old.get("conditions").and_then(Value::as_array).unwrap_or_default();
     let faults = state.faults.iter().map(|fault| {
         let kind = match fault.kind {
-            FaultKind::Spec => "InvalidSpecError",
-            FaultKind::Offline | FaultKind::Compare | FaultKind::Artifact => "ComparisonError",
+            FaultKind::Spec | FaultKind::Expression => "InvalidSpecError",
+            FaultKind::Offline | FaultKind::Compare | FaultKind::Artifact | FaultKind::Unsigned(_) => {
+                "ComparisonError"
+            }
             FaultKind::Sync | FaultKind::Health | FaultKind::Dependency | FaultKind::Wait => "SyncError",
             FaultKind::Warning => "RepeatedResourceWarning",
             FaultKind::Odd => "InvalidSpecWarning",

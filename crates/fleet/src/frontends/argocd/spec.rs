@@ -6,8 +6,9 @@ use render::{directory, kustomize};
 use super::options::policy;
 use super::project::{self, CLUSTER, SERVER};
 use super::read::{strings, texts};
-use crate::app::{App, Deletion, Fault, Operation, Refresh};
+use crate::app::{App, Deletion, Fault, Operation, Patience, Refresh};
 use crate::frontends::{Context, Settings, is_given};
+use crate::git::verify::Verify;
 use crate::helm::{Helm, Parameter};
 use crate::inventory::Id;
 use crate::jq::Expressions;
@@ -16,6 +17,8 @@ use crate::source::{Recipe, Render, Source};
 
 pub(crate) const TRACKING: &str = "argocd.argoproj.io/tracking-id";
 pub(crate) const REFRESH: &str = "argocd.argoproj.io/refresh";
+/// What Argo CD's command line sets beside a refresh; there is nothing to hydrate.
+pub(super) const HYDRATE: &str = "argocd.argoproj.io/hydrate";
 /// Upstream's way to leave an application alone.
 pub(crate) const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
 const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
@@ -55,6 +58,7 @@ pub(super) fn read(object: &Value, context: &Context<'_>) -> Result<App, Fault> 
     app.recipe = recipe(object.get("spec"), object).map_err(Fault::spec)?;
     destination(object).map_err(Fault::spec)?;
     let judged = project::judge(object, &app.recipe, context)?;
+    require(&mut app.recipe, &judged.verify);
     app.permits = Some(judged.permits);
     app.policy = policy(object, &mut warnings);
     app.policy.automated &= judged.automatic;
@@ -65,13 +69,22 @@ pub(super) fn read(object: &Value, context: &Context<'_>) -> Result<App, Fault> 
         if !judged.by_hand {
             operation.refused = Some("Sync operation blocked by sync window".into());
         }
-        let other = operation.recipe.as_ref().map(|recipe| project::judge(object, recipe, context));
-        if let Some(Err(fault)) = other {
-            operation.refused = Some(fault.text);
+        if let Some(recipe) = &mut operation.recipe {
+            match project::judge(object, recipe, context) {
+                Ok(judged) => require(recipe, &judged.verify),
+                Err(fault) => operation.refused = Some(fault.text),
+            }
         }
     }
     app.warnings = warnings;
     Ok(app)
+}
+
+/// Sets what must be signed, of each source.
+fn require(recipe: &mut Recipe, rules: &[Verify]) {
+    for (source, rules) in recipe.sources.iter_mut().zip(rules) {
+        source.verify = rules.clone();
+    }
 }
 
 fn destination(object: &Value) -> Result<(), String> {
@@ -101,7 +114,7 @@ fn deletion(object: &Value) -> Option<Deletion> {
         Some(name) if name.ends_with("/background") => Some("Background"),
         Some(_) => Some("Foreground"),
     };
-    Some(Deletion { finalizers: ours, cascade })
+    Some(Deletion { finalizers: ours, cascade, patience: Patience::Gone })
 }
 
 /// As Argo CD compares addresses: without `.git` at the end and without regard to case.
@@ -112,6 +125,12 @@ pub(super) fn normal_url(url: &str) -> String {
 
 /// The sources of a spec, or of an operation that has its own.
 fn recipe(spec: Option<&Value>, object: &Value) -> Result<Recipe, String> {
+    if is_given(spec.and_then(|spec| spec.get("sourceHydrator"))) {
+        return Err(
+            "spec.sourceHydrator: nothing is written to Git here; give the hydrated branch as spec.source"
+                .into(),
+        );
+    }
     let several = spec.and_then(|spec| spec.get("sources")).and_then(Value::as_array).unwrap_or_default();
     let one = spec.and_then(|spec| spec.get("source")).filter(|one| !one.is_null());
     let mut sources = Vec::new();
@@ -152,6 +171,7 @@ fn source(spec: &Value, field: &str) -> Result<Source, String> {
     for (name, instead) in [
         ("chart", "charts of a chart repository are not supported; commit the chart and give its path"),
         ("plugin", "plugins run code and are not supported; use Kustomize or plain manifests"),
+        ("tagPrefix", "tags are compared whole; give targetRevision the tag"),
     ] {
         if is_given(spec.get(name)) {
             return Err(format!("{field}.{name}: {instead}"));
@@ -176,6 +196,11 @@ fn source(spec: &Value, field: &str) -> Result<Source, String> {
                     "{field}.directory.jsonnet: Jsonnet is not supported; commit what it prints"
                 ));
             }
+            if spec.at(&["directory", "disableExtensionFilter"]).and_then(Value::as_bool) == Some(true) {
+                return Err(format!(
+                    "{field}.directory.disableExtensionFilter is not supported; name files .yaml, .yml or .json"
+                ));
+            }
             Render::Directory(directory::Options {
                 recurse: spec.at(&["directory", "recurse"]).and_then(Value::as_bool).unwrap_or_default(),
                 include: spec.str_at(&["directory", "include"]).into(),
@@ -190,6 +215,8 @@ fn source(spec: &Value, field: &str) -> Result<Source, String> {
         path: path.into(),
         render,
         name: name.into(),
+        // As upstream, unless its operator turns that off.
+        submodules: true,
         ..Source::default()
     })
 }
@@ -262,7 +289,7 @@ fn revision(text: &str) -> String {
 }
 
 /// What of `kustomize` is done; everything else is refused by name.
-const KUSTOMIZE: [&str; 11] = [
+const KUSTOMIZE: [&str; 12] = [
     "namePrefix",
     "nameSuffix",
     "namespace",
@@ -273,6 +300,7 @@ const KUSTOMIZE: [&str; 11] = [
     "labelIncludeTemplates",
     "commonAnnotations",
     "components",
+    "ignoreMissingComponents",
     "patches",
 ];
 /// Without effect here: labels and annotations are always set, and versions are the cluster's own.
@@ -312,6 +340,11 @@ fn edits(spec: &Value, field: &str) -> Result<kustomize::Edits, String> {
             "{field}.patches: path {path} is not supported here; list it in the kustomization"
         ));
     }
+    if patches.iter().any(|patch| is_given(patch.get("options"))) {
+        return Err(format!(
+            "{field}.patches: options is not supported; list the patch in the kustomization"
+        ));
+    }
     let patch = |patch: &Value| {
         let target = patch.get("target").map(|target| kustomize::PatchTarget::new(texts(Some(target))));
         (patch.str_at(&["patch"]).to_string(), target)
@@ -327,6 +360,8 @@ fn edits(spec: &Value, field: &str) -> Result<kustomize::Edits, String> {
         label_include_templates: flag("labelIncludeTemplates"),
         common_annotations: texts(spec.get("commonAnnotations")),
         components: strings(spec.get("components")).map(Into::into).collect(),
+        ignore_missing_components: flag("ignoreMissingComponents"),
+        build_metadata: Vec::new(),
         patches: patches.iter().map(patch).collect(),
     })
 }

@@ -84,6 +84,19 @@ fn refuses_by_name_what_it_does_not_do() {
             r#""source":{"repoURL":"https://x/r","path":"p","kustomize":{"commonAnnotationsEnvsubst":true}}"#,
             "Envsubst",
         ),
+        (
+            r#""source":{"repoURL":"https://x/r","path":"p","targetRevision":"1.x","tagPrefix":"a/"}"#,
+            "tagPrefix",
+        ),
+        (
+            r#""source":{"repoURL":"https://x/r","path":"p","directory":{"disableExtensionFilter":true}}"#,
+            "disableExtensionFilter",
+        ),
+        (
+            r#""source":{"repoURL":"https://x/r","path":"p","kustomize":{"patches":[{"patch":"x","options":{"allowNameChange":true}}]}}"#,
+            "patches: options",
+        ),
+        (r#""sourceHydrator":{"drySource":{"repoURL":"https://x/r"}}"#, "spec.sourceHydrator"),
         (r#""x":1"#, "spec.source is required"),
     ] {
         let text = read(rest).unwrap_err();

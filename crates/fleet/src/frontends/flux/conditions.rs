@@ -4,7 +4,14 @@ use api::{Map, Value};
 use jiff::Timestamp;
 
 /// Reasons that events may carry, as `&'static str`.
-const REASONS: [&str; 12] = [
+const REASONS: [&str; 19] = [
+    "InvalidCommitSignature",
+    "InvalidTagSignature",
+    "InvalidVerificationMode",
+    "InvalidGitObject",
+    "NotFound",
+    "NoArtifact",
+    "InvalidCELExpression",
     "ReconciliationSucceeded",
     "ReconciliationFailed",
     "BuildFailed",

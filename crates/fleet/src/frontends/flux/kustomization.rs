@@ -4,37 +4,41 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::Value;
+use api::cel::{Env, Type, Val, Vars};
 use render::kustomize::{Edits, ImageEdit, PatchTarget};
 
 use super::{KUSTOMIZATION, REPOSITORY, conditions, repository};
-use crate::app::{App, Fault, FaultKind, Secrets, VariableSource};
+use crate::app::{App, Fault, FaultKind, Patience, Secrets, VariableSource};
 use crate::frontends::argocd::read::{duration, strings, texts};
 use crate::frontends::{Context, is_given};
+use crate::git::verify::Verify;
+use crate::health::custom::{self, Checks};
 use crate::inventory::Id;
 use crate::mask::Mask;
 use crate::policy::{Policy, Retry};
 use crate::source::{Finish, Recipe, Render, Source};
 
-const REFUSED: [(&str, &str); 5] = [
+const REFUSED: [(&str, &str); 2] = [
     ("kubeConfig", "another cluster; a site keeps only itself in step"),
     ("decryption", "encrypted files are not read; keep secrets out of Git, or use substituteFrom"),
-    ("healthCheckExprs", "expressions of health are not evaluated; use wait or healthChecks"),
-    ("buildMetadata", "where objects come from is not noted on them; take it out"),
-    ("ignoreMissingComponents", "list the components that are there"),
 ];
+/// Upstream's beginning of what an expression that is wrong is told by.
+const TERMINAL: &str = "Reconciliation failed terminally due to configuration error";
 
 pub(super) fn read(object: &Value, context: &Context<'_>) -> Result<App, Fault> {
     let mut app = repository::named(object);
     let spec = object.get("spec").cloned().unwrap_or_default();
     let flag = |name: &str| spec.get(name).and_then(Value::as_bool).unwrap_or_default();
     app.user = user(object);
-    let cascade = match spec.str_at(&["deletionPolicy"]) {
-        _ if app.suspended => None,
-        "" | "MirrorPrune" => flag("prune").then_some("Background"),
-        "Orphan" => None,
-        _ => Some("Background"),
+    let policy_ = policy(&spec);
+    let (cascade, patience) = match spec.str_at(&["deletionPolicy"]) {
+        _ if app.suspended => (None, Patience::Asked),
+        "" | "MirrorPrune" => (flag("prune").then_some("Background"), Patience::Asked),
+        "Orphan" => (None, Patience::Asked),
+        "WaitForTermination" => (Some("Background"), Patience::Until(policy_.timeout)),
+        _ => (Some("Background"), Patience::Asked),
     };
-    app.deletion = repository::deletion(object, cascade);
+    app.deletion = repository::deletion(object, cascade, patience);
     if app.deletion.is_some() || app.suspended {
         return Ok(app);
     }
@@ -43,23 +47,27 @@ pub(super) fn read(object: &Value, context: &Context<'_>) -> Result<App, Fault> 
             return Err(Fault::spec(format!("spec.{field}: {why}")));
         }
     }
+    let checks = Checks::read(spec.get("healthCheckExprs").unwrap_or(&Value::Null));
+    app.checks = checks.map_err(|text| expression(format!("{TERMINAL}: {text}")))?;
     if !(context.is_known(REPOSITORY) && context.is_known(KUSTOMIZATION)) {
         return Err(Fault { kind: FaultKind::Wait, text: "sources are not known yet".into() });
     }
-    let (source, revision, secrets) = source(object, context)?;
+    let Fetched { source, revision, secrets, included } = source(object, context)?;
     dependencies(object, &revision, context)?;
     app.shown_revision = Some(revision);
     app.secrets = Secrets { variables: variables(&spec)?, ..secrets };
-    app.policy = policy(&spec);
+    app.policy = policy_;
     app.masks = masks(&spec)?;
     app.destination = spec.str_at(&["targetNamespace"]).into();
     let path = spec.str_at(&["path"]).trim_start_matches("./").trim_start_matches('/');
     app.recipe = Recipe {
-        sources: vec![Source {
+        sources: std::iter::once(Source {
             path: if path.is_empty() { ".".into() } else { path.into() },
             render: Render::KustomizeAny(Box::new(edits(&spec))),
             ..source
-        }],
+        })
+        .chain(included)
+        .collect(),
         finish: finish(&spec),
         name: app.name.clone(),
         namespace: app.namespace.clone(),
@@ -71,14 +79,27 @@ pub(super) fn read(object: &Value, context: &Context<'_>) -> Result<App, Fault> 
     Ok(app)
 }
 
+fn expression(text: String) -> Fault {
+    Fault { kind: FaultKind::Expression, text }
+}
+
 fn user(object: &Value) -> Option<String> {
     let account = object.str_at(&["spec", "serviceAccountName"]);
     let namespace = object.str_at(&["metadata", "namespace"]);
     (!account.is_empty()).then(|| format!("system:serviceaccount:{namespace}:{account}"))
 }
 
-/// The repository's source at the commit that its object has, with the revision's whole text.
-fn source(object: &Value, context: &Context<'_>) -> Result<(Source, String, Secrets), Fault> {
+/// A repository's source at the commit that its object has.
+struct Fetched {
+    source: Source,
+    /// The revision's whole text.
+    revision: String,
+    secrets: Secrets,
+    /// What is put into its tree.
+    included: Vec<Source>,
+}
+
+fn source(object: &Value, context: &Context<'_>) -> Result<Fetched, Fault> {
     let artifact = |text: String| Fault { kind: FaultKind::Artifact, text };
     let kind = object.str_at(&["spec", "sourceRef", "kind"]);
     if kind != REPOSITORY {
@@ -97,8 +118,15 @@ fn source(object: &Value, context: &Context<'_>) -> Result<(Source, String, Secr
         return Err(artifact("Source artifact not found, retrying in 30s".into()));
     };
     let source = repository::source(&found).map_err(artifact)?;
-    let source = Source { revision: commit.into(), ..source };
-    Ok((source, revision.into(), repository::secrets(&found)))
+    // What the repository's object has was verified when it was fetched.
+    let source = Source { revision: commit.into(), verify: Verify::default(), ..source };
+    let included = repository::included(&found, context, |at, _| {
+        let all = found.at(&["status", "includedArtifacts"])?.as_array()?;
+        let artifact = all.get(at)?;
+        Some((artifact.clone(), artifact.str_at(&["revision"]).to_string()))
+    })?;
+    let secrets = Secrets { keys: None, more: included.secrets, ..repository::secrets(&found) };
+    Ok(Fetched { source, revision: revision.into(), secrets, included: included.sources })
 }
 
 /// Others must be ready, and at the same commit where they come from the same source.
@@ -113,9 +141,6 @@ fn dependencies(object: &Value, revision: &str, context: &Context<'_>) -> Result
         (namespace.to_string(), one.str_at(&["spec", "sourceRef", "name"]).to_string())
     };
     for entry in object.at(&["spec", "dependsOn"]).and_then(Value::as_array).unwrap_or_default() {
-        if is_given(entry.get("readyExpr")) {
-            return Err(Fault::spec("spec.dependsOn.readyExpr: expressions are not evaluated; take it out"));
-        }
         let namespace = match entry.str_at(&["namespace"]) {
             "" => own,
             namespace => namespace,
@@ -126,6 +151,15 @@ fn dependencies(object: &Value, revision: &str, context: &Context<'_>) -> Result
                 "dependency '{namespace}/{name}' not found: kustomizations.kustomize.toolkit.fluxcd.io \"{name}\" not found"
             ))
         })?;
+        if is_given(entry.get("readyExpr")) {
+            if !ready_by(entry.str_at(&["readyExpr"]), object, &found)? {
+                return Err(fault(format!(
+                    "dependency '{namespace}/{name}' is not ready according to readyExpr eval"
+                )));
+            }
+            // It stands in place of the rules below.
+            continue;
+        }
         let generation = |path: &[&str]| found.at(path).and_then(Value::as_int);
         let observed =
             generation(&["metadata", "generation"]) == generation(&["status", "observedGeneration"]);
@@ -140,6 +174,26 @@ fn dependencies(object: &Value, revision: &str, context: &Context<'_>) -> Result
         }
     }
     Ok(())
+}
+
+/// Whether a dependency is ready by its dependent's own expression over both, `self` and `dep`.
+fn ready_by(text: &str, object: &Value, dependency: &Value) -> Result<bool, Fault> {
+    let tree = || Type::map(Type::String, Type::Dyn);
+    let fault = |why: String| {
+        let name = dependency.str_at(&["metadata", "name"]);
+        expression(format!("{TERMINAL}: failed to evaluate dependency {name}: {why}"))
+    };
+    let program = Env::new().with("self", tree()).with("dep", tree()).compile(text);
+    let program =
+        program.map_err(|issues| fault(format!("failed to parse the CEL expression '{text}': {issues}")))?;
+    if !matches!(program.output(), Type::Bool) {
+        return Err(fault(format!(
+            "CEL expression output type mismatch: expected bool, got {}",
+            program.output()
+        )));
+    }
+    let known = [("self", Val::of(object, None)), ("dep", Val::of(dependency, None))];
+    custom::holds(&program, text, &Vars(&known)).map_err(|text| Fault { kind: FaultKind::Dependency, text })
 }
 
 fn variables(spec: &Value) -> Result<Vec<VariableSource>, Fault> {
@@ -198,6 +252,8 @@ fn edits(spec: &Value) -> Edits {
         namespace: spec.str_at(&["targetNamespace"]).into(),
         images: list("images").iter().map(image).collect(),
         components: strings(spec.get("components")).map(Into::into).collect(),
+        ignore_missing_components: spec.get("ignoreMissingComponents").and_then(Value::as_bool) == Some(true),
+        build_metadata: strings(spec.get("buildMetadata")).map(Into::into).collect(),
         patches: list("patches").iter().map(patch).collect(),
         ..Edits::default()
     }

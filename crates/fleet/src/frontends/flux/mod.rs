@@ -133,7 +133,9 @@ fn transitions(old: &Value, new: &Value) -> Vec<(Level, &'static str, String)> {
         ["status", "reason", "message"].iter().all(|field| before.str_at(&[field]) == after.str_at(&[field]))
     });
     let status = after.str_at(&["status"]);
-    if same || status == "Unknown" {
+    // Upstream waits for a source without a word.
+    let waits = after.str_at(&["message"]).starts_with("Source artifact not found");
+    if same || waits || status == "Unknown" {
         return Vec::new();
     }
     let level = if status == "True" { Level::Normal } else { Level::Warning };

@@ -6,9 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::BoxFuture;
 
-use crate::app::App;
+use crate::app::{App, Secrets};
 use crate::cluster::Cluster;
 use crate::frontends::Settings;
+use crate::signature::Keys;
 use crate::source::{Credentials, Inputs};
 
 pub(super) fn find<'a>(
@@ -18,22 +19,17 @@ pub(super) fn find<'a>(
 ) -> BoxFuture<'a, Result<Inputs, String>> {
     Box::pin(async move {
         let mut inputs = Inputs::default();
-        let mut credentials = Credentials::default();
-        let namespace = app.secrets.namespace.as_str();
-        if let Some(name) = &app.secrets.credentials {
+        for secrets in std::iter::once(&app.secrets).chain(&app.secrets.more) {
+            inputs.credentials.push(credentials(cluster, secrets).await?);
+        }
+        if let Some(name) = &app.secrets.keys {
+            let namespace = app.secrets.namespace.as_str();
             let secret = get(cluster, "Secret", namespace, name).await?;
             let secret = secret.ok_or_else(|| {
-                format!("failed to get secret '{namespace}/{name}': secrets \"{name}\" not found")
+                format!("public keys secret error: secrets \"{name}\" not found in {namespace}")
             })?;
-            fill(&mut credentials, &secret);
+            inputs.keys.push(keys(&secret));
         }
-        if let Some(name) = &app.secrets.proxy {
-            let secret = get(cluster, "Secret", namespace, name).await?;
-            let secret = secret
-                .ok_or_else(|| format!("failed to get proxy secret '{namespace}/{name}': not found"))?;
-            credentials.proxy = proxy(&secret)?;
-        }
-        inputs.credentials.push(credentials);
         for from in &app.secrets.variables {
             // The application's own namespace: its source may lie in another.
             match get(cluster, &from.kind, &app.namespace, &from.name).await? {
@@ -52,6 +48,34 @@ pub(super) fn find<'a>(
         }
         Ok(inputs)
     })
+}
+
+async fn credentials(cluster: &Cluster, secrets: &Secrets) -> Result<Credentials, String> {
+    let mut credentials = Credentials::default();
+    let namespace = secrets.namespace.as_str();
+    if let Some(name) = &secrets.credentials {
+        let secret = get(cluster, "Secret", namespace, name).await?;
+        let secret = secret.ok_or_else(|| {
+            format!("failed to get secret '{namespace}/{name}': secrets \"{name}\" not found")
+        })?;
+        fill(&mut credentials, &secret);
+    }
+    if let Some(name) = &secrets.proxy {
+        let secret = get(cluster, "Secret", namespace, name).await?;
+        let secret =
+            secret.ok_or_else(|| format!("failed to get proxy secret '{namespace}/{name}': not found"))?;
+        credentials.proxy = proxy(&secret)?;
+    }
+    Ok(credentials)
+}
+
+/// Upstream's rule: `.sshpub` is for SSH, everything else for OpenPGP.
+fn keys(secret: &Value) -> Keys {
+    let mut keys = Keys::default();
+    for (name, text) in texts(secret) {
+        if name.ends_with(".sshpub") { keys.ssh.push(text) } else { keys.pgp.push(text) }
+    }
+    keys
 }
 
 async fn get(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<Option<Value>, String> {

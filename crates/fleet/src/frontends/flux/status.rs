@@ -32,8 +32,9 @@ fn judge(app: &App, state: &State, revision: &str) -> Judged {
     }) {
         let (reason, stalled) = match fault.kind {
             FaultKind::Spec => ("InvalidConfiguration", true),
+            FaultKind::Expression => ("InvalidCELExpression", true),
             FaultKind::Dependency => ("DependencyNotReady", false),
-            FaultKind::Artifact | FaultKind::Offline => ("ArtifactFailed", false),
+            FaultKind::Artifact | FaultKind::Offline | FaultKind::Unsigned(_) => ("ArtifactFailed", false),
             FaultKind::Compare => ("BuildFailed", false),
             FaultKind::Health => ("HealthCheckFailed", false),
             _ => ("ReconciliationFailed", false),

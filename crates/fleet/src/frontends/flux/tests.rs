@@ -57,9 +57,14 @@ fn a_repository_is_a_source_without_manifests() {
     assert_eq!((source.revision.as_str(), &source.render), ("refs/heads/main", &Render::Nothing));
     assert_eq!(app.secrets.credentials.as_deref(), Some("token"));
     assert_eq!(app.policy.interval.as_secs(), 60);
-    let mut wrong = repository("{}");
-    wrong.set(&["spec", "verify", "mode"], "HEAD");
-    assert!(repository::read(&wrong, &context).unwrap_err().text.contains("spec.verify"));
+    let mut signed = repository("{}");
+    signed.set(&["spec", "verify", "mode"], "TagAndHEAD");
+    assert!(repository::read(&signed, &context).unwrap_err().text.contains("spec.verify.secretRef"));
+    signed.set(&["spec", "verify", "secretRef", "name"], "keys");
+    let app = repository::read(&signed, &context).unwrap();
+    assert!(app.recipe.sources[0].verify.commit && app.secrets.keys.as_deref() == Some("keys"));
+    signed.set(&["spec", "serviceAccountName"], "cloud");
+    assert!(repository::read(&signed, &context).unwrap_err().text.contains("spec.serviceAccountName"));
 }
 
 #[test]
@@ -127,6 +132,7 @@ fn state(objects: Vec<ObjectState>) -> State {
         counter: 0,
         expiry: None,
         signatures: Vec::new(),
+        trusted: String::new(),
         kind: "Kustomize".into(),
         kinds: Vec::new(),
         objects: 1,

@@ -19,6 +19,10 @@ pub struct Edits {
     pub label_include_templates: bool,
     pub common_annotations: Texts,
     pub components: Vec<String>,
+    /// Of [`Edits::components`], those that are not there are left out.
+    pub ignore_missing_components: bool,
+    /// In place of the kustomization's own.
+    pub build_metadata: Vec<String>,
     /// An inline patch and, if it has one, its target.
     pub patches: Vec<(String, Option<PatchTarget>)>,
 }

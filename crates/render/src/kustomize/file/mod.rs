@@ -230,7 +230,7 @@ impl Kustomization {
     }
 
     /// See [`Edits`].
-    pub(super) fn edit(&mut self, edits: &Edits) {
+    pub(super) fn edit(&mut self, edits: &Edits, tree: &Tree) {
         if !edits.name_prefix.is_empty() {
             self.name_prefix = edits.name_prefix.clone();
         }
@@ -266,7 +266,17 @@ impl Kustomization {
             self.common_labels.extend(edits.common_labels.clone());
         }
         self.common_annotations.extend(edits.common_annotations.clone());
-        self.components.extend(edits.components.iter().cloned());
+        let is_there = |path: &&String| {
+            !edits.ignore_missing_components
+                || tree
+                    .resolve(&self.at, path)
+                    .is_ok_and(|clean| matches!(tree.entry("", &clean), Ok(Some(_))))
+        };
+        let components: Vec<String> = edits.components.iter().filter(is_there).cloned().collect();
+        self.components.extend(components);
+        if !edits.build_metadata.is_empty() {
+            self.build_metadata.clone_from(&edits.build_metadata);
+        }
         for (patch, target) in &edits.patches {
             let target = target.as_ref().map(|target| Selector {
                 group: target.str_at(&["group"]).into(),

@@ -1,0 +1,341 @@
+//! Commits and tags that real programs signed (gpg, ssh-keygen, git): good ones are told with their key, and all others
+//! with the reason. Needs the programs git, gpg and ssh-keygen.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
+
+#[path = "bench/servers.rs"]
+mod servers;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fleet::git::verify::{Tag, Unsigned, Verify};
+use fleet::git::{Error, Outcome, obtain};
+use fleet::signature::{Keys, Why, openpgp};
+use fleet::source::Fetch;
+use servers::Web;
+
+/// Runs a program that must succeed; gives what it prints.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("this test needs {command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A folder of gpg's own, with its agent.
+struct Gpg(tempfile::TempDir);
+
+impl Gpg {
+    fn new() -> Gpg {
+        let gpg = Gpg(tempfile::tempdir().unwrap());
+        std::os::unix::fs::chown(gpg.0.path(), None, None).unwrap();
+        gpg
+    }
+    fn command(&self) -> Command {
+        let mut command = Command::new("gpg");
+        command.arg("--homedir").arg(self.0.path()).args(["--batch", "--no-tty", "--quiet"]);
+        command.args(["--pinentry-mode", "loopback", "--passphrase", "", "--trust-model", "always"]);
+        command
+    }
+    /// Makes a key that signs; gives its fingerprint. `more` goes before the command.
+    fn key(&self, name: &str, algorithm: &str, usage: &str, expires: &str, more: &[&str]) -> String {
+        let user = format!("{name} <{name}@example.com>");
+        run(self.command().args(more).args(["--quick-gen-key", &user, algorithm, usage, expires]));
+        let listed = run(self.command().args(["--with-colons", "--list-keys", &user]));
+        let line = listed.lines().find(|line| line.starts_with("fpr:")).unwrap();
+        line.split(':').nth(9).unwrap().to_string()
+    }
+    fn export(&self, fingerprint: &str) -> String {
+        run(self.command().args(["--armor", "--export", fingerprint]))
+    }
+    fn sign(&self, fingerprint: &str, payload: &[u8], more: &[&str]) -> String {
+        let file = self.0.path().join("payload");
+        std::fs::write(&file, payload).unwrap();
+        let mut command = self.command();
+        command.args(more).args(["--armor", "-u", fingerprint, "--output", "-", "--detach-sign"]).arg(file);
+        run(&mut command)
+    }
+}
+
+impl Drop for Gpg {
+    fn drop(&mut self) {
+        let _ = Command::new("gpgconf")
+            .arg("--homedir")
+            .arg(self.0.path())
+            .args(["--kill", "gpg-agent"])
+            .status();
+    }
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+const PAYLOAD: &[u8] = b"tree 1\nauthor a <a@b> 1 +0000\n\na change\n";
+
+#[test]
+fn gpg_signatures_of_every_usual_kind_are_good() {
+    let gpg = Gpg::new();
+    let other = gpg.export(&gpg.key("other", "ed25519", "sign", "never", &[]));
+    for algorithm in ["rsa2048", "rsa3072", "ed25519", "nistp256", "nistp384"] {
+        let fingerprint = gpg.key(algorithm, algorithm, "sign", "never", &[]);
+        let ring = gpg.export(&fingerprint);
+        let signature = gpg.sign(&fingerprint, PAYLOAD, &[]);
+        let verify = |payload: &[u8], rings: &[&String]| {
+            let rings: Vec<String> = rings.iter().map(ToString::to_string).collect();
+            openpgp::verify(payload, &signature, &rings, now())
+        };
+        let signer = verify(PAYLOAD, &[&other, &ring]).unwrap_or_else(|why| panic!("{algorithm}: {why}"));
+        assert_eq!(signer.key, fingerprint[24..], "{algorithm}");
+        assert!(matches!(verify(b"other bytes", &[&ring]), Err(Why::Bad { .. })), "{algorithm}");
+        assert!(matches!(verify(PAYLOAD, &[&other]), Err(Why::NoKey { .. })), "{algorithm}");
+        // A byte of the signature that is another one.
+        let middle = signature.len() / 2;
+        let flipped = if signature.as_bytes()[middle] == b'A' { "B" } else { "A" };
+        let broken = format!("{}{flipped}{}", &signature[..middle], &signature[middle + 1..]);
+        assert!(openpgp::verify(PAYLOAD, &broken, &[ring], now()).is_err(), "{algorithm}");
+    }
+}
+
+#[test]
+fn subkeys_sign_for_their_primary_key() {
+    let gpg = Gpg::new();
+    let fingerprint = gpg.key("owner", "ed25519", "cert", "never", &[]);
+    run(gpg.command().args(["--quick-add-key", &fingerprint, "ed25519", "sign", "never"]));
+    run(gpg.command().args(["--quick-add-key", &fingerprint, "cv25519", "encr", "never"]));
+    let signature = gpg.sign(&fingerprint, PAYLOAD, &[]);
+    let signer = openpgp::verify(PAYLOAD, &signature, &[gpg.export(&fingerprint)], now()).unwrap();
+    assert_eq!(signer.key, fingerprint[24..]);
+    assert!(signer.ids.len() == 2 && signer.ids[0] != signer.ids[1], "{signer:?}");
+}
+
+#[test]
+fn what_must_not_count_does_not() {
+    let gpg = Gpg::new();
+    let why = |fingerprint: &str, signature: &str| {
+        openpgp::verify(PAYLOAD, signature, &[gpg.export(fingerprint)], now()).unwrap_err()
+    };
+    let past = ["--faked-system-time", "20200101T000000"];
+    let expired = gpg.key("expired", "ed25519", "sign", "1d", &past);
+    let signature = gpg.sign(&expired, PAYLOAD, &past);
+    assert!(matches!(why(&expired, &signature), Why::ExpiredKey { .. }));
+    let key = gpg.key("good", "ed25519", "sign", "never", &past);
+    let late =
+        gpg.sign(&key, PAYLOAD, &["--faked-system-time", "20200101T000000", "--default-sig-expire", "1d"]);
+    assert!(matches!(why(&key, &late), Why::ExpiredSignature { .. }));
+    let rsa = gpg.key("old", "rsa2048", "sign", "never", &[]);
+    let weak = gpg.sign(&rsa, PAYLOAD, &["--digest-algo", "SHA1"]);
+    assert!(why(&rsa, &weak).to_string().contains("hash is too old"));
+    let text = gpg.sign(&rsa, PAYLOAD, &["--textmode"]);
+    assert!(why(&rsa, &text).to_string().contains("of a kind that is not taken"));
+    let curve = gpg.key("curve", "nistp521", "sign", "never", &[]);
+    let signature = gpg.sign(&curve, PAYLOAD, &[]);
+    assert!(why(&curve, &signature).to_string().contains("the curve 2b81040023 is not supported"));
+    // A key that was revoked after it signed.
+    let revoked = gpg.key("revoked", "ed25519", "sign", "never", &[]);
+    let signature = gpg.sign(&revoked, PAYLOAD, &[]);
+    let certificate = gpg.0.path().join(format!("openpgp-revocs.d/{revoked}.rev"));
+    let text = std::fs::read_to_string(&certificate).unwrap().replace(":-----BEGIN", "-----BEGIN");
+    std::fs::write(&certificate, text).unwrap();
+    run(gpg.command().arg("--import").arg(&certificate));
+    assert!(matches!(why(&revoked, &signature), Why::RevokedKey { .. }));
+}
+
+/// A repository whose commits and tags are signed.
+struct Signed {
+    directory: tempfile::TempDir,
+    gpg: Gpg,
+}
+
+impl Signed {
+    fn new() -> Signed {
+        let signed = Signed { directory: tempfile::tempdir().unwrap(), gpg: Gpg::new() };
+        std::fs::create_dir_all(signed.repository()).unwrap();
+        signed.git(&["init", "-q"]);
+        signed
+    }
+    fn repository(&self) -> PathBuf {
+        self.directory.path().join("srv/repo")
+    }
+    fn git(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command.current_dir(self.repository()).env("GNUPGHOME", self.gpg.0.path());
+        command.args([
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.com",
+            "-c",
+            "init.defaultBranch=main",
+        ]);
+        run(command.args(arguments)).trim().to_string()
+    }
+    /// A commit that is signed as the configuration says (`-S` and the like in `how`).
+    fn commit(&self, text: &str, how: &[&str]) -> String {
+        std::fs::write(self.repository().join("a.yaml"), text).unwrap();
+        self.git(&["add", "-A"]);
+        let configured = how.iter().take_while(|word| !word.starts_with("-S")).copied();
+        let arguments: Vec<&str> = configured
+            .chain(["commit", "-q", "-m", text])
+            .chain(how.iter().copied().filter(|word| word.starts_with("-S")))
+            .collect();
+        self.git(&arguments);
+        self.git(&["rev-parse", "HEAD"])
+    }
+    fn look(
+        &self,
+        url: &str,
+        revision: &str,
+        verify: Verify,
+        keys: &Keys,
+    ) -> Result<Vec<String>, (Unsigned, String)> {
+        let request = Fetch {
+            url: url.into(),
+            revision: revision.into(),
+            repository: self.directory.path().join("clone"),
+            verify,
+            keys: keys.clone(),
+            ..Fetch::default()
+        };
+        self.ask(&request)
+    }
+    fn ask(&self, request: &Fetch) -> Result<Vec<String>, (Unsigned, String)> {
+        match obtain(request) {
+            Ok(Outcome::Commit(commit)) => Ok(commit.signatures),
+            Ok(Outcome::Unchanged(_)) => panic!("nothing was known"),
+            Err(Error::Unsigned { what, text }) => Err((what, text)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn head() -> Verify {
+    Verify { commit: true, ..Verify::default() }
+}
+
+fn ssh_key(directory: &Path, kind: &str) -> (String, String) {
+    let path = directory.join(format!("id_{kind}"));
+    run(Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-C", "somebody", "-f"]).arg(&path));
+    let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
+    (path.display().to_string(), public)
+}
+
+#[test]
+fn commits_and_tags_of_git_with_gpg() {
+    let signed = Signed::new();
+    let key = signed.gpg.key("author", "ed25519", "sign", "never", &[]);
+    let id = &key[24..];
+    let keys = Keys { pgp: vec![signed.gpg.export(&key)], ssh: Vec::new() };
+    let url = signed.repository().display().to_string();
+    let by = format!("-S{key}");
+    let first = signed.commit("one", &[&by]);
+    assert_eq!(
+        signed.look(&url, "main", head(), &keys).unwrap(),
+        [format!("commit '{first}' with key '{id}'")]
+    );
+
+    let tag = |tag, commit| Verify { tag, commit, ..Verify::default() };
+    signed.git(&["tag", "-u", &key, "-m", "x", "v1"]);
+    signed.git(&["tag", "-a", "-m", "x", "plain"]);
+    signed.git(&["tag", "light"]);
+    let object = signed.git(&["rev-parse", "v1"]);
+    let good = format!("tag 'v1@{object}' with key '{id}'");
+    assert_eq!(signed.look(&url, "refs/tags/v1", tag(Tag::Must, false), &keys).unwrap(), [good.clone()]);
+    let both = signed.look(&url, "semver:1.x", tag(Tag::Must, true), &keys).unwrap();
+    assert_eq!(both, [good.clone(), format!("commit '{first}' with key '{id}'")]);
+    assert_eq!(signed.look(&url, "v1", tag(Tag::Instead, true), &keys).unwrap(), [good]);
+    for (revision, expected, text) in [
+        ("refs/tags/plain", Unsigned::PlainTag, "since it is not signed"),
+        (
+            "refs/tags/light",
+            Unsigned::PlainTag,
+            "cannot verify signature of tag 'light' since it is not signed",
+        ),
+        ("refs/heads/main", Unsigned::NoTag, "if a tag reference is not specified"),
+    ] {
+        let (what, why) = signed.look(&url, revision, tag(Tag::Must, false), &keys).unwrap_err();
+        assert!(what == expected && why.contains(text), "{revision}: {what:?} {why}");
+    }
+
+    // Nobody signed, or nobody who is known.
+    signed.commit("two", &[]);
+    let (what, why) = signed.look(&url, "main", head(), &keys).unwrap_err();
+    assert!(what == Unsigned::Commit && why.contains("unsupported signature type: empty"), "{why}");
+    let stranger = signed.gpg.key("stranger", "rsa2048", "sign", "never", &[]);
+    signed.commit("three", &[&format!("-S{stranger}")]);
+    let (_, why) = signed.look(&url, "main", head(), &keys).unwrap_err();
+    assert!(
+        why.contains("unable to verify payload with any of the given key rings: no matching key"),
+        "{why}"
+    );
+    // A known key that is not among those that count.
+    let two = Keys { pgp: vec![signed.gpg.export(&key), signed.gpg.export(&stranger)], ssh: Vec::new() };
+    let only = |key: &str| Verify { commit: true, tag: Tag::Instead, only: vec![key.into()] };
+    let (_, why) = signed.look(&url, "main", only(&key), &two).unwrap_err();
+    assert!(why.contains("signed with unallowed key (key_id="), "{why}");
+    assert_eq!(signed.look(&url, "main", only(&stranger[24..]), &two).unwrap().len(), 1);
+    let (_, why) = signed
+        .look(&url, "light~0", only(&key), &two)
+        .map_err(|error| error)
+        .err()
+        .unwrap_or((Unsigned::Commit, String::new()));
+    assert!(why.is_empty() || why.contains("unsigned"), "{why}");
+}
+
+#[test]
+fn commits_and_tags_of_git_with_ssh() {
+    let signed = Signed::new();
+    let url = signed.repository().display().to_string();
+    let (_, stranger) = ssh_key(signed.gpg.0.path(), "ed25519");
+    for kind in ["ecdsa", "rsa"] {
+        let (private, public) = ssh_key(signed.gpg.0.path(), kind);
+        let keys = Keys { ssh: vec![format!("# people\n{stranger}{public}")], pgp: Vec::new() };
+        let configured = ["-c", "gpg.format=ssh", "-c"];
+        let signing = format!("user.signingkey={private}");
+        let how: Vec<&str> = configured.into_iter().chain([signing.as_str(), "-S"]).collect();
+        let commit = signed.commit(kind, &how);
+        let printed = run(Command::new("ssh-keygen").args(["-l", "-f"]).arg(format!("{private}.pub")));
+        let fingerprint = printed.split(' ').nth(1).unwrap();
+        let good = signed.look(&url, "main", head(), &keys).unwrap();
+        assert_eq!(good, [format!("commit '{commit}' with key '{fingerprint}'")]);
+        signed.git(&["-c", "gpg.format=ssh", "-c", &signing, "tag", "-s", "-m", "x", kind]);
+        let rules = Verify { tag: Tag::Must, ..Verify::default() };
+        assert_eq!(signed.look(&url, &format!("refs/tags/{kind}"), rules, &keys).unwrap().len(), 1);
+        let strangers = Keys { ssh: vec![stranger.clone()], pgp: Vec::new() };
+        let (_, why) = signed.look(&url, "main", head(), &strangers).unwrap_err();
+        assert!(why.contains("any of the given authorized keys: no matching key"), "{why}");
+        let none = Keys { pgp: vec!["x".into()], ssh: Vec::new() };
+        let (_, why) = signed.look(&url, "main", head(), &none).unwrap_err();
+        assert!(why.contains("no SSH public keys found in secret"), "{why}");
+    }
+}
+
+#[test]
+fn signed_tags_of_a_server() {
+    let signed = Signed::new();
+    let key = signed.gpg.key("author", "nistp256", "sign", "never", &[]);
+    let keys = Keys { pgp: vec![signed.gpg.export(&key)], ssh: Vec::new() };
+    signed.commit("one", &[&format!("-S{key}")]);
+    signed.git(&["tag", "-u", &key, "-m", "x", "v1.2.3"]);
+    signed.git(&["tag", "light"]);
+    let web = Web::start(signed.directory.path().join("srv"));
+    let url = format!("https://localhost:{}/repo/.git", web.port);
+    let ask = |revision: &str, tag: Tag| {
+        signed.ask(&Fetch {
+            url: url.clone(),
+            revision: revision.into(),
+            credentials: web.credentials(),
+            repository: signed.directory.path().join("clone"),
+            verify: Verify { commit: true, tag, only: Vec::new() },
+            keys: keys.clone(),
+            ..Fetch::default()
+        })
+    };
+    for revision in ["refs/tags/v1.2.3", "semver:1.x"] {
+        assert_eq!(ask(revision, Tag::Must).unwrap().len(), 2, "{revision}");
+    }
+    assert_eq!(ask("v1.2.3", Tag::Instead).unwrap().len(), 1);
+    assert_eq!(ask("main", Tag::Instead).unwrap().len(), 1);
+    assert_eq!(ask("light", Tag::Instead).unwrap().len(), 1);
+    assert_eq!(ask("refs/tags/light", Tag::Must).unwrap_err().0, Unsigned::PlainTag);
+}
