@@ -2,10 +2,6 @@
 //! Rules of what is no part of a source: whatever they say, a path is there or not, and what is below one that is left out
 //! is left out too.
 
-#[path = "../../crates/fleet/src/glob.rs"]
-#[allow(dead_code)]
-mod glob;
-
 #[path = "../../crates/fleet/src/ignore.rs"]
 mod ignore;
 

@@ -6,8 +6,6 @@ use std::collections::HashMap;
 
 use render::tree::{Entry, Reader};
 
-use crate::glob::fits;
-
 /// Flux' own rules.
 const DEFAULTS: &str = "\
 .git/\n.gitignore\n.gitmodules\n.gitattributes\n\
@@ -55,11 +53,82 @@ impl Rule {
             return false;
         }
         if self.anchored {
-            let anywhere = self.pattern.strip_prefix("**/").is_some_and(|rest| fits(rest, path, Some('/')));
-            return anywhere || fits(&self.pattern, path, Some('/'));
+            let pattern: Vec<&str> = self.pattern.split('/').collect();
+            let path: Vec<&str> = path.split('/').collect();
+            return path_fits(&pattern, &path);
         }
-        let name = path.rsplit('/').next().unwrap_or(path);
-        fits(&self.pattern, name, Some('/'))
+        name_fits(&self.pattern, path.rsplit('/').next().unwrap_or(path))
+    }
+}
+
+/// Whether a path fits a pattern, both in names; `**` stands for any number of folders, and at the end for all inside.
+fn path_fits(pattern: &[&str], path: &[&str]) -> bool {
+    // From the end: whether the rest of the path fits the rest of the pattern.
+    let mut fits = vec![false; path.len() + 1];
+    fits[path.len()] = true;
+    for (at, part) in pattern.iter().enumerate().rev() {
+        let mut now = vec![false; path.len() + 1];
+        for from in (0..=path.len()).rev() {
+            now[from] = match *part {
+                "**" if at + 1 == pattern.len() => from < path.len(),
+                "**" => fits[from] || (from < path.len() && now[from + 1]),
+                part => from < path.len() && fits[from + 1] && name_fits(part, path[from]),
+            };
+        }
+        fits = now;
+    }
+    fits[0]
+}
+
+/// Whether a name fits a pattern of `*`, `?`, `[a-z]` and `\\`, in a time that grows with their lengths' product.
+fn name_fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut at, mut from) = (0, 0);
+    // Where the last star is, and up to where it reaches now.
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        let step = match pattern.get(at) {
+            None if from == name.len() => return true,
+            Some('*') => {
+                star = Some((at, from));
+                at += 1;
+                continue;
+            }
+            _ if from == name.len() => None,
+            None => None,
+            Some(_) => one_fits(&pattern[at..], name[from]),
+        };
+        match (step, star) {
+            (Some(taken), _) => {
+                at += taken;
+                from += 1;
+            }
+            (None, Some((back, reach))) if reach < name.len() => {
+                star = Some((back, reach + 1));
+                at = back + 1;
+                from = reach + 1;
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// How much of the pattern one letter takes; `None`: it does not fit.
+fn one_fits(pattern: &[char], letter: char) -> Option<usize> {
+    match pattern[0] {
+        '?' => Some(1),
+        '\\' => (*pattern.get(1)? == letter).then_some(2),
+        '[' => {
+            let negated = matches!(pattern.get(1)?, '!' | '^');
+            let first = if negated { 2 } else { 1 };
+            // A bracket that comes first is a letter like others.
+            let close = first + 1 + pattern.get(first + 1..)?.iter().position(|one| *one == ']')?;
+            let set = &pattern[first..close];
+            let range = |three: &[char]| three[1] == '-' && (three[0]..=three[2]).contains(&letter);
+            let has = set.contains(&letter) || set.windows(3).any(range);
+            (has != negated).then_some(close + 1)
+        }
+        plain => (plain == letter).then_some(1),
     }
 }
 
@@ -160,6 +229,35 @@ mod tests {
                 below.map(|rest| rest.split('/').next().unwrap_or(rest).to_string()).collect();
             Ok(names.into_iter().collect())
         }
+    }
+
+    #[test]
+    fn patterns_are_those_of_git() {
+        for (rule, path, expected) in [
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b", true),
+            ("a/**/b", "a/x/c", false),
+            ("**/b", "b", true),
+            ("**/b", "x/y/b", true),
+            ("a/**", "a/x/y", true),
+            ("a/**", "a", false),
+            ("/b", "b", true),
+            ("/b", "a/b", false),
+            ("b", "a/b", true),
+            ("*.tar.gz", "a/x.tar.gz", true),
+            ("a/*.yaml", "a/b/c.yaml", false),
+            ("*a*b*c", "xxaxxbxxc", true),
+            ("*a*b*c", "xxaxxbxxcx", false),
+            ("[a-c]?", "bx", true),
+            ("[!a-c]?", "bx", false),
+            ("\\!x", "!x", true),
+            ("{a,b}", "a", false),
+            ("x*", "x", true),
+        ] {
+            assert_eq!(rules(rule, "")[0].fits(path, false), expected, "{rule} {path}");
+        }
+        let long = "a".repeat(5_000);
+        assert!(!name_fits(&"*a".repeat(50), &format!("{long}b")));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl<'a> Bytes<'a> {
     fn length(&mut self) -> Result<usize, String> {
         Ok(match usize::from(self.byte()?) {
             first @ 0..192 => first,
-            first @ 192..224 => (first - 192 << 8) + usize::from(self.byte()?) + 192,
+            first @ 192..224 => ((first - 192) << 8) + usize::from(self.byte()?) + 192,
             255 => self.number(4)?,
             _ => return Err("PGP packets of partial length are not read".into()),
         })
