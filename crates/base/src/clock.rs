@@ -33,7 +33,7 @@ impl Clock {
     /// A clock that stands still until [`Clock::advance`] moves it, for tests.
     pub fn fixed(at: Timestamp) -> Clock {
         let micros = at.as_microsecond();
-        Clock(Arc::new(Inner { floor: AtomicI64::new(micros), fixed: AtomicI64::new(micros) }))
+        Clock(Arc::new(Inner { floor: AtomicI64::new(i64::MIN), fixed: AtomicI64::new(micros) }))
     }
 
     /// The trusted time.
@@ -42,6 +42,11 @@ impl Clock {
         let read = if fixed == i64::MIN { Timestamp::now().as_microsecond() } else { fixed };
         let micros = read.max(self.0.floor.load(Ordering::Acquire));
         Timestamp::from_microsecond(micros).expect("because both came from a Timestamp")
+    }
+
+    /// What it never runs behind: build time, the last time saved, or what was shown; `None`: nothing is known.
+    pub fn floor(&self) -> Option<Timestamp> {
+        Timestamp::from_microsecond(self.0.floor.load(Ordering::Acquire)).ok()
     }
 
     /// Raises the floor to a time that somebody trustworthy has shown; never lowers it.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
@@ -61,6 +63,29 @@ struct Anyone {
     provider: Arc<CryptoProvider>,
 }
 
+/// How one version of TLS checks that a message was signed with a certificate's key.
+type Check = fn(
+    &[u8],
+    &CertificateDer<'_>,
+    &DigitallySignedStruct,
+    &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, rustls::Error>;
+
+impl Anyone {
+    fn prove(
+        &self,
+        check: Check,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        match self.proven {
+            false => Ok(HandshakeSignatureValid::assertion()),
+            true => check(message, certificate, signed, &self.provider.signature_verification_algorithms),
+        }
+    }
+}
+
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(
         &self,
@@ -78,10 +103,7 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if !self.proven {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        self.prove(verify_tls12_signature, message, certificate, signed)
     }
     fn verify_tls13_signature(
         &self,
@@ -89,10 +111,7 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if !self.proven {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        self.prove(verify_tls13_signature, message, certificate, signed)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::Value;
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use crate::artifact::Artifact;
 use crate::git::verify::Unsigned;
@@ -196,7 +197,7 @@ pub enum FaultKind {
 #[derive(Clone, Debug)]
 pub struct ObjectState {
     pub id: Id,
-    pub version: String,
+    pub version: SmolStr,
     pub wave: i32,
     pub standing: Option<Standing>,
     pub kept: Option<Kept>,
@@ -208,7 +209,7 @@ pub struct ObjectState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectResult {
     pub id: Id,
-    pub version: String,
+    pub version: SmolStr,
     pub outcome: ResultKind,
     pub message: String,
     pub hook: bool,
@@ -271,5 +272,5 @@ pub struct State {
     /// What is applied is not healthy, and its time is up.
     pub overdue: bool,
     /// The inventory as (id, version).
-    pub inventory: Vec<(Id, String)>,
+    pub inventory: Vec<(Id, SmolStr)>,
 }

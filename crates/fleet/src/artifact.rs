@@ -135,6 +135,7 @@ impl Store {
         }
         std::fs::rename(&incoming, &manifests)
             .map_err(|source| Error::File { path: manifests.clone(), source })?;
+        crate::cut::agent_now("agent.manifests-renamed");
         let old = std::fs::read(self.header()).ok().and_then(|bytes| {
             let old: Artifact = serde_json::from_slice(&bytes).ok()?;
             (old.digest != artifact.digest).then_some((old, bytes))
@@ -150,6 +151,7 @@ impl Store {
         let header = serde_json::to_vec_pretty(artifact).expect("because an artifact is plain data");
         crate::files::replace(&self.header(), &header)
             .map_err(|source| Error::File { path: self.header(), source })?;
+        crate::cut::agent_now("agent.header-replaced");
         // Older manifests have served.
         for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::artifact::Artifact;
 use crate::compose::{self, Grafted, Sparse};
+use crate::cut;
 use crate::generate::{self, Extra, WithFile};
 use crate::git::{self, Commit, Outcome, verify};
 use crate::helm::{self, Around};
@@ -163,10 +166,13 @@ pub fn main() -> u8 {
         return 2;
     };
     limit(&request);
+    cut::arm_child();
+    cut::child("child.begin");
     wire::trust_time(request.now);
     // Ends with the process; without it the parent only knows less.
     let _ = std::thread::Builder::new().name("progress".into()).spawn(tell_progress);
     let answer = obtain(&request);
+    cut::child("child.answer");
     if say(&Line::Done(wire::totals(), Box::new(answer))).is_err() { 3 } else { 0 }
 }
 
@@ -178,8 +184,13 @@ fn say(line: &Line) -> std::io::Result<()> {
 
 fn tell_progress() {
     let mut told = Traffic::default();
+    let out = std::io::stdout();
     loop {
-        std::thread::sleep(Duration::from_secs(1));
+        // Nobody reads any more: the parent is dead, and the next one has a child of its own at work on the same clone.
+        let mut ends = [PollFd::new(out.as_fd(), PollFlags::empty())];
+        if poll(&mut ends, 1000u16).is_ok_and(|count| count > 0) {
+            std::process::exit(3);
+        }
         let now = wire::totals();
         if now != told && say(&Line::Progress(now)).is_err() {
             return;
@@ -192,7 +203,8 @@ fn limit(request: &Request) {
     use nix::sys::resource::{Resource, setrlimit};
     let limits = &request.limits;
     // A kernel that refuses leaves the limit of time that the parent keeps.
-    let _ = setrlimit(Resource::RLIMIT_AS, limits.memory, limits.memory);
+    // Of what no file backs (setrlimit(2), RLIMIT_DATA): packs of any size are mapped, and are no memory that is kept.
+    let _ = setrlimit(Resource::RLIMIT_DATA, limits.memory, limits.memory);
     let _ = setrlimit(Resource::RLIMIT_CPU, limits.processor, limits.processor);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }
@@ -306,6 +318,7 @@ fn ignored(tree: compose::Part, source: &Source) -> compose::Part {
 }
 
 fn render_all(request: &Request, parts: Vec<Part>) -> Answer {
+    cut::child("child.render");
     let first =
         request.recipe.sources.iter().position(|source| source.render != Render::Nothing).unwrap_or(0);
     let revision = parts.get(first).map(|part| part.commit.revision.clone()).unwrap_or_default();
@@ -464,7 +477,9 @@ fn write(request: &Request, documents: &[api::Value]) -> std::io::Result<String>
         line.push(b'\n');
         digest.update(&line);
         out.write_all(&line)?;
+        cut::child("child.write");
     }
     out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+    cut::child("child.synced");
     Ok(crate::hash::full(digest))
 }

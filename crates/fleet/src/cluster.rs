@@ -12,6 +12,7 @@ use http::{Method, Request};
 use kube::core::WatchEvent;
 use parking_lot::Mutex;
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 /// The engine's field manager.
 pub const MANAGER: &str = "skiff-fleet";
@@ -65,16 +66,20 @@ impl Error {
 /// A served kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kind {
-    pub group: String,
-    pub version: String,
-    pub kind: String,
-    pub plural: String,
+    pub group: SmolStr,
+    pub version: SmolStr,
+    pub kind: SmolStr,
+    pub plural: SmolStr,
     pub namespaced: bool,
 }
 
 impl Kind {
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
     fn collection(&self, namespace: &str) -> String {
         let root = if self.group.is_empty() { "/api" } else { "/apis" };
@@ -110,7 +115,7 @@ pub struct Meta {
 pub struct Metadata {
     pub name: String,
     pub namespace: String,
-    pub uid: String,
+    pub uid: SmolStr,
     pub resource_version: String,
     pub deletion_timestamp: Option<String>,
     pub annotations: HashMap<String, String>,
@@ -144,14 +149,18 @@ impl Metadata {
     }
 
     /// A digest of the fields that we own, by apply or by replacing; empty if we own none.
-    pub fn our_fields(&self) -> String {
+    pub fn our_fields(&self) -> SmolStr {
         let ours = self
             .managed_fields
             .iter()
             .filter(|entry| entry.manager == MANAGER && entry.subresource.is_empty());
         let texts: Vec<&str> =
             ours.filter_map(|entry| entry.fields_v1.as_ref()).map(|fields| fields.get()).collect();
-        if texts.is_empty() { String::new() } else { crate::hash::short(texts.concat().as_bytes()) }
+        if texts.is_empty() {
+            SmolStr::default()
+        } else {
+            crate::hash::short(texts.concat().as_bytes()).into()
+        }
     }
 }
 
@@ -192,6 +201,14 @@ fn place(object: &Value) -> (&str, &str) {
     (object.str_at(&["metadata", "namespace"]), object.str_at(&["metadata", "name"]))
 }
 
+/// The objects of a list, taken out of it.
+fn items(list: &mut Value) -> Vec<Value> {
+    match list.remove(&["items"]) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
@@ -204,7 +221,7 @@ pub struct Cluster {
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 /// Objects a page of a list.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 
 impl Cluster {
     pub fn new(client: kube::Client) -> Cluster {
@@ -301,8 +318,8 @@ impl Cluster {
     pub async fn list(&self, kind: &Kind, namespace: &str, selector: &str) -> Result<Vec<Value>, Error> {
         let uri = format!("{}?labelSelector={}", kind.collection(namespace), urlencode(selector));
         let request = Request::get(uri).body(Vec::new());
-        let list: Value = self.send(|| format!("list {}", kind.plural), request).await?;
-        Ok(list.get("items").and_then(Value::as_array).unwrap_or_default().to_vec())
+        let mut list: Value = self.send(|| format!("list {}", kind.plural), request).await?;
+        Ok(items(&mut list))
     }
 
     /// Applies a manifest with force; gives back the object.
@@ -534,8 +551,8 @@ impl Cluster {
     /// [`Cluster::list_all`] of those that a selector (as in a query) takes.
     pub async fn list_selected(&self, kind: &Kind, selector: &str) -> Result<(Vec<Value>, String), Error> {
         let request = Request::get(format!("{}?{selector}", kind.collection(""))).body(Vec::new());
-        let list: Value = self.send(|| format!("list {}", kind.plural), request).await?;
+        let mut list: Value = self.send(|| format!("list {}", kind.plural), request).await?;
         let revision = list.str_at(&["metadata", "resourceVersion"]).to_string();
-        Ok((list.get("items").and_then(Value::as_array).unwrap_or_default().to_vec(), revision))
+        Ok((items(&mut list), revision))
     }
 }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use crate::cut;
+
 /// Replaces a file: written beside it, synced, renamed, and the directory synced.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
@@ -10,7 +12,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = std::fs::File::create(&beside)?;
     file.write_all(bytes)?;
+    cut::agent_now("agent.file-made");
     file.sync_all()?;
+    cut::agent_now("agent.file-synced");
     std::fs::rename(&beside, path)?;
+    cut::agent_now("agent.file-renamed");
     std::fs::File::open(directory)?.sync_all()
 }

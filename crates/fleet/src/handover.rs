@@ -248,9 +248,7 @@ async fn all(
 
 async fn once(wanted: &Move<'_>) -> Result<What, Error> {
     let Move { cluster, front, driving, settings, id, version, direction } = *wanted;
-    let api_version =
-        if id.group.is_empty() { version.to_string() } else { format!("{}/{version}", id.group) };
-    let kind = match cluster.kind(&api_version, &id.kind).await {
+    let kind = match cluster.kind(&id.api_version(version), &id.kind).await {
         Ok(kind) => kind,
         Err(Error::Kind { .. }) => return Ok(What::Gone),
         Err(error) => return Err(error),

@@ -2,23 +2,55 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
-/// An object, without its version: the same object under another version is the same.
+/// An object, without its version: the same object under another version is the same. Cheap to clone: whoever remembers
+/// something of an object shares its name with the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Id {
-    pub group: String,
-    pub kind: String,
+#[serde(transparent)]
+pub struct Id(Arc<Named>);
+
+/// See [`Id`].
+#[derive(Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Named {
+    pub group: SmolStr,
+    pub kind: SmolStr,
     /// Empty for cluster-scoped objects.
-    pub namespace: String,
-    pub name: String,
+    pub namespace: SmolStr,
+    pub name: SmolStr,
+}
+
+impl Id {
+    pub fn new(
+        group: impl Into<SmolStr>,
+        kind: impl Into<SmolStr>,
+        namespace: impl Into<SmolStr>,
+        name: impl Into<SmolStr>,
+    ) -> Id {
+        let (group, kind) = (group.into(), kind.into());
+        Id(Arc::new(Named { group, kind, namespace: namespace.into(), name: name.into() }))
+    }
+
+    /// `apps/v1`, for a version of its group.
+    pub fn api_version(&self, version: &str) -> String {
+        if self.group.is_empty() { version.into() } else { format!("{}/{version}", self.group) }
+    }
+}
+
+impl std::ops::Deref for Id {
+    type Target = Named;
+    fn deref(&self) -> &Named {
+        &self.0
+    }
 }
 
 impl std::fmt::Display for Id {
     /// `Deployment.apps shop/web`.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Id { group, kind, namespace, name } = self;
+        let Named { group, kind, namespace, name } = &**self;
         let dot = if group.is_empty() { "" } else { "." };
         let slash = if namespace.is_empty() { "" } else { "/" };
         write!(out, "{kind}{dot}{group} {namespace}{slash}{name}")
@@ -29,12 +61,12 @@ impl std::fmt::Display for Id {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Owned {
-    pub version: String,
-    pub uid: String,
+    pub version: SmolStr,
+    pub uid: SmolStr,
     /// Of the manifest that was applied.
-    pub hash: String,
+    pub hash: SmolStr,
     /// Of our entry in managedFields right after: when it changes, somebody took a field.
-    pub fields: String,
+    pub fields: SmolStr,
     /// Deleted only by hand (`Prune=false`).
     pub keep: bool,
     /// Stays when the application goes (`Delete=false`).

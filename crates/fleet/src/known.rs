@@ -8,6 +8,7 @@ use api::Value;
 use parking_lot::Mutex;
 
 use crate::live::Bell;
+use crate::packed::Packed;
 
 /// An object of a front end's owner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,7 +35,7 @@ struct Asking {
 
 #[derive(Default)]
 struct State {
-    objects: HashMap<Ref, Arc<Value>>,
+    objects: HashMap<Ref, Packed>,
     listed: HashSet<String>,
     asking: Vec<Asking>,
 }
@@ -45,7 +46,8 @@ pub struct Known(Mutex<State>);
 
 impl Known {
     pub fn get(&self, wanted: &Ref) -> Option<Arc<Value>> {
-        self.0.lock().objects.get(wanted).cloned()
+        let found = self.0.lock().objects.get(wanted).cloned();
+        found.map(|packed| Arc::new(packed.open()))
     }
 
     pub fn is_listed(&self, kind: &str) -> bool {
@@ -53,7 +55,7 @@ impl Known {
     }
 
     /// Takes in an object as it is now; `None`: it is gone.
-    pub fn put(&self, which: Ref, object: Option<Arc<Value>>) {
+    pub(crate) fn put(&self, which: Ref, object: Option<Packed>) {
         let mut state = self.0.lock();
         match object {
             Some(object) => state.objects.insert(which.clone(), object),
@@ -65,14 +67,19 @@ impl Known {
 
     /// All objects of a kind, from a list.
     pub fn replace(&self, kind: &str, objects: &[Arc<Value>]) {
-        let now: HashMap<Ref, &Arc<Value>> =
-            objects.iter().map(|object| (Ref::of(kind, object), object)).collect();
+        self.take_list(
+            kind,
+            objects.iter().map(|object| (Ref::of(kind, object), Packed::of(object))).collect(),
+        );
+    }
+
+    pub(crate) fn take_list(&self, kind: &str, now: HashMap<Ref, Packed>) {
         let gone: Vec<Ref> = {
             let state = self.0.lock();
             state.objects.keys().filter(|one| one.kind == kind && !now.contains_key(one)).cloned().collect()
         };
         gone.into_iter().for_each(|one| self.put(one, None));
-        now.into_iter().for_each(|(which, object)| self.put(which, Some(object.clone())));
+        now.into_iter().for_each(|(which, object)| self.put(which, Some(object)));
         let mut state = self.0.lock();
         if state.listed.insert(kind.into()) {
             // Whoever waits for the first list.

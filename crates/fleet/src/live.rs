@@ -11,6 +11,7 @@ use base::{Tasks, Token};
 use futures_util::StreamExt;
 use kube::core::WatchEvent;
 use parking_lot::Mutex;
+use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 use crate::cluster::{Cluster, Kind, Metadata};
@@ -36,7 +37,7 @@ pub struct Marks {
 #[derive(Clone, Debug)]
 struct Seen {
     live: Live,
-    mark: Option<String>,
+    mark: Option<SmolStr>,
     revision: u128,
 }
 
@@ -46,7 +47,7 @@ struct Tracked {
     seen: Option<Option<Seen>>,
 }
 
-type Place = (Kind, String);
+type Place = (Kind, SmolStr);
 
 #[derive(Default)]
 struct State {
@@ -87,7 +88,7 @@ impl Watches {
             }
             needed.push((kind.clone(), id.namespace.clone()));
         }
-        let alive: BTreeSet<(String, String, String)> = state
+        let alive: BTreeSet<(SmolStr, SmolStr, SmolStr)> = state
             .objects
             .keys()
             .map(|id| (id.group.clone(), id.kind.clone(), id.namespace.clone()))
@@ -138,7 +139,7 @@ impl Watches {
                 left_alone: (self.marks.left_alone)(meta),
                 ..Live::default()
             },
-            mark: (self.marks.by)(meta),
+            mark: (self.marks.by)(meta).map(Into::into),
             revision: meta.resource_version.parse().unwrap_or_default(),
         }
     }
@@ -146,6 +147,10 @@ impl Watches {
     fn put(&self, id: Id, seen: Option<Seen>) {
         let mut state = self.state.lock();
         let Some(tracked) = state.objects.get_mut(&id) else { return };
+        let mut seen = seen;
+        if let (Some(Some(old)), Some(new)) = (&tracked.seen, &mut seen) {
+            new.share(old);
+        }
         // An event may be older than the answer to a request of ours.
         if let (Some(Some(old)), Some(new)) = (&tracked.seen, &seen)
             && new.revision < old.revision
@@ -165,7 +170,12 @@ impl Watches {
             match self.follow(&kind, &namespace).await {
                 Ok(()) => pause = Duration::from_secs(1),
                 Err(error) => {
-                    tracing::debug!(kind = kind.kind, namespace, error = error.text(), "a watch ended");
+                    tracing::debug!(
+                        kind = kind.kind.as_str(),
+                        namespace = namespace.as_str(),
+                        error = error.text(),
+                        "a watch ended"
+                    );
                     let jitter = rand::random_range(0..1000);
                     tokio::time::sleep(pause + Duration::from_millis(jitter)).await;
                     pause = (pause * 2).min(Duration::from_secs(60));
@@ -176,11 +186,8 @@ impl Watches {
 
     /// Lists, then watches until the watch cannot go on.
     async fn follow(&self, kind: &Kind, namespace: &str) -> Result<(), crate::cluster::Error> {
-        let id_of = |meta: &Metadata| Id {
-            group: kind.group.clone(),
-            kind: kind.kind.clone(),
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
+        let id_of = |meta: &Metadata| {
+            Id::new(kind.group.clone(), kind.kind.clone(), meta.namespace.clone(), meta.name.clone())
         };
         let mut missing: BTreeSet<Id> = {
             let state = self.state.lock();
@@ -222,6 +229,16 @@ impl Watches {
 }
 
 impl Seen {
+    /// Takes the texts that did not change from what was seen before: they are the inventory's too.
+    fn share(&mut self, old: &Seen) {
+        if self.live.uid == old.live.uid {
+            self.live.uid = old.live.uid.clone();
+        }
+        if self.mark == old.mark {
+            self.mark = old.mark.clone();
+        }
+    }
+
     fn for_instance(&self, instance: &str) -> Live {
         Live {
             marked: self.mark.as_deref() == Some(instance),

@@ -163,8 +163,7 @@ mod tests {
 
     #[test]
     fn pointers_and_managers_take_fields_off() {
-        let id =
-            Id { group: "apps".into(), kind: "Deployment".into(), namespace: "a".into(), name: "web".into() };
+        let id = Id::new("apps", "Deployment", "a", "web");
         let mut manifest: Value = serde_json::from_str(
             r#"{"spec":{"replicas":1,"template":{"spec":{"containers":[{"name":"c","image":"i","cpu":1}]}}}}"#,
         )
@@ -189,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_ours_keeps_its_live_value() {
-        let id = Id { kind: "Thing".into(), ..Id::default() };
+        let id = Id::new("", "Thing", "", "");
         let mut manifest: Value =
             serde_json::from_str(r#"{"spec":{"replicas":1,"other":2,"list":[1,2,3]}}"#).unwrap();
         let live: Value = serde_json::from_str(

@@ -98,12 +98,11 @@ mod tests {
             // As upstream: what is not denied by `!` is permitted by it.
             ("", "ConfigMap", "other", "x", true),
         ] {
-            let id =
-                Id { group: group.into(), kind: kind.into(), namespace: namespace.into(), name: name.into() };
+            let id = Id::new(group, kind, namespace, name);
             assert_eq!(permits.object(&id).is_ok(), expected, "{id}");
         }
         let only = Permits { allowed: Some(vec![]), ..Permits::default() };
-        let id = Id { kind: "Pod".into(), namespace: "a".into(), ..Id::default() };
+        let id = Id::new("", "Pod", "a", "");
         assert_eq!(only.object(&id).unwrap_err(), "resource :Pod is not permitted in project ");
     }
 }

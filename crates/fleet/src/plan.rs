@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smol_str::SmolStr;
+
 use crate::inventory::{Id, Inventory};
 use crate::policy::Policy;
 use crate::step::{Phase, Place, kind_order};
@@ -13,11 +15,11 @@ use crate::step::{Phase, Place, kind_order};
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     pub id: Id,
-    pub version: String,
+    pub version: SmolStr,
     /// Place of the manifest in the artifact.
     pub offset: u64,
     /// Of the manifest as it would be applied.
-    pub hash: String,
+    pub hash: SmolStr,
     pub place: Place,
     /// JSON pointers of fields that are left to others, found by the rendering.
     pub masked: Vec<String>,
@@ -28,13 +30,13 @@ pub struct Wanted {
 /// What is known of a live object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
-    pub uid: String,
+    pub uid: SmolStr,
     /// Digest of the fields that we own now.
-    pub fields: String,
+    pub fields: SmolStr,
     /// It bears the mark of this application.
     pub marked: bool,
     /// It bears the mark of another one.
-    pub marked_by_other: Option<String>,
+    pub marked_by_other: Option<SmolStr>,
     /// A controller owns it.
     pub owned: bool,
     pub deleting: bool,

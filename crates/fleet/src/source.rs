@@ -218,7 +218,7 @@ pub struct Request {
     /// Where the manifests are written, one JSON document a line.
     pub manifests: PathBuf,
     pub limits: Limits,
-    /// The trusted time (D12), in seconds since the epoch: certificates are judged by it, at the least.
+    /// The trusted time (D12), in seconds since the epoch: certificates are judged by it. 0: the system's.
     #[serde(default)]
     pub now: u64,
 }
@@ -226,7 +226,7 @@ pub struct Request {
 /// Bounds of one fetch and render.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Bytes of address space of the child.
+    /// Bytes of the child that no file backs.
     pub memory: u64,
     /// Seconds of processor time of the child.
     pub processor: u64,

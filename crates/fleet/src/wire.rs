@@ -1,14 +1,28 @@
 //! Bytes of this process' connections to sources, both ways, as they go over the wire: below TLS and ssh, above TCP.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-static SENT: AtomicU64 = AtomicU64::new(0);
-static RECEIVED: AtomicU64 = AtomicU64::new(0);
+/// A count of bytes.
+#[derive(Debug, Default)]
+pub struct Tally {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Tally {
+    pub fn traffic(&self) -> Traffic {
+        Traffic { sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
+    }
+}
+
+/// Of this process.
+static ALL: Tally = Tally { sent: AtomicU64::new(0), received: AtomicU64::new(0) };
 
 /// Bytes of the payload of TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +39,10 @@ impl Traffic {
 
 /// All so far.
 pub fn totals() -> Traffic {
-    Traffic { sent: SENT.load(Ordering::Relaxed), received: RECEIVED.load(Ordering::Relaxed) }
+    ALL.traffic()
 }
 
-/// Seconds since the epoch that certificates are judged by, at the least.
+/// Seconds since the epoch that certificates are judged by; 0: the system's time.
 static TIME: AtomicU64 = AtomicU64::new(0);
 
 /// Tells this process the trusted time, in seconds since the epoch (D12).
@@ -41,7 +55,23 @@ pub(crate) fn trusted_time() -> u64 {
 }
 
 /// A connection whose bytes count.
-pub struct Counted<S>(pub S);
+pub struct Counted<S> {
+    inner: S,
+    /// Where they count beside those of the whole process.
+    own: Option<Arc<Tally>>,
+}
+
+impl<S> Counted<S> {
+    pub fn new(inner: S, own: Option<Arc<Tally>>) -> Counted<S> {
+        Counted { inner, own }
+    }
+
+    fn add(&self, of: fn(&Tally) -> &AtomicU64, bytes: usize) {
+        for tally in [Some(&ALL), self.own.as_deref()].into_iter().flatten() {
+            of(tally).fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(
@@ -50,8 +80,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.0).poll_read(context, buffer);
-        RECEIVED.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let came = buffer.filled().len() - before;
+        self.add(|tally| &tally.received, came);
+        crate::cut::received(came);
         polled
     }
 }
@@ -62,16 +94,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        let polled = Pin::new(&mut self.0).poll_write(context, bytes);
+        let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = polled {
-            SENT.fetch_add(count as u64, Ordering::Relaxed);
+            self.add(|tally| &tally.sent, count);
         }
         polled
     }
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.inner).poll_flush(context)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }

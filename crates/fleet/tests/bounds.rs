@@ -10,8 +10,13 @@ use std::process::{Command, Stdio};
 use fleet::child::{self, Answer};
 use fleet::source::{Fetch, Limits, Recipe, Request, Source};
 
-/// A bare repository with one commit, made from a stream: no working tree.
+/// A bare repository with one commit of files in `app`, made from a stream: no working tree.
 fn repository(at: &Path, files: usize, text: impl Fn(usize) -> String) {
+    repository_of(at, (0..files).map(|file| (format!("app/f{file:05}.yaml"), text(file))));
+}
+
+/// The same of any files: paths and texts.
+fn repository_of(at: &Path, files: impl Iterator<Item = (String, String)>) {
     let run = |arguments: &[&str]| {
         let mut command = Command::new("git");
         command.arg("-C").arg(at).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
@@ -19,12 +24,11 @@ fn repository(at: &Path, files: usize, text: impl Fn(usize) -> String) {
     };
     std::fs::create_dir_all(at).unwrap();
     assert!(run(&["init", "-q", "--bare", "-b", "main"]).wait().unwrap().success());
-    let mut import = run(&["fast-import", "--quiet"]);
+    let mut import = run(&["-c", "fastimport.unpackLimit=1", "fast-import", "--quiet"]);
     let mut out = std::io::BufWriter::new(import.stdin.take().unwrap());
     write!(out, "commit refs/heads/main\ncommitter t <t@example.com> 1790000000 +0000\ndata 1\nx\n").unwrap();
-    for file in 0..files {
-        let text = text(file);
-        write!(out, "M 644 inline app/f{file:05}.yaml\ndata {}\n{text}\n", text.len()).unwrap();
+    for (path, text) in files {
+        write!(out, "M 644 inline {path}\ndata {}\n{text}\n", text.len()).unwrap();
     }
     drop(out.into_inner().unwrap());
     assert!(import.wait().unwrap().success());
@@ -35,6 +39,10 @@ fn object(name: &str) -> String {
 }
 
 async fn look(directory: &Path) -> Answer {
+    look_within(directory, Limits::default()).await
+}
+
+async fn look_within(directory: &Path, limits: Limits) -> Answer {
     let command = child::Command { program: env!("CARGO_BIN_EXE_fleet-child").into(), arguments: Vec::new() };
     let url = directory.join("repository").display().to_string();
     let source =
@@ -43,7 +51,7 @@ async fn look(directory: &Path) -> Answer {
         recipe: Recipe { sources: vec![source], ..Recipe::default() },
         fetches: vec![Fetch { url, revision: "main".into(), ..Fetch::default() }],
         manifests: directory.join("manifests.jsonl"),
-        limits: Limits::default(),
+        limits,
         now: 0,
     };
     child::run(&command, &request).await.0.unwrap()
@@ -69,6 +77,35 @@ async fn a_hundred_thousand_objects_are_refused_by_name_of_the_limit() {
         Answer::Unrenderable { text, .. } => {
             assert!(text.contains("20000 objects"), "{text}");
         }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_pack_larger_than_the_childs_memory_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    // 96 MB that hardly compress, beside one object that is asked for.
+    let mut state = 7u64;
+    let mut noise = || -> String {
+        let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/";
+        (0..1 << 20)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                letters[(state >> 58) as usize] as char
+            })
+            .collect()
+    };
+    let files = (0..97).map(|file| match file {
+        0 => ("app/m0.yaml".to_string(), object("m0")),
+        file => (format!("noise/f{file}"), noise()),
+    });
+    repository_of(&directory.path().join("repository"), files);
+    let packs = directory.path().join("repository/objects/pack");
+    let largest = std::fs::read_dir(packs).unwrap().map(|one| one.unwrap().metadata().unwrap().len()).max();
+    assert!(largest > Some(60 << 20), "{largest:?}");
+    let limits = Limits { memory: 40 << 20, ..Limits::default() };
+    match look_within(directory.path(), limits).await {
+        Answer::Artifact(artifact) => assert_eq!(artifact.objects, 1),
         other => panic!("{other:?}"),
     }
 }

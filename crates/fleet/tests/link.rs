@@ -1,54 +1,22 @@
-//! A link of 64 kbit/s that loses a fifth of its packets, both ways: a token bucket on the loopback of a network namespace,
-//! and a rule that drops what arrives by chance (not every kernel has netem). Needs root, and the programs git, ip, tc, nft
-//! and unshare.
+//! Looks over a bad link ([`bad_link`]): both transports make progress. Needs root, and the programs git, ip, tc, nft and
+//! unshare.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
+#[path = "bench/bad_link.rs"]
+mod bad_link;
+#[path = "bench/git.rs"]
+mod program;
 #[path = "bench/servers.rs"]
 mod servers;
 
 use std::path::Path;
-use std::process::Command;
 
+use bad_link::outside;
 use fleet::child::{self, Answer};
 use fleet::source::{Credentials, Fetch, Limits, Recipe, Request, Source};
+use program::git;
 use servers::{Ssh, Web};
-
-/// Set in the namespace that the test makes for itself.
-const INSIDE: &str = "SKIFF_TEST_LINK_INSIDE";
-
-fn run(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
-}
-
-/// Runs the test again in a namespace of its own; `false`: it is in there. Leaves the host's network alone.
-fn outside(name: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return false;
-    }
-    let slow = "ip link set lo up mtu 1500 && tc qdisc add dev lo root tbf rate 64kbit burst 3000 latency 2s \
-                && nft 'add table inet bad; add chain inet bad in { type filter hook input priority 0; }; \
-                add rule inet bad in numgen random mod 5 0 drop'";
-    if !run("unshare", &["-n", "sh", "-c", slow]) {
-        eprintln!("NOT TESTED: this needs root, ip, tc with tbf, and nft");
-        return true;
-    }
-    let own = std::env::current_exe().unwrap();
-    let again = format!("{slow} && exec '{}' --exact {name} --nocapture", own.display());
-    let status = Command::new("unshare").args(["-n", "sh", "-c", &again]).env(INSIDE, "1").status().unwrap();
-    assert!(status.success(), "see above");
-    true
-}
-
-fn git(at: &Path, arguments: &[&str]) {
-    let status = Command::new("git")
-        .current_dir(at)
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
-        .args(arguments)
-        .status()
-        .expect("these tests need the program git");
-    assert!(status.success(), "git {arguments:?}");
-}
 
 /// 24 kB that do not compress, in objects that can be rendered.
 fn commit(at: &Path, seed: u64) {

@@ -4,16 +4,12 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
 mod bench;
-#[path = "bench/servers.rs"]
-mod servers;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
 use api::Value;
 use bench::{Bench, bench, map, yaml};
-use servers::Web;
 
 fn placed(bench: &Bench, text: &str) -> Value {
     let mut object = yaml(text);
@@ -81,22 +77,37 @@ async fn a_clock_decades_off_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_decades_ahead_does_not_make_servers_expired() {
+    let mut bench = bench("ahead").await;
+    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
+    let (_web, url) = bench.serve().await;
+    let name = bench.namespace.clone();
+    bench
+        .create_as(&name, &url, "  syncPolicy: {automated: {}, syncOptions: [CreateNamespace=true]}\n")
+        .await;
+    bench.until_value("a", Some("one")).await;
+    bench.stop().await;
+    // The server's certificate ends in 2040.
+    bench.clock = base::Clock::fixed("2088-01-01T00:00:00Z".parse().unwrap());
+    bench.start().await;
+    bench.commit(&[("app/a.yaml", &map("a", "two"))]);
+    bench.until_value("a", Some("two")).await;
+    // Years ahead are believed, and then it is told what is wrong.
+    bench.stop().await;
+    std::fs::write(bench.directory.path().join("data/trusted-time"), "2087-01-01T00:00:00Z").unwrap();
+    bench.start().await;
+    bench
+        .until_condition("the certificate of localhost was good until 2040-01-01, and it is 2088-01-01 here")
+        .await;
+    bench.unserve().await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_budget_of_bytes_stops_looks_and_not_people() {
     let bench = bench::bench_with("budget", |config| config.monthly_bytes = Some(20_000)).await;
     bench.commit(&[("app/a.yaml", &map("a", "one"))]);
-    let web = Web::start(bench.directory.path().into());
-    let credentials = web.credentials();
-    let url = format!("https://localhost:{}/repository/.git", web.port);
-    let secret = format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {0}, namespace: argocd, labels: {{argocd.argoproj.io/secret-type: repository}}}}\nstringData: {{url: '{url}', username: {1}, password: {2}}}\n",
-        bench.namespace, credentials.username, credentials.password
-    );
-    bench.apply(&yaml(&secret)).await;
-    let certificates: String = credentials.ca.lines().map(|line| format!("    {line}\n")).collect();
-    let trusted = format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: argocd-tls-certs-cm, namespace: argocd}}\ndata:\n  localhost: |\n{certificates}"
-    );
-    bench.apply(&yaml(&trusted)).await;
+    let (web, url) = bench.serve().await;
     let name = bench.namespace.clone();
     bench
         .create_as(&name, &url, "  syncPolicy: {automated: {}, syncOptions: [CreateNamespace=true]}\n")
@@ -112,10 +123,7 @@ async fn a_budget_of_bytes_stops_looks_and_not_people() {
     assert!(web.requests.load(std::sync::atomic::Ordering::SeqCst) > requests);
     let spent = std::fs::read_to_string(bench.directory.path().join("data/bytes.json")).unwrap();
     assert!(spent.contains("\"bytes\":"), "{spent}");
-    for (kind, which) in [("Secret", name.as_str()), ("ConfigMap", "argocd-tls-certs-cm")] {
-        let kind = bench.cluster.kind("v1", kind).await.unwrap();
-        bench.cluster.delete(&kind, "argocd", which, "", "Background").await.unwrap();
-    }
+    bench.unserve().await;
     bench.finish().await;
 }
 
@@ -144,6 +152,9 @@ async fn a_day_of_looks_that_find_nothing_writes_nothing() {
         config.interval = Some(std::time::Duration::from_millis(5));
     })
     .await;
+    bench.stop().await;
+    bench.clock = base::Clock::fixed(jiff::Timestamp::now());
+    bench.start().await;
     bench.commit(&[("app/a.yaml", &map("a", "one")), ("app/b.yaml", &map("b", "one"))]);
     bench
         .create(
@@ -183,9 +194,16 @@ async fn a_day_of_looks_that_find_nothing_writes_nothing() {
     files(&data, &mut before);
     let revision_before = revision(&bench).await;
     let last = count() + looks;
-    while count() < last {
-        bench.until("more looks", async || (count() >= last.min(settled + looks)).then_some(())).await;
-    }
+    // Three minutes go by with each look: windows, back-offs and what is told by the day would show.
+    let mut passed = count();
+    bench
+        .until("a day of looks", async || {
+            let now = count();
+            bench.clock.advance(std::time::Duration::from_secs(180) * (now - passed) as u32);
+            passed = now;
+            (now >= last).then_some(())
+        })
+        .await;
     files(&data, &mut after);
     assert_eq!(before, after, "files were written");
     if bench.own.is_some() {

@@ -85,7 +85,7 @@ impl Registries {
         let bad = |detail: String| Error::Registries { path: path.into(), detail };
         match std::fs::read_to_string(path) {
             Ok(text) if text.trim().is_empty() => Ok(Registries::default()),
-            Ok(text) => serde_saphyr::from_str(&text).map_err(|error| bad(error.to_string())),
+            Ok(text) => api::yaml::read(&text).map_err(|error| bad(base::chain(&error).to_string())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Registries::default()),
             Err(error) => Err(bad(error.to_string())),
         }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn mirrors_come_first_and_rewrite() {
         let text = "mirrors:\n  docker.io:\n    endpoint: [\"http://mirror.shop:5000\", \"https://cache.shop/v2/hub\"]\n    rewrite:\n      \"^library/(.*)\": \"hub/$1\"\nconfigs:\n  \"mirror.shop:5000\":\n    auth: {username: u, password: p}\n";
-        let registries: Registries = serde_saphyr::from_str(text).unwrap();
+        let registries: Registries = api::yaml::read(text).unwrap();
         let all = registries.endpoints("docker.io", "library/nginx");
         let shown: Vec<_> = all
             .iter()
@@ -166,6 +166,7 @@ mod tests {
             ]
         );
         assert_eq!(registries.endpoints("localhost:5000", "x")[0].base, "http://localhost:5000/v2");
-        assert!(serde_saphyr::from_str::<Registries>("mirors: {}").is_err());
+        let error = api::yaml::read::<Registries>("mirors: {}").unwrap_err();
+        assert!(base::chain(&error).to_string().contains("unknown field `mirors`"), "{error:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod command;
 mod config;
+mod heap;
 mod log;
 mod roles;
 mod server;

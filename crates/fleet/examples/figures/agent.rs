@@ -11,6 +11,7 @@ use fleet::cluster::{Apply, Cluster};
 use fleet::source::{Fetch, Limits, Recipe, Request, Source};
 
 use crate::process;
+use crate::program::git;
 use crate::row;
 
 struct Bench {
@@ -107,7 +108,7 @@ impl Bench {
         let at = self.repository(name);
         std::fs::create_dir_all(at.join("app")).unwrap();
         if !at.join(".git").exists() {
-            process::git(&at, &["init", "-q"]);
+            git(&at, &["init", "-q"]);
         }
         for object in 0..objects {
             let text = format!(
@@ -116,8 +117,8 @@ impl Bench {
             );
             std::fs::write(at.join(format!("app/m{object}.yaml")), text).unwrap();
         }
-        process::git(&at, &["add", "-A"]);
-        process::git(&at, &["commit", "-q", "-m", value]);
+        git(&at, &["add", "-A"]);
+        git(&at, &["commit", "-q", "-m", value]);
     }
 
     async fn create(&self, name: &str) {

@@ -5,6 +5,8 @@
 
 mod agent;
 mod process;
+#[path = "../../tests/bench/git.rs"]
+mod program;
 #[path = "../../tests/bench/servers.rs"]
 mod servers;
 mod wire;

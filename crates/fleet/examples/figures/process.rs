@@ -1,7 +1,5 @@
 //! What a process and its children use, from /proc.
 
-use std::path::Path;
-
 /// The proportional set size in bytes; 0: it is gone.
 pub fn pss(pid: u32) -> u64 {
     rollup(pid, "Pss:")
@@ -35,24 +33,4 @@ pub fn ticks(pid: u32) -> u64 {
 pub fn written(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap_or(0)
-}
-
-/// Runs `git`.
-pub fn git(at: &Path, arguments: &[&str]) {
-    let status = std::process::Command::new("git")
-        .current_dir(at)
-        .args([
-            "-c",
-            "user.name=t",
-            "-c",
-            "user.email=t@example.com",
-            "-c",
-            "init.defaultBranch=main",
-            "-c",
-            "gc.auto=0",
-        ])
-        .args(arguments)
-        .status()
-        .expect("the benchmark needs the program git");
-    assert!(status.success(), "git {arguments:?}");
 }

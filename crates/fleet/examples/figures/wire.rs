@@ -2,13 +2,13 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use fleet::git::{Outcome, obtain};
+use fleet::git::{Outcome, Polls, obtain};
 use fleet::source::{Credentials, Fetch};
 use fleet::wire::{Traffic, totals};
 
-use crate::process::git;
+use crate::program::git;
 use crate::row;
 use crate::servers::{Ssh, Web};
 
@@ -32,6 +32,7 @@ pub fn run() {
         &shown(quiet),
         "3 KB with resumption",
     );
+    polled(&https, &web, &directory.path().join("https"), &first);
     look(&shell, &ssh.credentials(), &directory.path().join("ssh"), None);
     let (_, quiet) = look(&shell, &ssh.credentials(), &directory.path().join("ssh"), Some(&first));
     row("poll without news over ssh", &shown(quiet), "8 KB");
@@ -46,6 +47,18 @@ pub fn run() {
     row("of it the pack and what is said about it", &format!("{:.1} KB", pack as f64 / 1e3), "20 KB of pack");
 }
 
+/// What the agent itself asks while nothing is new: first a whole handshake, then a resumed one.
+fn polled(url: &str, web: &Web, clone: &Path, known: &str) {
+    let polls = Polls::default();
+    let fetch = request(url, &web.credentials(), clone, Some(known));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (what, budget) in [("its first poll", ""), ("each poll after it, its session resumed", "3 KB")] {
+        let (unchanged, traffic) = runtime.block_on(polls.unchanged(std::slice::from_ref(&fetch), 0));
+        assert!(unchanged, "the poll was left to a child");
+        row(&format!("poll without news over https by the agent itself: {what}"), &shown(traffic), budget);
+    }
+}
+
 /// Bytes that a look without news receives.
 fn look_alone(url: &str, web: &Web, directory: &Path) -> u64 {
     let (revision, _) = look(url, &web.credentials(), &directory.join("https"), None);
@@ -56,17 +69,20 @@ fn shown(traffic: Traffic) -> String {
     format!("{:.1} KB ({} B out, {} B in)", traffic.total() as f64 / 1e3, traffic.sent, traffic.received)
 }
 
-fn look(url: &str, credentials: &Credentials, clone: &Path, known: Option<&str>) -> (String, Traffic) {
-    let before = totals();
-    let request = Fetch {
+fn request(url: &str, credentials: &Credentials, clone: &Path, known: Option<&str>) -> Fetch {
+    Fetch {
         url: url.into(),
         revision: "main".into(),
         credentials: credentials.clone(),
         repository: clone.into(),
         known: known.map(Into::into),
         ..Fetch::default()
-    };
-    let revision = match obtain(&request).unwrap() {
+    }
+}
+
+fn look(url: &str, credentials: &Credentials, clone: &Path, known: Option<&str>) -> (String, Traffic) {
+    let before = totals();
+    let revision = match obtain(&request(url, credentials, clone, known)).unwrap() {
         Outcome::Unchanged(revision) => revision,
         Outcome::Commit(commit) => commit.revision,
     };
@@ -77,14 +93,7 @@ fn look(url: &str, credentials: &Credentials, clone: &Path, known: Option<&str>)
 /// Files in folders of a hundred; each commit changes one line of one of them.
 fn large(at: &Path) {
     git(at, &["init", "-q", "--bare"]);
-    let mut import = Command::new("git")
-        .arg("-C")
-        .arg(at)
-        .args(["fast-import", "--quiet"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut import = import(at);
     let mut out = std::io::BufWriter::new(import.stdin.take().unwrap());
     for commit in 0..COMMITS {
         write!(
@@ -104,6 +113,13 @@ fn large(at: &Path) {
     git(at, &["repack", "-q", "-a", "-d"]);
 }
 
+/// `git fast-import`, which reads a stream of commits.
+fn import(at: &Path) -> Child {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(at).args(["fast-import", "--quiet"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.spawn().unwrap()
+}
+
 fn path(file: usize) -> String {
     format!("sites/s{:03}/f{:02}.yaml", file / 100, file % 100)
 }
@@ -119,14 +135,7 @@ fn one_line(at: &Path) {
         path(7),
         text.len()
     );
-    let mut import = Command::new("git")
-        .arg("-C")
-        .arg(at)
-        .args(["fast-import", "--quiet"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut import = import(at);
     import.stdin.take().unwrap().write_all(stream.as_bytes()).unwrap();
     assert!(import.wait().unwrap().success());
 }

@@ -76,17 +76,17 @@ impl Index {
             index.prepare(front, app, &mut manifest);
             let api_version = manifest.str_at(&["apiVersion"]).to_string();
             let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-            let id = Id {
-                group: group.into(),
-                kind: manifest.str_at(&["kind"]).into(),
-                namespace: manifest.str_at(&["metadata", "namespace"]).into(),
-                name: manifest.str_at(&["metadata", "name"]).into(),
-            };
+            let id = Id::new(
+                group,
+                manifest.str_at(&["kind"]),
+                manifest.str_at(&["metadata", "namespace"]),
+                manifest.str_at(&["metadata", "name"]),
+            );
             if place.hook.is_none() && !seen.insert(id.clone()) {
                 repeated.push(id);
                 return;
             }
-            let hash = crate::hash::short(&manifest.to_json());
+            let hash = crate::hash::short(&manifest.to_json()).into();
             let denied = app.permits.as_ref().and_then(|permits| permits.object(&id).err());
             wanted.push(Wanted { id, version: version.into(), offset, hash, place, masked, denied });
         })?;

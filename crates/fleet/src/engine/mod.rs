@@ -22,12 +22,15 @@ use parking_lot::Mutex;
 
 use crate::cluster::{Apply, Cluster, Error, Kind};
 use crate::frontends::{self, FrontEnd, Settings};
+use crate::git::Polls;
 use crate::known::{Known, Ref};
 use crate::ledger::Ledger;
 use crate::live::{Bell, Marks, Watches};
 use crate::neighbours::{Neighbours, Standing};
+use crate::packed::Packed;
 use crate::report::Ring;
 use crate::source::Limits;
+use crate::trust::Trust;
 use crate::{Site, child};
 use lanes::Lanes;
 
@@ -74,6 +77,8 @@ struct Shared {
     clock: Clock,
     reports: Mutex<Ring>,
     ledger: Mutex<Ledger>,
+    trust: Mutex<Trust>,
+    polls: Polls,
     lanes: Lanes,
     known: Known,
 }
@@ -81,7 +86,7 @@ struct Shared {
 /// The driving object of one application, as last seen.
 struct Handle {
     /// `None`: it is gone.
-    object: Mutex<Option<Arc<Value>>>,
+    object: Mutex<Option<Packed>>,
     bell: Arc<Bell>,
 }
 
@@ -89,9 +94,20 @@ struct Handle {
 pub async fn run(config: Config, client: kube::Client, clock: Clock, tasks: Tasks) {
     let reports = Mutex::new(Ring::open(&config.directory, &config.site.name));
     let ledger = Mutex::new(Ledger::open(&config.directory, config.monthly_bytes));
+    let trust = Mutex::new(Trust::open(&config.directory));
     let cluster = Cluster::new(client);
     let (lanes, known) = (Lanes::default(), Known::default());
-    let shared = Arc::new(Shared { config, cluster, clock, reports, ledger, lanes, known });
+    let shared = Arc::new(Shared {
+        config,
+        cluster,
+        clock,
+        reports,
+        ledger,
+        trust,
+        polls: Polls::default(),
+        lanes,
+        known,
+    });
     for owner in frontends::owners().filter(|owner| shared.config.follows(owner)) {
         let (shared, own) = (shared.clone(), tasks.clone());
         tasks.spawn("fleet front end", async move { keep(&shared, owner, &own).await });
@@ -182,7 +198,7 @@ async fn references(
             match event? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     revision = object.str_at(&["metadata", "resourceVersion"]).into();
-                    shared.known.put(Ref::of(name, &object), Some(Arc::new(slim(object))));
+                    shared.known.put(Ref::of(name, &object), Some(Packed::of(&slim(object))));
                 }
                 WatchEvent::Deleted(object) => {
                     revision = object.str_at(&["metadata", "resourceVersion"]).into();
@@ -252,10 +268,9 @@ struct Applications {
 }
 
 impl Applications {
-    fn put(&mut self, object: Value) {
-        let key = key(&object);
-        let object = Arc::new(slim(object));
-        self.shared.known.put(Ref::of(self.front.kind, &object), Some(object.clone()));
+    fn put(&mut self, key: Key, object: Packed) {
+        let which = Ref { kind: self.front.kind.into(), namespace: key.0.clone(), name: key.1.clone() };
+        self.shared.known.put(which, Some(object.clone()));
         let object = Some(object);
         if let Some(handle) = self.handles.get(&key) {
             *handle.object.lock() = object;
@@ -296,16 +311,16 @@ impl Applications {
             .cloned()
             .collect();
         gone.iter().for_each(|key| self.remove(key));
-        let mut all = Vec::with_capacity(objects.len());
+        let mut all = HashMap::with_capacity(objects.len());
         for mut object in objects {
             // Items of a list may not say what they are.
             object.set(&["apiVersion"], front.api_version);
             object.set(&["kind"], front.kind);
-            all.push(object);
+            all.insert(Ref::of(front.kind, &object), Packed::of(&slim(object)));
         }
-        let known: Vec<Arc<Value>> = all.iter().map(|object| Arc::new(slim(object.clone()))).collect();
-        self.shared.known.replace(front.kind, &known);
-        all.into_iter().for_each(|object| self.put(object));
+        // All are known before one is read: they refer to each other.
+        self.shared.known.take_list(front.kind, all.clone());
+        all.into_iter().for_each(|(which, object)| self.put((which.namespace, which.name), object));
         loop {
             let stream = cluster.watch_objects(&kind, "", &revision).await?;
             let mut stream = std::pin::pin!(stream);
@@ -313,7 +328,7 @@ impl Applications {
                 match event? {
                     WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                         revision = object.str_at(&["metadata", "resourceVersion"]).into();
-                        self.put(object);
+                        self.put(key(&object), Packed::of(&slim(object)));
                     }
                     WatchEvent::Deleted(object) => {
                         revision = object.str_at(&["metadata", "resourceVersion"]).into();

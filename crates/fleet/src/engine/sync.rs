@@ -13,6 +13,7 @@ use crate::adopt;
 use crate::app::{App, ObjectResult, Operation, ResultKind};
 use crate::artifact::{Artifact, Store};
 use crate::cluster::{Apply, Cluster, Kind, Metadata};
+use crate::cut;
 use crate::frontends::FrontEnd;
 use crate::health::{self, Health, Status};
 use crate::inventory::{Id, Owned};
@@ -75,6 +76,7 @@ impl Sync<'_> {
         let last = plan.steps.len().saturating_sub(1);
         for (at, step) in plan.steps.iter().enumerate() {
             self.step(step, &mut done).await;
+            cut::agent("agent.step").await;
             let failed = done.results.iter().any(|result| result.outcome == ResultKind::Failed);
             if failed {
                 break;
@@ -150,7 +152,7 @@ impl Sync<'_> {
             }
         };
         if let Err(error) = made.await {
-            let id = Id { kind: "Namespace".into(), name: self.app.destination.clone(), ..Id::default() };
+            let id = Id::new("", "Namespace", "", self.app.destination.as_str());
             done.results.push(failed(id, "v1", error.text(), false, Phase::Before));
         }
     }
@@ -167,7 +169,13 @@ impl Sync<'_> {
             let mut jobs = Vec::with_capacity(group.len());
             for at in group {
                 let wanted = &self.index.wanted[*at];
-                jobs.push(async move { (wanted, self.one(wanted).await) }.boxed());
+                let job = async move {
+                    cut::agent("agent.apply").await;
+                    let outcome = self.one(wanted).await;
+                    cut::agent("agent.applied").await;
+                    (wanted, outcome)
+                };
+                jobs.push(job.boxed());
             }
             let outcomes: Vec<_> = stream::iter(jobs).buffered(AT_ONCE).collect().await;
             let mut definitions = Vec::new();
@@ -176,7 +184,7 @@ impl Sync<'_> {
                 match outcome {
                     Ok((object, kind)) => {
                         if wanted.id.kind == "CustomResourceDefinition" {
-                            definitions.push(wanted.id.name.clone());
+                            definitions.push(wanted.id.name.to_string());
                         }
                         let dry = if self.dry_run() { " (dry run)" } else { "" };
                         done.results.push(ObjectResult {
@@ -419,13 +427,8 @@ impl Sync<'_> {
 
     async fn look(&self, cluster: &Cluster, wanted: &Wanted) -> Option<Health> {
         let id = &wanted.id;
-        let api_version = if id.group.is_empty() {
-            wanted.version.clone()
-        } else {
-            format!("{}/{}", id.group, wanted.version)
-        };
         let looked = async {
-            let kind = cluster.kind(&api_version, &id.kind).await?;
+            let kind = cluster.kind(&id.api_version(&wanted.version), &id.kind).await?;
             cluster.get(&kind, &id.namespace, &id.name).await
         };
         match looked.await {
@@ -439,12 +442,7 @@ impl Sync<'_> {
         let Some(hook) = wanted.place.hook else { return };
         if (success && hook.on_success) || (!success && hook.on_failure) {
             let id = &wanted.id;
-            let api_version = if id.group.is_empty() {
-                wanted.version.clone()
-            } else {
-                format!("{}/{}", id.group, wanted.version)
-            };
-            if let Ok(kind) = self.shared.cluster.kind(&api_version, &id.kind).await {
+            if let Ok(kind) = self.shared.cluster.kind(&id.api_version(&wanted.version), &id.kind).await {
                 let _ = self.cluster.delete(&kind, &id.namespace, &id.name, "", "Background").await;
             }
         }
@@ -453,10 +451,12 @@ impl Sync<'_> {
     async fn prune(&self, plan: &Plan, done: &mut Done) {
         for id in &plan.prune {
             let Some(owned) = (self.known)(id) else { continue };
+            cut::agent("agent.prune").await;
             let deleted = match self.dry_run() {
                 true => Ok(()),
                 false => delete(&self.cluster, id, &owned, self.app.policy.propagation).await,
             };
+            cut::agent("agent.pruned").await;
             match deleted {
                 Ok(()) => {
                     done.pruned.push(id.clone());
@@ -492,9 +492,7 @@ pub(super) async fn delete(
     owned: &Owned,
     propagation: &str,
 ) -> Result<(), String> {
-    let api_version =
-        if id.group.is_empty() { owned.version.clone() } else { format!("{}/{}", id.group, owned.version) };
-    let kind = match cluster.kind(&api_version, &id.kind).await {
+    let kind = match cluster.kind(&id.api_version(&owned.version), &id.kind).await {
         Ok(kind) => kind,
         // A kind that is gone took its objects along.
         Err(crate::cluster::Error::Kind { .. }) => return Ok(()),

@@ -23,7 +23,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::runtime::Runtime;
 
 use crate::source::Credentials;
-use crate::wire::Counted;
+use crate::wire::{Counted, Tally};
 
 /// For an answer to begin, and between two pieces of it: a server that prepares a pack tells that it is busy.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -38,16 +38,8 @@ pub(super) fn transport(
     runtime: Arc<Runtime>,
 ) -> Result<Transport<Https>, String> {
     let address = gix::Url::try_from(url).map_err(|error| error.to_string())?;
-    let authorization = if !credentials.bearer.is_empty() {
-        Some(format!("Bearer {}", credentials.bearer))
-    } else if credentials.username.is_empty() && credentials.password.is_empty() {
-        None
-    } else {
-        // A token alone goes as a password; servers take any user with it.
-        let user = if credentials.username.is_empty() { "x-access-token" } else { &credentials.username };
-        Some(format!("Basic {}", STANDARD.encode(format!("{user}:{}", credentials.password))))
-    };
-    let tls = tls(credentials)?;
+    let authorization = authorization(credentials);
+    let tls = tls(credentials, Arc::new(Held(crate::wire::trusted_time())))?;
     let http = Https {
         client: Arc::new(Mutex::new(Client {
             runtime,
@@ -61,7 +53,24 @@ pub(super) fn transport(
     Ok(Transport::new_http(http, address, Protocol::V2, false))
 }
 
-fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig, String> {
+/// The header of that name; `None`: nobody in particular asks.
+pub(super) fn authorization(credentials: &Credentials) -> Option<String> {
+    if !credentials.bearer.is_empty() {
+        return Some(format!("Bearer {}", credentials.bearer));
+    }
+    if credentials.username.is_empty() && credentials.password.is_empty() {
+        return None;
+    }
+    // A token alone goes as a password; servers take any user with it.
+    let user = if credentials.username.is_empty() { "x-access-token" } else { &credentials.username };
+    Some(format!("Basic {}", STANDARD.encode(format!("{user}:{}", credentials.password))))
+}
+
+/// Whom a connection believes, by which time, and with which certificate it asks.
+pub(super) fn tls(
+    credentials: &Credentials,
+    time: Arc<dyn rustls::time_provider::TimeProvider>,
+) -> Result<rustls::ClientConfig, String> {
     let mut roots = base::tls::machine_roots();
     for certificate in CertificateDer::pem_slice_iter(credentials.ca.as_bytes()) {
         let certificate =
@@ -72,13 +81,10 @@ fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig, String> {
         base::tls::trusting_anyone()
     } else {
         // As `base::tls::trusting`, by the box' trusted time.
-        rustls::ClientConfig::builder_with_details(
-            Arc::new(rustls::crypto::ring::default_provider()),
-            Arc::new(Held(crate::wire::trusted_time())),
-        )
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
+        rustls::ClientConfig::builder_with_details(Arc::new(rustls::crypto::ring::default_provider()), time)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
     };
     if credentials.client_certificate.is_empty() {
         return Ok(builder.with_no_client_auth());
@@ -93,14 +99,14 @@ fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig, String> {
         .map_err(|error| format!("the client certificate cannot be used: {error}"))
 }
 
-/// The system's time, but never before what the box knows to be past (D12): its clock may start in 1970.
+/// The time that the parent judges by ([`crate::trust`]): the box' own clock may start in 1970, or have jumped to 2088.
 #[derive(Debug)]
 struct Held(u64);
 
 impl rustls::time_provider::TimeProvider for Held {
     fn current_time(&self) -> Option<UnixTime> {
-        let now = UnixTime::now().as_secs();
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(now.max(self.0))))
+        let seconds = if self.0 == 0 { UnixTime::now().as_secs() } else { self.0 };
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
 
@@ -165,7 +171,7 @@ impl Client {
             Some(sender) => sender,
             None => {
                 let proxy = (!self.proxy.is_empty() && secure).then_some(self.proxy.as_str());
-                let connecting = connect(self.tls.clone(), host, port, secure, proxy);
+                let connecting = connect(self.tls.clone(), host, port, secure, proxy, None);
                 tokio::time::timeout(HANDSHAKE, connecting).await.map_err(|_| {
                     let text =
                         format!("{host}:{port} does not finish a handshake within {} s", HANDSHAKE.as_secs());
@@ -179,12 +185,14 @@ impl Client {
     }
 }
 
-async fn connect(
+/// A connection that speaks HTTP; its bytes count in `tally` too.
+pub(super) async fn connect(
     tls: Arc<rustls::ClientConfig>,
     host: &str,
     port: u16,
     secure: bool,
     proxy: Option<&str>,
+    tally: Option<Arc<Tally>>,
 ) -> std::io::Result<SendRequest<Full<Bytes>>> {
     let unreachable = |error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("cannot connect to {host}:{port}: {error}"))
@@ -194,16 +202,43 @@ async fn connect(
         None => tokio::net::TcpStream::connect((bare, port)).await.map_err(unreachable)?,
         Some(proxy) => super::proxy::tunnel(proxy, host, port).await?,
     };
-    let stream = Counted(stream);
+    let stream = Counted::new(stream, tally);
     if !secure {
         return handshake(stream).await;
     }
     let name = ServerName::try_from(bare.to_string()).map_err(std::io::Error::other)?;
-    let stream = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await.map_err(|error| {
-        let text = format!("{host} cannot be trusted: {error}; if its CA is your own, put it into the ConfigMap argocd-tls-certs-cm");
-        std::io::Error::other(text)
-    })?;
+    let stream = tokio_rustls::TlsConnector::from(tls)
+        .connect(name, stream)
+        .await
+        .map_err(|error| std::io::Error::other(untrusted(host, &error)))?;
     handshake(stream).await
+}
+
+/// What a person can do about a server that is not believed.
+fn untrusted(host: &str, error: &std::io::Error) -> String {
+    use rustls::{CertificateError, Error};
+    let day = |time: &UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_second(seconds)
+            .map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%d").to_string())
+    };
+    match error.get_ref().and_then(|source| source.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after })) => format!(
+            "the certificate of {host} was good until {}, and it is {} here: if that is wrong, set this machine's clock; else the server needs a new certificate",
+            day(not_after),
+            day(time)
+        ),
+        Some(Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before })) => {
+            format!(
+                "the certificate of {host} is good from {} on, and it is {} here: if that is wrong, set this machine's clock",
+                day(not_before),
+                day(time)
+            )
+        }
+        _ => format!(
+            "{host} cannot be trusted: {error}; if its CA is your own, put it into the ConfigMap argocd-tls-certs-cm"
+        ),
+    }
 }
 
 async fn handshake<S>(stream: S) -> std::io::Result<SendRequest<Full<Bytes>>>

@@ -3,6 +3,7 @@
 
 mod https;
 pub mod modules;
+mod poll;
 mod proxy;
 mod semver;
 pub mod signed;
@@ -19,6 +20,7 @@ use gix::ObjectId;
 use gix::remote::Direction;
 use gix::remote::fetch::Shallow;
 
+pub use poll::Polls;
 pub use tree::CommitTree;
 pub use url::{Url, parse as parse_url};
 
@@ -87,7 +89,8 @@ pub fn obtain(request: &Fetch) -> Result<Outcome, Error> {
                 }
                 None => request.revision.clone(),
             };
-            let found = local_revision(&repo, &name).ok_or_else(none)?;
+            let damaged = |text| Error::Object { url: address.clone(), id: name.clone(), text };
+            let found = local_revision(&repo, &name).map_err(damaged)?.ok_or_else(none)?;
             finish(repo, &found, &name, request)
         }
         remote => fetch(request, &remote),
@@ -140,23 +143,32 @@ impl Found {
     }
 }
 
-/// Argo CD's order: a branch or tag of that name, a full ref name, then a commit.
-fn local_revision(repo: &gix::Repository, revision: &str) -> Option<Found> {
-    let names = match revision {
+/// The full names that a revision may mean, the first that there is counts. Argo CD's order: a branch, then a tag.
+fn names_of(revision: &str) -> Vec<String> {
+    match revision {
         "" | "HEAD" => vec!["HEAD".to_string()],
         name if name.starts_with("refs/") => vec![name.to_string()],
         name => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")],
-    };
-    for name in names {
-        let found = repo.try_find_reference(name.as_str()).ok().flatten();
-        let Some(mut found) = found else { continue };
-        let direct = found.try_id().map(gix::Id::detach);
-        if let Ok(commit) = found.peel_to_id().map(gix::Id::detach) {
-            return Some(Found { commit, tag: direct.filter(|id| *id != commit) });
-        }
     }
-    let id = ObjectId::from_hex(revision.as_bytes()).ok()?;
-    repo.find_commit(id).ok().map(|commit| Found::commit(commit.id))
+}
+
+/// A name, or else a commit; `None`: there is none. What is there and cannot be read is an error, and no absence.
+fn local_revision(repo: &gix::Repository, revision: &str) -> Result<Option<Found>, String> {
+    for name in names_of(revision) {
+        let Some(mut found) = repo.try_find_reference(name.as_str()).ok().flatten() else { continue };
+        let direct = found.try_id().map(gix::Id::detach);
+        return match found.peel_to_id().map(gix::Id::detach) {
+            Ok(commit) => Ok(Some(Found { commit, tag: direct.filter(|id| *id != commit) })),
+            // A repository without a commit.
+            Err(_) if repo.head().is_ok_and(|head| head.is_unborn()) => Ok(None),
+            Err(error) => Err(chain(&error)),
+        };
+    }
+    let Ok(id) = ObjectId::from_hex(revision.as_bytes()) else { return Ok(None) };
+    match repo.try_find_object(id) {
+        Ok(found) => Ok(found.and_then(|object| object.try_into_commit().ok()).map(|commit| Found::commit(commit.id))),
+        Err(error) => Err(chain(&error)),
+    }
 }
 
 fn finish(repo: gix::Repository, found: &Found, name: &str, request: &Fetch) -> Result<Outcome, Error> {
@@ -213,6 +225,7 @@ fn fetch(request: &Fetch, url: &Url) -> Result<Outcome, Error> {
         created.map_err(|error| fault(chain(&error)))?.to_thread_local()
     };
     let received = receive(repo, request, url)?;
+    crate::cut::child("child.fetched");
     let Some((found, name)) = received else {
         return Ok(Outcome::Unchanged(request.known.clone().unwrap_or_default()));
     };
@@ -220,7 +233,9 @@ fn fetch(request: &Fetch, url: &Url) -> Result<Outcome, Error> {
         let old = home.with_extension("old");
         let _ = std::fs::remove_dir_all(&old);
         let moved = if home.exists() { std::fs::rename(home, &old) } else { Ok(()) };
+        crate::cut::child("child.clone-away");
         moved.and_then(|()| std::fs::rename(&fresh, home)).map_err(|error| fault(error.to_string()))?;
+        crate::cut::child("child.clone-renamed");
         let _ = std::fs::remove_dir_all(&old);
     }
     let mut unknown = request.clone();
@@ -333,12 +348,7 @@ fn shown(url: &Url) -> String {
 }
 
 fn remote_revision(map: &gix::remote::fetch::RefMap, revision: &str) -> Option<Found> {
-    let names = match revision {
-        "HEAD" => vec!["HEAD".to_string()],
-        name if name.starts_with("refs/") => vec![name.to_string()],
-        name => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")],
-    };
-    names.iter().find_map(|wanted| {
+    names_of(revision).iter().find_map(|wanted| {
         map.remote_refs.iter().find_map(|one| {
             let (name, id, peeled) = one.unpack();
             // For an annotated tag the first id is the tag's, the second the commit's.

@@ -70,7 +70,7 @@ async fn connect(
     let config = Config { inactivity_timeout: Some(Duration::from_secs(45)), ..Config::default() };
     let connecting = async {
         let stream = tokio::net::TcpStream::connect((*host, *port)).await?;
-        russh::client::connect_stream(Arc::new(config), Counted(stream), known).await
+        russh::client::connect_stream(Arc::new(config), Counted::new(stream, None), known).await
     };
     let mut session = tokio::time::timeout(HANDSHAKE, connecting)
         .await

@@ -171,14 +171,17 @@ pub async fn preview(
         if inventory.objects.contains_key(&id) {
             continue;
         }
-        let api_version =
-            if id.group.is_empty() { version.clone() } else { format!("{}/{version}", id.group) };
-        let Ok(kind) = cluster.kind(&api_version, &id.kind).await else { continue };
+        let Ok(kind) = cluster.kind(&id.api_version(&version), &id.kind).await else { continue };
         let Some(object) = writer.get(&kind, &id.namespace, &id.name).await? else { continue };
         let seen = seen(front, &app.instance, &Metadata::of(&object));
         let place = (front.place)(&object);
-        let owned =
-            Owned { version, uid: seen.uid.clone(), keep: place.keep, wave: place.wave, ..Owned::default() };
+        let owned = Owned {
+            version: version.into(),
+            uid: seen.uid.clone(),
+            keep: place.keep,
+            wave: place.wave,
+            ..Owned::default()
+        };
         inventory.objects.insert(id.clone(), owned);
         live.insert(id, seen);
     }
@@ -241,7 +244,7 @@ fn seen(front: &FrontEnd, instance: &str, meta: &Metadata) -> Live {
         uid: meta.uid.clone(),
         fields: meta.our_fields(),
         marked: mark.as_deref() == Some(instance),
-        marked_by_other: mark.filter(|mark| mark != instance),
+        marked_by_other: mark.filter(|mark| mark != instance).map(Into::into),
         owned: meta.owner_references.iter().any(|owner| owner.controller),
         deleting: meta.deletion_timestamp.is_some(),
         left_alone: (front.left_alone)(meta),

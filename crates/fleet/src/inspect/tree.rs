@@ -52,8 +52,7 @@ pub async fn tree(cluster: &Cluster, row: &Row) -> Result<Vec<Leaf>, Fault> {
     }
     let mut leaves = Vec::with_capacity(listed.len());
     for (id, version) in listed {
-        let api_version = if id.group.is_empty() { version } else { format!("{}/{version}", id.group) };
-        let live = match cluster.kind(&api_version, &id.kind).await {
+        let live = match cluster.kind(&id.api_version(&version), &id.kind).await {
             Ok(kind) => cluster.get(&kind, &id.namespace, &id.name).await?,
             Err(Error::Kind { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -77,12 +76,12 @@ fn leaf(row: &Row, live: &Value, made: &mut BTreeMap<String, Vec<Value>>) -> Lea
     let api_version = live.str_at(&["apiVersion"]);
     let health = health::of(row.front.rules, live);
     Leaf {
-        id: Id {
-            group: api_version.split_once('/').map_or("", |(group, _)| group).into(),
-            kind: live.str_at(&["kind"]).into(),
-            namespace: live.str_at(&["metadata", "namespace"]).into(),
-            name: live.str_at(&["metadata", "name"]).into(),
-        },
+        id: Id::new(
+            api_version.split_once('/').map_or("", |(group, _)| group),
+            live.str_at(&["kind"]),
+            live.str_at(&["metadata", "namespace"]),
+            live.str_at(&["metadata", "name"]),
+        ),
         health: health.as_ref().map(|health| health.status),
         there: true,
         message: health.map(|health| health.message).unwrap_or_default(),

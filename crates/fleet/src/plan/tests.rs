@@ -4,7 +4,7 @@ use super::*;
 use crate::inventory::Owned;
 
 fn id(kind: &str, name: &str) -> Id {
-    Id { group: String::new(), kind: kind.into(), namespace: "a".into(), name: name.into() }
+    Id::new("", kind, "a", name)
 }
 
 fn want(kind: &str, name: &str, wave: i32) -> Wanted {
@@ -34,7 +34,10 @@ fn automated() -> Policy {
 }
 
 fn names(plan: &Plan, wanted: &[Wanted]) -> Vec<Vec<String>> {
-    plan.steps.iter().map(|step| step.apply.iter().map(|at| wanted[*at].id.name.clone()).collect()).collect()
+    plan.steps
+        .iter()
+        .map(|step| step.apply.iter().map(|at| wanted[*at].id.name.to_string()).collect())
+        .collect()
 }
 
 #[test]
@@ -131,7 +134,7 @@ mod properties {
     fn any_live() -> impl Strategy<Value = Live> {
         (0..3u8, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
             |(uid, marked, owned, deleting, left_alone)| Live {
-                uid: uid.to_string(),
+                uid: uid.to_string().into(),
                 fields: "f".into(),
                 marked,
                 marked_by_other: None,
@@ -145,8 +148,8 @@ mod properties {
     fn any_owned() -> impl Strategy<Value = Owned> {
         (0..3u8, 0..2u8, any::<bool>(), -2..3i32).prop_map(|(uid, hash, keep, wave)| Owned {
             version: "v1".into(),
-            uid: uid.to_string(),
-            hash: hash.to_string(),
+            uid: uid.to_string().into(),
+            hash: hash.to_string().into(),
             fields: "f".into(),
             keep,
             survives: false,
@@ -167,7 +170,7 @@ mod properties {
                 .map(|(id, hash, wave, only_create)| Wanted {
                     id,
                     version: "v1".into(),
-                    hash: hash.to_string(),
+                    hash: hash.to_string().into(),
                     place: Place { wave, only_create, ..Place::default() },
                     ..Wanted::default()
                 })

@@ -5,22 +5,19 @@
 
 #![allow(clippy::unwrap_used, dead_code)] // helpers of tests; each suite uses some
 
-use std::path::{Path, PathBuf};
+#[path = "git.rs"]
+mod program;
+#[path = "servers.rs"]
+pub mod servers;
+
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use api::Value;
 use fleet::cluster::Cluster;
-
-pub fn git(at: &Path, arguments: &[&str]) {
-    let status = Command::new("git")
-        .current_dir(at)
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
-        .args(arguments)
-        .status()
-        .expect("these tests need the program git");
-    assert!(status.success(), "git {arguments:?}");
-}
+pub use program::git;
+use servers::Web;
 
 pub struct Bench {
     pub cluster: Cluster,
@@ -33,6 +30,8 @@ pub struct Bench {
     pub clock: base::Clock,
     /// The agent's, from its next start on.
     pub agent_client: kube::Client,
+    /// How long anything is waited for.
+    pub patience: Duration,
     change: fn(&mut fleet::Config),
     /// An agent keeps all applications of a cluster: one at a time.
     _alone: tokio::sync::MutexGuard<'static, ()>,
@@ -125,6 +124,7 @@ pub async fn bench_with(name: &str, change: fn(&mut fleet::Config)) -> Bench {
     let agent_client = agent_client(&client, own.as_ref()).await;
     let mut bench = Bench {
         agent_client,
+        patience: Duration::from_secs(60),
         clock: base::Clock::system(jiff::Timestamp::UNIX_EPOCH),
         change,
         cluster: Cluster::new(client.clone()),
@@ -179,10 +179,11 @@ impl Bench {
         // Each look at the source starts a child: a line a look.
         let script = format!(
             // A child that must not live long is killed; else it takes the shell's place.
-            "echo look >>'{}'\nif [ -s '{}' ]; then exec timeout -s KILL \"$(cat '{1}')\" '{2}'; fi\nexec '{2}'\n",
+            "echo look >>'{}'\nif [ -s '{}' ]; then exec timeout -s KILL \"$(cat '{1}')\" '{2}'; fi\nexec '{2}' $(cat '{3}' 2>/dev/null)\n",
             self.looks().display(),
             self.directory.path().join("lives").display(),
-            env!("CARGO_BIN_EXE_fleet-child")
+            env!("CARGO_BIN_EXE_fleet-child"),
+            self.cut_of_child().display(),
         );
         config.child =
             fleet::child::Command { program: "/bin/sh".into(), arguments: vec!["-c".into(), script] };
@@ -204,6 +205,11 @@ impl Bench {
             })
             .await;
         }
+    }
+
+    /// Holds the place at which the next child is cut that comes there ([`fleet::cut`]); gone once one was.
+    pub fn cut_of_child(&self) -> PathBuf {
+        self.directory.path().join("cut")
     }
 
     /// How long children live from now on; `MAX`: as long as they want.
@@ -232,6 +238,32 @@ impl Bench {
         }
         git(&self.repository(), &["add", "-A"]);
         git(&self.repository(), &["commit", "-q", "--allow-empty", "-m", "a change"]);
+    }
+
+    /// Serves the repository over https, known to the agent by a Secret and a ConfigMap; gives its address.
+    pub async fn serve(&self) -> (Web, String) {
+        let web = Web::start(self.directory.path().into());
+        let credentials = web.credentials();
+        let url = format!("https://localhost:{}/repository/.git", web.port);
+        let secret = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {0}, namespace: argocd, labels: {{argocd.argoproj.io/secret-type: repository}}}}\nstringData: {{url: '{url}', username: {1}, password: {2}}}\n",
+            self.namespace, credentials.username, credentials.password
+        );
+        self.apply(&yaml(&secret)).await;
+        let certificates: String = credentials.ca.lines().map(|line| format!("    {line}\n")).collect();
+        let trusted = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: argocd-tls-certs-cm, namespace: argocd}}\ndata:\n  localhost: |\n{certificates}"
+        );
+        self.apply(&yaml(&trusted)).await;
+        (web, url)
+    }
+
+    /// Takes away what [`Bench::serve`] made.
+    pub async fn unserve(&self) {
+        for (kind, which) in [("Secret", self.namespace.as_str()), ("ConfigMap", "argocd-tls-certs-cm")] {
+            let kind = self.cluster.kind("v1", kind).await.unwrap();
+            self.cluster.delete(&kind, "argocd", which, "", "Background").await.unwrap();
+        }
     }
 
     pub async fn create(&self, spec: &str) {
@@ -292,18 +324,18 @@ impl Bench {
     }
 
     pub async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + self.patience;
         loop {
             if let Some(found) = look().await {
                 return found;
             }
-            assert!(Instant::now() < end, "waited a minute for: {what}\n{}", self.status().await);
+            assert!(Instant::now() < end, "waited {:?} for: {what}\n{}", self.patience, self.status().await);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     pub async fn until_value(&self, name: &str, value: Option<&str>) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + self.patience;
         loop {
             let there = self.value(name).await;
             if there.as_deref() == value {
@@ -312,7 +344,8 @@ impl Bench {
             let status = self.status().await;
             assert!(
                 Instant::now() < end,
-                "waited a minute for {name} to be {value:?}, it is {there:?}\n{status}"
+                "waited {:?} for {name} to be {value:?}, it is {there:?}\n{status}",
+                self.patience
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -67,7 +67,9 @@ fn chain()
     let (middle, middle_key) = authority("Test Intermediate");
     let middle_certificate = middle.signed_by(&middle_key, &root).unwrap();
     let middle = rcgen::Issuer::new(middle, middle_key);
-    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+    let mut leaf = rcgen::CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+    // Not for ever: a clock decades ahead takes it for expired.
+    leaf.not_after = rcgen::date_time_ymd(2040, 1, 1);
     let leaf_key = rcgen::KeyPair::generate().unwrap();
     let leaf_certificate = leaf.signed_by(&leaf_key, &middle).unwrap();
     let key = rustls_pki_types::PrivateKeyDer::try_from(leaf_key.serialize_der()).unwrap();

@@ -40,8 +40,7 @@ pub fn read(path: &Path, asked: bool) -> Result<Settings> {
 
 fn merge(settings: &mut Settings, text: &str, path: &Path) -> Result<()> {
     let here = || path.display();
-    let document: Value =
-        serde_saphyr::from_str(text).with_context(|| format!("{} is no good YAML", here()))?;
+    let document: Value = api::yaml::read(text).with_context(|| format!("{} is no good YAML", here()))?;
     let map = match document {
         Value::Null => return Ok(()),
         Value::Object(map) => map,

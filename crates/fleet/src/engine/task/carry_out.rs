@@ -17,7 +17,7 @@ impl Task {
     pub(super) async fn carry_out(
         &mut self,
         app: &App,
-        object: &Arc<Value>,
+        object: &Value,
         artifact: &Artifact,
         plan: &Plan,
         operation: Option<Operation>,
@@ -53,10 +53,14 @@ impl Task {
         self.tell(app, Level::Normal, "OperationStarted", &text).await;
         // Only what was asked for counts: statuses change all the time.
         let asked = (object.get("spec").cloned(), object.get("operation").cloned());
-        let handle = self.handle.clone();
+        let (handle, seen) = (self.handle.clone(), self.seen.clone());
         let outdated = move || {
             let now = handle.object.lock().clone();
             now.is_none_or(|now| {
+                if seen.as_ref().is_some_and(|seen| seen.is(&now)) {
+                    return false;
+                }
+                let now = now.open();
                 now.at(&["metadata", "deletionTimestamp"]).is_some()
                     || handover::is_handed_back(&now)
                     || (now.get("spec").cloned(), now.get("operation").cloned()) != asked
@@ -77,6 +81,7 @@ impl Task {
             cluster: self.shared.cluster.acting_as(app.user.as_deref()),
         };
         let done = run.run(plan).await;
+        crate::cut::agent("agent.synced").await;
         if !dry_run {
             self.take_in(app, &done);
             self.deadline = None;

@@ -20,13 +20,8 @@ impl Task {
                 self.inventory.objects.clone().into_iter().filter(|(_, owned)| !owned.survives).collect();
             ids.sort_by_key(|(id, owned)| std::cmp::Reverse((owned.wave, crate::step::kind_order(&id.kind))));
             for (id, owned) in ids {
-                let api_version = if id.group.is_empty() {
-                    owned.version.clone()
-                } else {
-                    format!("{}/{}", id.group, owned.version)
-                };
                 let looked = async {
-                    let kind = cluster.kind(&api_version, &id.kind).await?;
+                    let kind = cluster.kind(&id.api_version(&owned.version), &id.kind).await?;
                     cluster.get(&kind, &id.namespace, &id.name).await
                 };
                 let live = match looked.await {

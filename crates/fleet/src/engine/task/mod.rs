@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use api::Value;
 use jiff::Timestamp;
+use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use super::events::tell;
@@ -32,6 +33,7 @@ use crate::handover;
 use crate::health::{self, Health};
 use crate::inventory::{Id, Inventory, Owned};
 use crate::live::Watches;
+use crate::packed::Packed;
 use crate::plan::{self, Live, Order, Plan, Standing, Wanted};
 use crate::report::Report;
 use crate::source::{Inputs, Recipe, Request};
@@ -51,6 +53,8 @@ pub(super) struct Task {
     front: &'static FrontEnd,
     watches: Watches,
     handle: Arc<Handle>,
+    /// The driving object as it was at the begin of this turn.
+    seen: Option<Packed>,
     key: (String, String),
     directory: PathBuf,
     store: Store,
@@ -100,6 +104,7 @@ impl Task {
             front,
             watches,
             handle,
+            seen: None,
             key,
             store,
             artifact: None,
@@ -139,15 +144,17 @@ impl Task {
             }
         }
         loop {
-            let object = self.handle.object.lock().clone();
-            let Some(object) = object else {
+            self.seen = self.handle.object.lock().clone();
+            let Some(seen) = &self.seen else {
                 // Gone without asking for a clean-up: what it made stays, what we know of it goes.
                 let _ = std::fs::remove_dir_all(&self.directory);
                 self.watches.track(&self.handle.bell, &[]);
                 self.shared.known.forget(&self.handle.bell);
                 return;
             };
+            let object = seen.open();
             let wake = self.turn(&object).await;
+            drop(object);
             let bell = self.handle.bell.clone();
             tokio::select! {
                 () = bell.notify.notified() => tokio::time::sleep(TOGETHER).await,
@@ -157,7 +164,7 @@ impl Task {
     }
 
     /// One look at everything; gives the time of the next one at the latest.
-    async fn turn(&mut self, object: &Arc<Value>) -> Instant {
+    async fn turn(&mut self, object: &Value) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
         if handover::is_handed_back(object) {
             self.let_go(object).await;
@@ -243,7 +250,7 @@ impl Task {
         }
     }
 
-    fn listed(&self) -> Vec<(Id, String)> {
+    fn listed(&self) -> Vec<(Id, SmolStr)> {
         self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone())).collect()
     }
 
@@ -268,7 +275,7 @@ impl Task {
     async fn compare_and_sync(
         &mut self,
         app: &App,
-        object: &Arc<Value>,
+        object: &Value,
         operation: Option<Operation>,
         state: &mut State,
     ) -> Result<(), Fault> {
@@ -313,6 +320,7 @@ impl Task {
         let mut plan =
             plan::plan(&index.wanted, &self.inventory, &live, &app.policy, order, artifact.deliberate_empty);
         if !plan.is_empty() && self.may_sync(&artifact, &plan, operation.is_some()) {
+            crate::cut::agent("agent.planned").await;
             let dry_run = operation.as_ref().is_some_and(|operation| operation.dry_run);
             self.undone =
                 if dry_run { Vec::new() } else { self.meanwhile(app, &artifact, &plan, &live).await };
@@ -389,18 +397,17 @@ impl Task {
     /// What is known of all objects that matter; asked for where no watch told yet.
     async fn live(&mut self, app: &App) -> Result<BTreeMap<Id, Live>, String> {
         let (_, index) = self.index.as_ref().expect("because the caller made it");
-        let mut objects: BTreeMap<Id, String> =
+        let mut objects: BTreeMap<Id, SmolStr> =
             self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone())).collect();
         for wanted in index.wanted.iter().filter(|wanted| wanted.place.hook.is_none() && !wanted.place.skip) {
             objects.insert(wanted.id.clone(), wanted.version.clone());
         }
         for (id, version) in app.health_checks.iter().zip(&app.health_versions) {
-            objects.entry(id.clone()).or_insert_with(|| version.clone());
+            objects.entry(id.clone()).or_insert_with(|| version.as_str().into());
         }
         let mut tracked: Vec<(Id, Kind)> = Vec::new();
         for (id, version) in objects {
-            let api_version = if id.group.is_empty() { version } else { format!("{}/{version}", id.group) };
-            match self.shared.cluster.kind(&api_version, &id.kind).await {
+            match self.shared.cluster.kind(&id.api_version(&version), &id.kind).await {
                 Ok(kind) => tracked.push((id, kind)),
                 Err(crate::cluster::Error::Kind { .. }) => {}
                 Err(error) => return Err(error.text()),
@@ -436,15 +443,15 @@ impl Task {
     async fn look_at_health(&mut self, app: &App) {
         let dirty = std::mem::take(&mut *self.handle.bell.dirty.lock());
         let own = self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone()));
-        let others = app.health_checks.iter().cloned().zip(app.health_versions.iter().cloned());
-        let asked: Vec<(Id, String)> = own
+        let versions = app.health_versions.iter().map(SmolStr::from);
+        let others = app.health_checks.iter().cloned().zip(versions);
+        let asked: Vec<(Id, SmolStr)> = own
             .chain(others)
             .filter(|(id, _)| dirty.contains(id) || !self.healths.contains_key(id))
             .collect();
         for (id, version) in asked {
-            let api_version = if id.group.is_empty() { version } else { format!("{}/{version}", id.group) };
             let looked = async {
-                let kind = self.shared.cluster.kind(&api_version, &id.kind).await?;
+                let kind = self.shared.cluster.kind(&id.api_version(&version), &id.kind).await?;
                 self.shared.cluster.get(&kind, &id.namespace, &id.name).await
             };
             // What cannot be read keeps the health that it had; the next event asks again.

@@ -12,10 +12,8 @@ impl Task {
         }
         let mut found = Inventory::default();
         for (id, version) in listed {
-            let api_version =
-                if id.group.is_empty() { version.clone() } else { format!("{}/{version}", id.group) };
             let looked = async {
-                let kind = self.shared.cluster.kind(&api_version, &id.kind).await?;
+                let kind = self.shared.cluster.kind(&id.api_version(&version), &id.kind).await?;
                 self.shared.cluster.get(&kind, &id.namespace, &id.name).await
             };
             let live = match looked.await {
@@ -35,10 +33,10 @@ impl Task {
             found.objects.insert(
                 id,
                 Owned {
-                    version,
+                    version: version.into(),
                     uid: meta.uid.clone(),
                     // Unknown: what Git has is applied once, and is known from then on.
-                    hash: String::new(),
+                    hash: Default::default(),
                     fields: meta.our_fields(),
                     keep: place.keep,
                     survives: place.survives,

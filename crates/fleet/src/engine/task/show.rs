@@ -61,7 +61,10 @@ impl Task {
     pub(super) async fn show(&mut self, app: &App, object: &Value, state: &State) {
         let now = self.shared.clock.now();
         let Some(patch) = (self.front.show)(app, object, state, now) else { return };
-        let new = match self.write(patch).await {
+        crate::cut::agent("agent.status").await;
+        let written = self.write(patch).await;
+        crate::cut::agent("agent.shown").await;
+        let new = match written {
             Ok(Some(new)) => new,
             Ok(None) => return,
             Err(error) if error.code() == Some(404) => return,
@@ -82,10 +85,10 @@ impl Task {
         }
         // What we wrote is what we know: the watch may bring it later than the next turn.
         let mut slot = self.handle.object.lock();
-        if slot.as_ref().is_some_and(|slot| std::ptr::eq(&**slot, object)) {
-            let new = Arc::new(new);
-            self.shared.known.put(crate::known::Ref::of(self.front.kind, &new), Some(new.clone()));
-            *slot = Some(new);
+        if slot.as_ref().zip(self.seen.as_ref()).is_some_and(|(slot, seen)| slot.is(seen)) {
+            let packed = Packed::of(&new);
+            self.shared.known.put(crate::known::Ref::of(self.front.kind, &new), Some(packed.clone()));
+            *slot = Some(packed);
         }
     }
 

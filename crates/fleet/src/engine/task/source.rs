@@ -1,7 +1,9 @@
 //! Looking at the source: what is new is accepted, what is out of reach or broken is told, and what was there is kept.
 
 use super::*;
+use crate::cut;
 use crate::git::{Url, parse_url};
+use crate::wire::Traffic;
 
 /// Why a source was not even asked.
 pub(super) enum Unasked {
@@ -113,28 +115,57 @@ impl Task {
             // Commits that are asked for by their ids do not change.
             return Ok((Answer::Unchanged(known.revisions.clone()), digest));
         }
+        let judged = self.shared.trust.lock().time(&self.shared.clock);
         let request = Request {
             fetches: recipe.fetches(&inputs, &clones, known.map(|artifact| artifact.revisions.as_slice())),
             recipe,
             manifests: self.store.incoming(),
             limits: self.shared.config.limits,
-            now: u64::try_from(self.shared.clock.now().as_second()).unwrap_or_default(),
+            now: u64::try_from(judged.as_second()).unwrap_or_default(),
         };
+        if same && known.is_some() && !self.doubtful {
+            let (unchanged, traffic) = self.shared.polls.unchanged(&request.fetches, request.now).await;
+            self.count(app, traffic);
+            if unchanged {
+                self.believe(&request, judged);
+                let known = known.map(|artifact| artifact.revisions.clone());
+                return Ok((Answer::Unchanged(known.unwrap_or_default()), digest));
+            }
+        }
         for directory in [&self.directory, &clones] {
             std::fs::create_dir_all(directory)
                 .map_err(|error| Unasked::Child(format!("cannot make {}: {error}", directory.display())))?;
         }
         let _place = self.shared.lanes.enter(&request, self.doubtful).await;
         let (answer, traffic) = child::run(&self.shared.config.child, &request).await;
+        self.count(app, traffic);
+        if traffic.total() > 0
+            && answer.as_ref().is_ok_and(|answer| !matches!(answer, Answer::Unavailable(_)))
+        {
+            self.believe(&request, judged);
+        }
+        Ok((answer.map_err(|error| Unasked::Child(base::chain(&error).to_string()))?, digest))
+    }
+
+    /// What a look cost.
+    fn count(&self, app: &App, traffic: Traffic) {
         self.shared.ledger.lock().add(traffic, self.shared.clock.now());
         if traffic.total() > 0 {
             let (sent, received) = (traffic.sent, traffic.received);
             tracing::debug!(application = app.name, sent, received, "bytes of a look");
         }
-        Ok((answer.map_err(|error| Unasked::Child(base::chain(&error).to_string()))?, digest))
+    }
+
+    /// A server answered whose certificate was judged by that time.
+    fn believe(&self, request: &Request, judged: Timestamp) {
+        let proved = |fetch: &Fetch| fetch.url.starts_with("https://") && !fetch.credentials.insecure;
+        if request.fetches.iter().any(proved) {
+            self.shared.trust.lock().believed(judged);
+        }
     }
 
     pub(super) async fn accept(&mut self, app: &App, artifact: Artifact) {
+        cut::agent("agent.fetched").await;
         let now = self.shared.clock.now();
         let accepted =
             artifact::verify(&artifact, Trust::Unsigned, now).and_then(|()| self.store.accept(&artifact));

@@ -64,12 +64,7 @@ fn listed(object: &Value) -> Vec<(Id, String)> {
     all.iter()
         .map(|one| {
             let text = |field: &str| one.str_at(&[field]).to_string();
-            let id = Id {
-                group: text("group"),
-                kind: text("kind"),
-                namespace: text("namespace"),
-                name: text("name"),
-            };
+            let id = Id::new(text("group"), text("kind"), text("namespace"), text("name"));
             (id, text("version"))
         })
         .collect()

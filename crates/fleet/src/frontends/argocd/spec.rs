@@ -390,11 +390,13 @@ fn operation(value: &Value, object: &Value) -> Option<Operation> {
     if revisions.is_empty() && !revision.is_empty() {
         revisions.push(revision.into());
     }
-    let only = sync.get("resources").and_then(Value::as_array).unwrap_or_default().iter().map(|one| Id {
-        group: one.str_at(&["group"]).into(),
-        kind: one.str_at(&["kind"]).into(),
-        namespace: one.str_at(&["namespace"]).into(),
-        name: one.str_at(&["name"]).into(),
+    let only = sync.get("resources").and_then(Value::as_array).unwrap_or_default().iter().map(|one| {
+        Id::new(
+            one.str_at(&["group"]),
+            one.str_at(&["kind"]),
+            one.str_at(&["namespace"]),
+            one.str_at(&["name"]),
+        )
     });
     let options: Vec<&str> = strings(sync.get("syncOptions")).map(str::trim).collect();
     let mut refused = is_given(sync.get("manifests"))

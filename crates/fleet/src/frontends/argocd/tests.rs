@@ -136,8 +136,7 @@ fn annotations_become_places_and_marks() {
 fn shows_once_and_then_is_silent() {
     let mut object = application(&format!(r#"{{{DESTINATION},"source":{{"repoURL":"/r","path":"."}}}}"#));
     let app = with(&object, &[everything()]).unwrap();
-    let id =
-        Id { group: "apps".into(), kind: "Deployment".into(), namespace: "shop".into(), name: "d".into() };
+    let id = Id::new("apps", "Deployment", "shop", "d");
     let health = Health { status: Status::Progressing, message: "waiting".into() };
     let state = State {
         compared: true,
@@ -188,8 +187,7 @@ fn projects_permit_and_deny() {
     let app = with(&object, &[project("team", closed)]).unwrap();
     assert!(!app.policy.automated && app.again.is_some());
     let permits = app.permits.unwrap();
-    let id =
-        |kind: &str, namespace: &str| Id { kind: kind.into(), namespace: namespace.into(), ..Id::default() };
+    let id = |kind: &str, namespace: &str| Id::new("", kind, namespace, "");
     assert!(permits.object(&id("ConfigMap", "team-x")).is_ok());
     assert!(permits.object(&id("ConfigMap", "kube-system")).is_err());
     assert!(permits.object(&id("Namespace", "")).is_err());
@@ -229,9 +227,8 @@ fn several_sources_and_operations_are_read() {
     let operation = app.operation.unwrap();
     assert!(operation.dry_run && operation.prune && operation.replace && !operation.force);
     assert_eq!(operation.revisions, ["a", "b"]);
-    let web =
-        Id { group: "apps".into(), kind: "Deployment".into(), namespace: "a".into(), name: "web".into() };
-    assert!(operation.selects(&web) && !operation.selects(&Id { name: "other".into(), ..web }));
+    let web = Id::new("apps", "Deployment", "a", "web");
+    assert!(operation.selects(&web) && !operation.selects(&Id::new("apps", "Deployment", "a", "other")));
 }
 
 #[test]

@@ -299,12 +299,12 @@ fn health_checks(spec: &Value, app: &mut App) {
     for one in spec.get("healthChecks").and_then(Value::as_array).unwrap_or_default() {
         let api_version = one.str_at(&["apiVersion"]);
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        app.health_checks.push(Id {
-            group: group.into(),
-            kind: one.str_at(&["kind"]).into(),
-            namespace: one.str_at(&["namespace"]).into(),
-            name: one.str_at(&["name"]).into(),
-        });
+        app.health_checks.push(Id::new(
+            group,
+            one.str_at(&["kind"]),
+            one.str_at(&["namespace"]),
+            one.str_at(&["name"]),
+        ));
         app.health_versions.push(version.into());
     }
 }

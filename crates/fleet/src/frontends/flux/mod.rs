@@ -165,12 +165,7 @@ fn parse_entry(text: &str) -> Option<Id> {
     let (namespace, rest) = text.split_once('_')?;
     let (rest, kind) = rest.rsplit_once('_')?;
     let (name, group) = rest.rsplit_once('_')?;
-    Some(Id {
-        group: group.into(),
-        kind: kind.into(),
-        namespace: namespace.into(),
-        name: name.replace("__", ":"),
-    })
+    Some(Id::new(group, kind, namespace, name.replace("__", ":")))
 }
 
 #[cfg(test)]

@@ -146,12 +146,7 @@ fn state(objects: Vec<ObjectState>) -> State {
 
 fn deployment(status: Status) -> ObjectState {
     ObjectState {
-        id: Id {
-            group: "apps".into(),
-            kind: "Deployment".into(),
-            namespace: "shop".into(),
-            name: "web".into(),
-        },
+        id: Id::new("apps", "Deployment", "shop", "web"),
         version: "v1".into(),
         wave: 0,
         standing: Some(Standing::InSync),
@@ -243,12 +238,7 @@ fn definitions_are_whole() {
 
 #[test]
 fn entries_name_objects() {
-    let id = Id {
-        group: "rbac.authorization.k8s.io".into(),
-        kind: "ClusterRole".into(),
-        namespace: String::new(),
-        name: "system:x".into(),
-    };
+    let id = Id::new("rbac.authorization.k8s.io", "ClusterRole", "", "system:x");
     assert_eq!(entry_id(&id), "_system__x_rbac.authorization.k8s.io_ClusterRole");
     assert_eq!(parse_entry(&entry_id(&id)), Some(id));
 }

@@ -69,6 +69,7 @@ pub fn known(front_ends: &[String]) -> Result<()> {
 pub async fn run(args: &Agent) -> Result<ExitCode> {
     crate::log::start(&Default::default())?;
     known(&args.front_ends)?;
+    crate::heap::keep_nothing();
     let client = args.reach.client().await?;
     let cluster = fleet::cluster::Cluster::new(client.clone());
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
