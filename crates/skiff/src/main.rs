@@ -19,6 +19,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 pub const BUILT: i64 = parse_seconds(env!("SKIFF_BUILT"));
 /// The subcommand under which fleet's short-lived child runs: fetch and render, in one process that ends (D14).
 pub const FLEET_CHILD: &str = "fleet-child";
+/// The same of the fleet agent, which stays: its command line was read by the process that it was.
+pub const FLEET_AGENT: &str = "fleet-agent";
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const fn parse_seconds(text: &str) -> i64 {
@@ -70,7 +72,12 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == FLEET_CHILD) {
         return fleet::child::main().into();
     }
-    match run() {
+    let words: Vec<_> = std::env::args_os().take(3).collect();
+    let done = match words.as_slice() {
+        [_, word, said] if word == FLEET_AGENT => command::fleet::agent::resumed(&said.to_string_lossy()),
+        _ => run(),
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("skiff: {error:#}");

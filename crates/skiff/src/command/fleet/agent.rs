@@ -1,19 +1,21 @@
 //! `skiff fleet agent`: the engine beside a cluster that is not ours. One of several agents leads at a time.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use fleet::{child, lease};
+use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::Reach;
 use super::install::{Image, Install};
 
 /// `skiff fleet agent`
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize, Deserialize)]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
@@ -21,6 +23,7 @@ use super::install::{Image, Install};
 )]
 pub struct Agent {
     #[command(subcommand)]
+    #[serde(skip)]
     pub part: Option<Part>,
     #[command(flatten)]
     reach: Reach,
@@ -66,7 +69,26 @@ pub fn known(front_ends: &[String]) -> Result<()> {
     Ok(())
 }
 
-pub async fn run(args: &Agent) -> Result<ExitCode> {
+/// Starts the agent as a program of its own, under the same process number: what reading a command line with hundreds of flags
+/// touched of the program and left in the heap would stay with it for months.
+pub fn start(args: &Agent) -> Result<ExitCode> {
+    let said = serde_json::to_string(args)?;
+    let error = Command::new("/proc/self/exe").arg0("skiff").args([crate::FLEET_AGENT, &said]).exec();
+    // Without /proc it runs as it is.
+    tracing::debug!(%error, "cannot start anew");
+    resume(args)
+}
+
+/// [`start`], in the program that was started.
+pub fn resumed(said: &str) -> Result<ExitCode> {
+    resume(&serde_json::from_str(said).context("fleet-agent is started by `skiff fleet agent`")?)
+}
+
+fn resume(args: &Agent) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(args))
+}
+
+async fn run(args: &Agent) -> Result<ExitCode> {
     crate::log::start(&Default::default())?;
     known(&args.front_ends)?;
     crate::heap::keep_nothing();

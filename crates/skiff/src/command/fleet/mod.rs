@@ -2,7 +2,7 @@
 //! cluster that a kubeconfig names; `agent` runs the engine beside one.
 
 mod act;
-mod agent;
+pub mod agent;
 mod handover;
 mod helm;
 mod install;
@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use fleet::cluster::Cluster;
+use serde::{Deserialize, Serialize};
 
 use super::Output;
 
@@ -52,7 +53,7 @@ pub enum Command {
 }
 
 /// Which cluster.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Serialize, Deserialize)]
 pub struct Reach {
     /// The cluster's kubeconfig; without it, skiff's own if it is there, else the cluster that this runs in
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
@@ -95,7 +96,7 @@ pub fn run(command: &Command) -> Result<ExitCode> {
         match &agent.part {
             Some(agent::Part::Install(args)) => return install::run(args),
             Some(agent::Part::Image(args)) => return install::image(args),
-            None => {}
+            None => return agent::start(agent),
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -110,10 +111,9 @@ pub fn run(command: &Command) -> Result<ExitCode> {
             Command::Suspend(args) => act::hold(args, true).await,
             Command::Resume(args) => act::hold(args, false).await,
             Command::Rollback(args) => act::rollback(args).await,
-            Command::Agent(args) => agent::run(args).await,
             Command::Takeover(args) => handover::take_over(args).await,
             Command::Handback(args) => handover::hand_back(args).await,
-            Command::Render(_) => unreachable!("because it was carried out above"),
+            Command::Render(_) | Command::Agent(_) => unreachable!("because it was carried out above"),
         }
     })
 }
