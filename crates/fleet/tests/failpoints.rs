@@ -141,7 +141,7 @@ impl Rounds {
             let packs = clone.path().join("objects/pack");
             if packs.exists() {
                 for at in 0..40 {
-                    std::fs::write(packs.join(format!("old-{at}.keep")), "").unwrap();
+                    std::fs::write(packs.join(format!("pack-old-{at}.keep")), "").unwrap();
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Git without git (D14): a tip is fetched shallow over https or ssh into a bare repository of ours; a local repository
 //! is read where it is, as an object database. Runs in the child only, blocking.
 
+mod clone;
 mod https;
 pub mod modules;
 mod poll;
@@ -207,6 +208,7 @@ fn finish(repo: gix::Repository, found: &Found, name: &str, request: &Fetch) -> 
 fn fetch(request: &Fetch, url: &Url) -> Result<Outcome, Error> {
     let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
     let home = &request.repository;
+    let _claim = clone::claim(home).map_err(|error| fault(format!("{}: {error}", home.display())))?;
     let packs = std::fs::read_dir(home.join("objects/pack")).map_or(0, |entries| entries.count() / 2);
     let fresh = home.with_extension("fresh");
     let _ = std::fs::remove_dir_all(&fresh);

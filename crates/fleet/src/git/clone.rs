@@ -1,0 +1,99 @@
+//! A clone on disk belongs to one child at a time, and a child may have died at any moment: what it left behind is in nobody's use.
+//!
+//! gix guards its files with lock files that a killed process leaves for ever, and receives packs into files beside the finished
+//! ones. Both are taken away before a fetch, under a lock that the kernel lets go with the process (flock(2)).
+
+use std::fs::File;
+use std::path::Path;
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// The right to change a clone, until it is dropped or the process dies.
+pub(super) struct Claim {
+    _lock: Flock<File>,
+}
+
+/// Waits for whoever has the clone (a child whose parent was killed lives a second longer), then tidies it up.
+pub(super) fn claim(home: &Path) -> std::io::Result<Claim> {
+    if let Some(parent) = home.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let file = File::options().create(true).append(true).open(home.with_extension("claim"))?;
+    let lock =
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))?;
+    tidy(home, 0)?;
+    unfinished(&home.join("objects/pack"))?;
+    Ok(Claim { _lock: lock })
+}
+
+/// Takes away lock files; objects have none.
+fn tidy(directory: &Path, depth: usize) -> std::io::Result<()> {
+    // `refs/heads/a/b/c…`: no deeper than names that are any good.
+    if depth > 32 {
+        return Ok(());
+    }
+    for entry in entries(directory)? {
+        let (path, name) = (entry.path(), entry.file_name());
+        if entry.file_type()?.is_dir() {
+            if name != "objects" {
+                tidy(&path, depth + 1)?;
+            }
+        } else if path.extension().is_some_and(|end| end == "lock") {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away packs that were never finished.
+fn unfinished(packs: &Path) -> std::io::Result<()> {
+    for entry in entries(packs)? {
+        let finished = entry.file_name().to_string_lossy().starts_with("pack-");
+        if !finished && entry.file_type()?.is_file() {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn entries(directory: &Path) -> std::io::Result<Vec<std::fs::DirEntry>> {
+    match std::fs::read_dir(directory) {
+        Ok(entries) => entries.collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_child_left_goes_and_the_rest_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("clone");
+        let files = [
+            ("shallow", true),
+            ("shallow.lock", false),
+            ("refs/skiff/tip", true),
+            ("refs/skiff/tip.lock", false),
+            ("objects/pack/pack-a.pack", true),
+            ("objects/pack/.tmpAbC", false),
+            ("objects/info/x.lock", true),
+        ];
+        for (file, _) in files {
+            let path = home.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let claim = claim(&home).unwrap();
+        for (file, stays) in files {
+            assert_eq!(home.join(file).exists(), stays, "{file}");
+        }
+        let other = File::open(home.with_extension("claim")).unwrap();
+        assert!(Flock::lock(other, FlockArg::LockExclusiveNonblock).is_err());
+        drop(claim);
+        // A clone that is not there yet can be claimed too.
+        drop(super::claim(&directory.path().join("none/clone")).unwrap());
+    }
+}
