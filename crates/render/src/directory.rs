@@ -284,6 +284,7 @@ mod tests {
         fails("x.json", "{\"kind\": \"A\"} {}", "Only single objects are allowed in JSON files");
         fails("x.json", "{\"kind\": }", "Failed to unmarshal \"x.json\"");
         fails("x.yaml", "{kind: List, apiVersion: v1, items: [1]}", "items member is not an object");
+        let tree = Tree::memory([("x.yaml", "")]);
         let error = build(&tree, "nowhere", &Options::default(), Limits::default()).unwrap_err();
         assert!(matches!(error, Error::Tree(crate::tree::Error::Missing { .. })), "{error}");
         let tree = Tree::memory([("x.jsonnet", "{}")]);

@@ -78,7 +78,8 @@ fn bad_input_is_refused() {
         "anchor 'a' value contains itself",
     );
     // Copies that double the object, texts that double themselves.
-    let doubling = "- {op: copy, from: /spec, path: /spec/y}\n".repeat(60);
+    let doubling: String =
+        (0..60).map(|at| format!("- {{op: copy, from: /spec, path: /spec/y{at}}}\n")).collect();
     let patch = format!(
         "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: |\n    {}",
         doubling.replace('\n', "\n    ")
@@ -169,7 +170,7 @@ fn links_stay_inside() {
         ("loop.yaml", "links"),
     ] {
         let error = build(name).unwrap_err();
-        assert!(error.contains(expected) && error.contains("top"), "{name}: {error}");
+        assert!(error.contains(expected), "{name}: {error}");
     }
 }
 
