@@ -36,7 +36,7 @@ use crate::live::Watches;
 use crate::packed::Packed;
 use crate::plan::{self, Live, Order, Plan, Standing, Wanted};
 use crate::report::Report;
-use crate::source::{Inputs, Recipe, Request};
+use crate::source::{Fetch, Inputs, Recipe, Request};
 
 /// Events that come together are handled together.
 const TOGETHER: Duration = Duration::from_millis(100);
