@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
 mod bench;
+#[path = "bench/gpg.rs"]
+mod gpg;
 
 use api::Value;
 use bench::{bench, map, yaml};
@@ -401,5 +403,62 @@ async fn several_sources_are_one_application() {
     bench.commit(&[("app/a.yaml", &map("a", "two")), ("more/b.yaml", &map("b", "two"))]);
     bench.until_value("a", Some("two")).await;
     bench.until_value("b", Some("two")).await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_takes_only_what_its_people_signed() {
+    let bench = bench("signed").await;
+    let gpg = gpg::Gpg::new();
+    let key = gpg.key("author", "ed25519", "sign", "never", &[]);
+    let ring = gpg.export(&key).replace('\n', "\n    ");
+    bench
+        .apply(&yaml(&format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: argocd-gpg-keys-cm, namespace: argocd}}\ndata:\n  {}: |\n    {ring}\n",
+            &key[24..]
+        )))
+        .await;
+    bench
+        .apply(&yaml(&format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {{name: {}, namespace: argocd}}\nspec:\n  sourceRepos: ['*']\n  destinations: [{{server: '*', namespace: '*'}}]\n  clusterResourceWhitelist: [{{group: '*', kind: '*'}}]\n  signatureKeys: [{{keyID: {}}}]\n",
+            bench.namespace,
+            &key[24..]
+        )))
+        .await;
+    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
+    let url = bench.repository().display().to_string();
+    let text = format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata:\n  name: {0}\n  namespace: argocd\n  finalizers: [resources-finalizer.argocd.argoproj.io/background]\nspec:\n  project: {0}\n  destination: {{server: https://kubernetes.default.svc, namespace: {0}}}\n  source: {{repoURL: {url}, path: app, targetRevision: main}}\n{AUTOMATED}",
+        bench.namespace
+    );
+    bench.apply(&yaml(&text)).await;
+    bench.until_condition("unsigned (key_id=)").await;
+    assert_eq!(bench.value("a").await, None);
+    let signed = |text: &str| {
+        std::fs::write(bench.repository().join("app/a.yaml"), map("a", text)).unwrap();
+        let mut git = std::process::Command::new("git");
+        git.current_dir(bench.repository()).env("GNUPGHOME", gpg.folder());
+        git.args([
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.com",
+            "commit",
+            "-q",
+            "-a",
+            "-m",
+            "signed",
+        ]);
+        gpg::run(git.arg(format!("-S{key}")));
+    };
+    signed("two");
+    bench.until_value("a", Some("two")).await;
+    bench.until_synced().await;
+    // What nobody signed changes nothing, and what is signed again does.
+    bench.commit(&[("app/a.yaml", &map("a", "three"))]);
+    bench.until_condition("the cluster is kept at").await;
+    assert_eq!(bench.value("a").await.as_deref(), Some("two"));
+    signed("four");
+    bench.until_value("a", Some("four")).await;
     bench.finish().await;
 }

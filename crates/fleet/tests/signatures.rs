@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
+#[path = "bench/gpg.rs"]
+mod gpg;
 #[path = "bench/servers.rs"]
 mod servers;
 
@@ -13,57 +15,8 @@ use fleet::git::verify::{Tag, Unsigned, Verify};
 use fleet::git::{Error, Outcome, obtain};
 use fleet::signature::{Keys, Why, openpgp};
 use fleet::source::Fetch;
+use gpg::{Gpg, run};
 use servers::Web;
-
-/// Runs a program that must succeed; gives what it prints.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("this test needs {command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// A folder of gpg's own, with its agent.
-struct Gpg(tempfile::TempDir);
-
-impl Gpg {
-    fn new() -> Gpg {
-        Gpg(tempfile::tempdir().unwrap())
-    }
-    fn command(&self) -> Command {
-        let mut command = Command::new("gpg");
-        command.arg("--homedir").arg(self.0.path()).args(["--batch", "--no-tty", "--quiet"]);
-        command.args(["--pinentry-mode", "loopback", "--passphrase", "", "--trust-model", "always"]);
-        command
-    }
-    /// Makes a key that signs; gives its fingerprint. `more` goes before the command.
-    fn key(&self, name: &str, algorithm: &str, usage: &str, expires: &str, more: &[&str]) -> String {
-        let user = format!("{name} <{name}@example.com>");
-        run(self.command().args(more).args(["--quick-gen-key", &user, algorithm, usage, expires]));
-        let listed = run(self.command().args(["--with-colons", "--list-keys", &user]));
-        let line = listed.lines().find(|line| line.starts_with("fpr:")).unwrap();
-        line.split(':').nth(9).unwrap().to_string()
-    }
-    fn export(&self, fingerprint: &str) -> String {
-        run(self.command().args(["--armor", "--export", fingerprint]))
-    }
-    fn sign(&self, fingerprint: &str, payload: &[u8], more: &[&str]) -> String {
-        let file = self.0.path().join("payload");
-        std::fs::write(&file, payload).unwrap();
-        let mut command = self.command();
-        command.args(more).args(["--armor", "-u", fingerprint, "--output", "-", "--detach-sign"]).arg(file);
-        run(&mut command)
-    }
-}
-
-impl Drop for Gpg {
-    fn drop(&mut self) {
-        let _ = Command::new("gpgconf")
-            .arg("--homedir")
-            .arg(self.0.path())
-            .args(["--kill", "gpg-agent"])
-            .status();
-    }
-}
 
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
@@ -132,7 +85,7 @@ fn what_must_not_count_does_not() {
     // A key that was revoked after it signed.
     let revoked = gpg.key("revoked", "ed25519", "sign", "never", &[]);
     let signature = gpg.sign(&revoked, PAYLOAD, &[]);
-    let certificate = gpg.0.path().join(format!("openpgp-revocs.d/{revoked}.rev"));
+    let certificate = gpg.folder().join(format!("openpgp-revocs.d/{revoked}.rev"));
     let text = std::fs::read_to_string(&certificate).unwrap().replace(":-----BEGIN", "-----BEGIN");
     std::fs::write(&certificate, text).unwrap();
     run(gpg.command().arg("--import").arg(&certificate));
@@ -157,7 +110,7 @@ impl Signed {
     }
     fn git(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("git");
-        command.current_dir(self.repository()).env("GNUPGHOME", self.gpg.0.path());
+        command.current_dir(self.repository()).env("GNUPGHOME", self.gpg.folder());
         command.args([
             "-c",
             "user.name=t",
@@ -284,9 +237,9 @@ fn commits_and_tags_of_git_with_gpg() {
 fn commits_and_tags_of_git_with_ssh() {
     let signed = Signed::new();
     let url = signed.repository().display().to_string();
-    let (_, stranger) = ssh_key(signed.gpg.0.path(), "ed25519");
+    let (_, stranger) = ssh_key(signed.gpg.folder(), "ed25519");
     for kind in ["ecdsa", "rsa"] {
-        let (private, public) = ssh_key(signed.gpg.0.path(), kind);
+        let (private, public) = ssh_key(signed.gpg.folder(), kind);
         let keys = Keys { ssh: vec![format!("# people\n{stranger}{public}")], pgp: Vec::new() };
         let configured = ["-c", "gpg.format=ssh", "-c"];
         let signing = format!("user.signingkey={private}");

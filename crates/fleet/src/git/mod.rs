@@ -167,7 +167,9 @@ fn local_revision(repo: &gix::Repository, revision: &str) -> Result<Option<Found
     }
     let Ok(id) = ObjectId::from_hex(revision.as_bytes()) else { return Ok(None) };
     match repo.try_find_object(id) {
-        Ok(found) => Ok(found.and_then(|object| object.try_into_commit().ok()).map(|commit| Found::commit(commit.id))),
+        Ok(found) => {
+            Ok(found.and_then(|object| object.try_into_commit().ok()).map(|commit| Found::commit(commit.id)))
+        }
         Err(error) => Err(chain(&error)),
     }
 }

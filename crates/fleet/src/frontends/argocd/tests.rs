@@ -180,8 +180,14 @@ fn projects_permit_and_deny() {
     assert!(fault(r#"{"sourceRepos":["https://y/*"]}"#).contains("repo https://x/org/r is not permitted"));
     let elsewhere = r#"{"sourceRepos":["*"],"destinations":[{"server":"*","namespace":"team-b"}]}"#;
     assert!(fault(elsewhere).contains("do not match any of the allowed destinations"));
-    let signed = r#"{"sourceRepos":["*"],"signatureKeys":[{"keyID":"4AEE18F83AFDEB23"}]}"#;
-    assert!(fault(signed).contains("spec.signatureKeys"));
+    let rights = r#""sourceRepos":["*"],"destinations":[{"server":"*","namespace":"*"}]"#;
+    let signed = format!(r#"{{{rights},"signatureKeys":[{{"keyID":"4AEE18F83AFDEB23"}}]}}"#);
+    let app = with(&object, &[project("team", &signed)]).unwrap();
+    assert_eq!(app.recipe.sources[0].verify.only, ["4AEE18F83AFDEB23"]);
+    let scoped = format!(r#"{{{rights},"permitOnlyProjectScopedClusters":true}}"#);
+    assert!(fault(&scoped).contains("spec.permitOnlyProjectScopedClusters"));
+    let strict = r#""sourceIntegrity":{"git":{"policies":[{"repos":[{"url":"*"}],"gpg":{"mode":"strict","keys":[]}}]}}"#;
+    assert!(fault(&format!("{{{rights},{strict}}}")).contains("the mode strict is not supported"));
     let closed = r#"{"sourceRepos":["*"],"destinations":[{"name":"in-cluster","namespace":"team-*"}],
         "syncWindows":[{"kind":"deny","schedule":"0 22 * * *","duration":"1h","applications":["*"]}]}"#;
     let app = with(&object, &[project("team", closed)]).unwrap();
