@@ -13,13 +13,7 @@ async fn begin(bench: &Bench, path: &str, more: &str) {
     bench
         .apply(&yaml(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", bench.namespace)))
         .await;
-    bench
-        .apply(&yaml(&format!(
-            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: site, namespace: {}}}\nspec: {{url: 'file://{}', interval: 1m, ref: {{branch: main}}}}\n",
-            bench.namespace,
-            bench.repository().display()
-        )))
-        .await;
+    repository(bench, "site", "suspend: false").await;
     kustomization(bench, "apps", path, more).await;
 }
 

@@ -3,31 +3,22 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
+#[path = "bench/git.rs"]
+mod program;
 #[path = "bench/servers.rs"]
 mod servers;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use fleet::git::{Outcome, obtain};
 use fleet::source::{Credentials, Fetch};
+use program::git;
 use servers::{Ssh, Web, key};
 
 /// A repository with a commit, and a folder for what is fetched.
 struct Fixture {
     directory: tempfile::TempDir,
-}
-
-fn git(at: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .current_dir(at)
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
-        .args(arguments)
-        .output()
-        .expect("these tests need the program git");
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_string()
 }
 
 impl Fixture {

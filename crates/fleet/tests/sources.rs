@@ -3,32 +3,22 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
+#[path = "bench/git.rs"]
+mod program;
 #[path = "bench/servers.rs"]
 mod servers;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fleet::child::{self, Answer};
 use fleet::git::{Outcome, obtain};
 use fleet::source::{Credentials, Fetch, Inputs, Limits, Mount, Recipe, Render, Request, Source};
+use program::git;
 use servers::Web;
-
-fn git(at: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .current_dir(at)
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
-        .args(["-c", "protocol.file.allow=always"])
-        .args(arguments)
-        .output()
-        .expect("these tests need the program git");
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_string()
-}
 
 /// Repositories beside each other below `srv`.
 struct Places(tempfile::TempDir);
@@ -62,7 +52,11 @@ impl Places {
     /// Adds the repository `of` as a submodule at `path`; `url` is what `.gitmodules` says.
     fn submodule(&self, name: &str, of: &str, path: &str, url: &str) {
         let at = self.repository(name);
-        git(&at, &["submodule", "--quiet", "add", self.repository(of).to_str().unwrap(), path]);
+        let of = self.repository(of);
+        git(
+            &at,
+            &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", of.to_str().unwrap(), path],
+        );
         git(&at, &["config", "-f", ".gitmodules", &format!("submodule.{path}.url"), url]);
         git(&at, &["add", "-A"]);
         git(&at, &["commit", "-q", "-m", "a submodule"]);

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::process::Command;
 
-/// In `at`, with the given arguments.
-pub fn git(at: &Path, arguments: &[&str]) {
-    let status = Command::new("git")
+/// In `at`, with the given arguments; gives what it prints.
+pub fn git(at: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
         .current_dir(at)
         .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
         .args(["-c", "gc.auto=0"])
         .args(arguments)
-        .status()
+        .output()
         .expect("the program git is needed");
-    assert!(status.success(), "git {arguments:?}");
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_string()
 }
