@@ -479,7 +479,8 @@ impl Verb {
         let mut digits = float::format(number, verb, precision);
         let mut sign = String::new();
         if let Some(rest) = digits.strip_prefix(['-', '+']) {
-            if digits.starts_with('-') || self.plus {
+            // Infinity alone keeps a sign that nobody asked for.
+            if digits.starts_with('-') || self.plus || rest == "Inf" && !self.space {
                 sign.push_str(&digits[..1]);
             }
             digits = rest.to_string();

@@ -41,7 +41,11 @@ impl Tables {
     }
 
     pub fn mark(&mut self, name: &str, array: bool) {
-        let key = shown(&if name.is_empty() { self.context.clone() } else { self.below(name) });
+        // The library takes an empty name for the table itself, and for the name at the top.
+        let key = match (name.is_empty(), self.context.is_empty()) {
+            (true, false) => shown(&self.context),
+            _ => shown(&self.below(name)),
+        };
         if array {
             self.arrays.insert(key);
         } else {

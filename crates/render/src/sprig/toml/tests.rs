@@ -26,5 +26,9 @@ fn faults_name_line_and_last_key() {
     check("a = 1\na = 2\n", "toml: line 2 (last key \"a\"): Key 'a' has already been defined.");
     check("[t]\nx = tru\n", "toml: line 2 (last key \"t.x\"): expected value but found \"tru\" instead");
     check("x y", "toml: line 1: expected '.' or '=', but got 'y' instead");
+    check(
+        "\"\" = [{a = 1}]\n[[\"\"]]\n",
+        "toml: line 2: Key '\"\"' was already created and cannot be used as an array.",
+    );
     check("x = 01", "toml: line 1 (last key \"x\"): Invalid integer \"01\": cannot have leading zeroes");
 }
