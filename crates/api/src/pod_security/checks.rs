@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Violation;
 use super::pod::{Pod, flag, named, plural, quoted, set, setters, uses, violation};
+use super::{SAFE_SYSCTLS, Violation};
 use crate::Value;
 
 const CONTAINERS: (&str, &str) = ("container", "containers");
@@ -320,25 +320,11 @@ pub(super) fn seccomp(pod: &Pod<'_>, needed: bool) -> Option<Violation> {
 
 /// The first `known` of these are allowed.
 pub(super) fn sysctls(pod: &Pod<'_>, known: usize) -> Option<Violation> {
-    const ALLOWED: [&str; 12] = [
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_rmem",
-        "net.ipv4.tcp_wmem",
-    ];
     let all = pod.context("sysctls").and_then(Value::as_array).unwrap_or_default();
     let bad: Vec<&str> = all
         .iter()
         .map(|sysctl| sysctl.str_at(&["name"]))
-        .filter(|name| !ALLOWED[..known].contains(name))
+        .filter(|name| !SAFE_SYSCTLS[..known].contains(name))
         .collect();
     if bad.is_empty() { None } else { violation("forbidden sysctls", bad.join(", ")) }
 }

@@ -8,25 +8,6 @@ use runtime::{Seccomp, Security};
 
 use crate::pod::spec;
 
-/// Sysctls that every pod may set (upstream's safe list); a `.` or `/` at the end is a prefix.
-const SAFE_SYSCTLS: [&str; 15] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-    "net.ipv4.tcp_slow_start_after_idle",
-    "net.ipv4.tcp_notsent_lowat",
-    "net.ipv4.vs.conn_reuse_mode",
-];
-
 /// Shown with `CreateContainerConfigError`; the texts are upstream's.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -164,7 +145,7 @@ pub fn sysctls(pod: &Pod, allowed: &[String]) -> Result<BTreeMap<String, String>
             Some(prefix) => name.starts_with(prefix),
             None => *pattern == name,
         });
-        if !unsafe_ok && !SAFE_SYSCTLS.contains(&name.as_str()) {
+        if !unsafe_ok && !api::pod_security::SAFE_SYSCTLS.contains(&name.as_str()) {
             return Err(format!("forbidden sysctl: {name:?} not allowlisted"));
         }
         found.insert(name, sysctl.value.clone());
