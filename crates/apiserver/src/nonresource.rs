@@ -188,6 +188,9 @@ fn metrics(inner: &Inner) -> Response<Body> {
     );
     inner.metrics.write(&mut text);
     inner.flow.metrics(&mut text);
+    if let Some(audit) = &inner.audit {
+        audit.counts.write(&mut text);
+    }
     crate::metrics::queues(&mut text);
     crate::metrics::process(&mut text);
     respond::bytes(StatusCode::OK, "text/plain; version=0.0.4", text)

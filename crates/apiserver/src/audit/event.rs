@@ -240,7 +240,7 @@ impl Entry {
                 event.set(&["annotations", key], text.as_str());
             }
         }
-        self.audit.emit(Bytes::from(event.to_json()));
+        self.audit.emit(&event, self.note.level);
     }
 
     fn reference(&self, state: &State) -> Value {

@@ -25,7 +25,7 @@ pub(crate) enum Stage {
     Panic,
 }
 
-const LEVELS: [(&str, Level); 4] = [
+pub(super) const LEVELS: [(&str, Level); 4] = [
     ("None", Level::None),
     ("Metadata", Level::Metadata),
     ("Request", Level::Request),

@@ -9,6 +9,7 @@ use http::Method;
 use tokio::sync::mpsc;
 
 use super::Webhook;
+use super::counts::Plugin;
 use crate::server::Inner;
 
 /// Tries of one batch, and by how much each waits longer than the one before (`webhook.DefaultRetryBackoff`).
@@ -29,12 +30,30 @@ impl Queue {
 
     /// Runs for as long as it is polled.
     pub async fn run(mut self, inner: Arc<Inner>) {
-        while let Some(first) = self.receiver.recv().await {
+        let most = self.settings.truncate.map_or(usize::MAX, |truncate| truncate.batch);
+        // What was taken and did not fit any more.
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(event) => event,
+                None => match self.receiver.recv().await {
+                    Some(event) => event,
+                    None => return,
+                },
+            };
+            let mut size = first.len();
             let mut batch = vec![first];
             let more = async {
                 while batch.len() < self.settings.batch {
                     match self.receiver.recv().await {
-                        Some(event) => batch.push(event),
+                        Some(event) if size + event.len() > most => {
+                            next = Some(event);
+                            return;
+                        }
+                        Some(event) => {
+                            size += event.len();
+                            batch.push(event);
+                        }
                         None => return,
                     }
                 }
@@ -65,7 +84,7 @@ impl Queue {
                 // What is wrong with the request is wrong again the next time.
                 Ok(answer) if answer.code.is_client_error() && answer.code.as_u16() != 429 => {
                     tracing::error!(code = %answer.code, lost = batch.len(), "the audit webhook refuses events");
-                    return;
+                    break;
                 }
                 Ok(answer) => answer.code.to_string(),
                 Err(why) => why,
@@ -76,10 +95,13 @@ impl Queue {
                     lost = batch.len(),
                     "the audit webhook cannot be reached: events are lost"
                 );
-                return;
+                break;
             }
             tokio::time::sleep(wait).await;
             wait = wait.mul_f64(FACTOR);
+        }
+        if let Some(audit) = &inner.audit {
+            audit.counts.failed(Plugin::Webhook, batch.len() as u64);
         }
     }
 }
