@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use api::Value;
-use api::selector::{Fields, Labels};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use crate::authz::selectors::{self, Reads};
 use crate::authz::{self, Attributes};
 use crate::codec::{self, Expected};
 use crate::engine::Call;
@@ -161,6 +161,12 @@ fn subject(value: &Value) -> Identity {
 }
 
 async fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<()> {
+    let selector = |name: &str| {
+        let selector = value.at(&["spec", "resourceAttributes", name]).filter(|part| !part.is_null());
+        selector
+            .map_or((String::new(), Reads::Whole), |part| selectors::of_review(part, name == "labelSelector"))
+    };
+    let (fields, labels) = (selector("fieldSelector"), selector("labelSelector"));
     let decision = {
         let of = |field: &str| value.at(&["spec", field]).filter(|part| !part.is_null());
         let attributes = match (of("resourceAttributes"), of("nonResourceAttributes")) {
@@ -172,6 +178,8 @@ async fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<(
                 subresource: part.str_at(&["subresource"]),
                 namespace: part.str_at(&["namespace"]),
                 name: part.str_at(&["name"]),
+                fields: &fields.0,
+                labels: &labels.0,
                 ..Attributes::default()
             },
             (None, Some(part)) => Attributes {
@@ -198,38 +206,21 @@ async fn access(call: &Call, identity: &Identity, value: &mut Value) -> Result<(
     if !reason.is_empty() {
         value.set(&["status", "reason"], reason);
     }
-    let unread: Vec<String> =
-        ["fieldSelector", "labelSelector"].iter().filter_map(|name| unread(value, name)).collect();
+    let unread: Vec<String> = [("fieldSelector", fields.1), ("labelSelector", labels.1)]
+        .into_iter()
+        .filter_map(|(name, reads)| {
+            let how = match reads {
+                Reads::Whole => return None,
+                Reads::Part => "partially ignored",
+                Reads::Nothing => "ignored",
+            };
+            Some(format!("spec.resourceAttributes.{name} {how} due to parse error"))
+        })
+        .collect();
     if !unread.is_empty() {
         value.set(&["status", "evaluationError"], unread.join("; "));
     }
     Ok(())
-}
-
-/// What of a selector in `resourceAttributes` says nothing, and is therefore not asked for.
-fn unread(review: &Value, name: &str) -> Option<String> {
-    let selector = review.at(&["spec", "resourceAttributes", name])?;
-    let labels = name == "labelSelector";
-    let raw = selector.str_at(&["rawSelector"]);
-    let requirements = selector.get("requirements").and_then(Value::as_array).unwrap_or_default();
-    let reads = |requirement: &&Value| match labels {
-        true => {
-            let mut one = Value::object();
-            one.set(&["matchExpressions"], vec![(*requirement).clone()]);
-            Labels::from_object(&one).is_ok()
-        }
-        false => {
-            let values = requirement.get("values").and_then(Value::as_array).map_or(0, <[Value]>::len);
-            matches!(requirement.str_at(&["operator"]), "In" | "NotIn") && values == 1
-        }
-    };
-    let good = requirements.iter().filter(reads).count();
-    let raw_reads = if labels { Labels::parse(raw).is_ok() } else { Fields::parse(raw).is_ok() };
-    if good == requirements.len() && (good > 0 || raw_reads) {
-        return None;
-    }
-    let how = if good > 0 { "partially ignored" } else { "ignored" };
-    Some(format!("spec.resourceAttributes.{name} {how} due to parse error"))
 }
 
 fn rules(call: &Call, value: &mut Value) {

@@ -33,6 +33,9 @@ pub struct ResourceCheck {
     pub subresource: SmolStr,
     pub namespace: SmolStr,
     pub name: SmolStr,
+    /// What a list or a watch would be narrowed to, as text.
+    pub fields: SmolStr,
+    pub labels: SmolStr,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +81,8 @@ impl Authz {
                 subresource: SmolStr::default(),
                 namespace: SmolStr::default(),
                 name: SmolStr::default(),
+                fields: SmolStr::default(),
+                labels: SmolStr::default(),
             }),
             (Authz::Resource(check), _) => {
                 let mut check = check.clone();
@@ -85,8 +90,8 @@ impl Authz {
                     "subresource" => check.subresource = first(),
                     "namespace" => check.namespace = first(),
                     "name" => check.name = first(),
-                    // Selectors only narrow what is asked; authorizers here decide without them.
-                    "fieldSelector" | "labelSelector" => {}
+                    "fieldSelector" => check.fields = first(),
+                    "labelSelector" => check.labels = first(),
                     _ => return None,
                 }
                 Authz::Resource(check)

@@ -143,6 +143,8 @@ impl<'a> Resolve<'a> for Scope<'a, '_> {
                     subresource: request.subresource.into(),
                     namespace: request.namespace().into(),
                     name: self.facts.asked.str_at(&["name"]).into(),
+                    fields: SmolStr::default(),
+                    labels: SmolStr::default(),
                 };
                 Val::Authz(Authz::Resource(check).into())
             }
@@ -180,6 +182,8 @@ impl<'a> Resolve<'a> for Scope<'a, '_> {
                     subresource: &check.subresource,
                     namespace: &check.namespace,
                     name: &check.name,
+                    fields: &check.fields,
+                    labels: &check.labels,
                     ..Attributes::default()
                 },
             ),

@@ -5,6 +5,7 @@ mod config;
 
 pub(crate) mod node;
 pub(crate) mod rbac;
+pub(crate) mod selectors;
 mod webhook;
 
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub(crate) struct Attributes<'a> {
     pub name: &'a str,
     pub path: &'a str,
     pub is_resource: bool,
+    /// What a list, a watch or a deletecollection is narrowed to, as text.
+    pub fields: &'a str,
+    pub labels: &'a str,
 }
 
 /// Of a resource in any version, named by the rest.
@@ -49,6 +53,8 @@ impl Default for Attributes<'_> {
             name: "",
             path: "",
             is_resource: true,
+            fields: "",
+            labels: "",
         }
     }
 }
@@ -65,6 +71,8 @@ impl<'a> Attributes<'a> {
             name: &info.name,
             path: &info.path,
             is_resource: info.is_resource,
+            fields: &info.fields,
+            labels: &info.labels,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use api::{Object, Value};
 
-use super::Attributes;
+use super::{Attributes, selectors};
 use crate::Identity;
 use crate::server::Inner;
 
@@ -68,11 +68,44 @@ pub(super) fn decide(inner: &Inner, node: &str, attributes: &Attributes<'_>) -> 
                 && (verb == "create" || name == node);
             allow(own, &|| "can only access CSINode with the same name as the requesting node".into())
         }
-        ("", "nodes") if !name.is_empty() && name != node && !matches!(verb, "create") => {
-            Verdict::Deny(format!("node '{node}' cannot read '{name}', only its own Node object"))
+        // What a node writes of its own is narrowed by the admission of NodeRestriction.
+        ("", "nodes") => match (subresource, verb) {
+            ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Verdict::Allow,
+            ("", "get" | "list" | "watch") if name == node => Verdict::Allow,
+            ("", "get" | "list" | "watch") => {
+                let what = if name.is_empty() { "all nodes".into() } else { format!("'{name}'") };
+                Verdict::Deny(format!("node '{node}' cannot read {what}, only its own Node object"))
+            }
+            _ => Verdict::Deny(String::new()),
+        },
+        ("", "pods") => match (subresource, verb) {
+            ("", "get") => allow(is_bound(inner, node, namespace, name), &no_relation),
+            ("", "list" | "watch") if selectors::wants(attributes.fields, "spec.nodeName", node) => {
+                Verdict::Allow
+            }
+            ("", "list" | "watch") if !name.is_empty() => {
+                allow(is_bound(inner, node, namespace, name), &no_relation)
+            }
+            ("", "list" | "watch") => {
+                Verdict::Deny("can only list/watch pods with spec.nodeName field selector".into())
+            }
+            ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => {
+                Verdict::Allow
+            }
+            _ => Verdict::Deny(String::new()),
+        },
+        ("resource.k8s.io", "resourceslices") if matches!(verb, "list" | "watch" | "deletecollection") => {
+            allow(selectors::wants(attributes.fields, "spec.nodeName", node), &|| {
+                "can only list/watch/deletecollection resourceslices with nodeName field selector".into()
+            })
         }
         _ => Verdict::Rules,
     }
+}
+
+fn is_bound(inner: &Inner, node: &str, namespace: &str, name: &str) -> bool {
+    let pod = inner.peek("", "pods", namespace, name);
+    pod.is_some_and(|pod| pod.value().str_at(&["spec", "nodeName"]) == node)
 }
 
 /// The pods that are bound to the node, of one namespace or (`""`) of all.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use api::Value;
 use api::cel::{CALL_LIMIT, Env, Program, Type, Val, Vars};
 
-use super::{Attributes, Verdict};
+use super::{Attributes, Verdict, selectors};
 use crate::Identity;
 use crate::memo::Memo;
 use crate::remote::Peer;
@@ -78,11 +78,25 @@ fn env() -> Env {
     let texts = |name: &str, fields: &[&str]| {
         Type::object(name, fields.iter().map(|field| (smol_str::SmolStr::new(field), Type::String)))
     };
+    let requirement = [
+        ("key".into(), Type::String),
+        ("operator".into(), Type::String),
+        ("values".into(), Type::list(Type::String)),
+    ];
+    let requirements = Type::list(Type::object("kubernetes.SelectorRequirement", requirement));
+    let selector = |name: &str| {
+        let fields = [("rawSelector".into(), Type::String), ("requirements".into(), requirements.clone())];
+        Type::object(name, fields)
+    };
     let resource = ["namespace", "verb", "group", "version", "resource", "subresource", "name"];
+    let resource = resource.iter().map(|field| (smol_str::SmolStr::new(field), Type::String)).chain([
+        ("fieldSelector".into(), selector("kubernetes.FieldSelectorAttributes")),
+        ("labelSelector".into(), selector("kubernetes.LabelSelectorAttributes")),
+    ]);
     let spec = Type::object(
         "kubernetes.SubjectAccessReviewSpec",
         [
-            ("resourceAttributes".into(), texts("kubernetes.ResourceAttributes", &resource)),
+            ("resourceAttributes".into(), Type::object("kubernetes.ResourceAttributes", resource)),
             ("nonResourceAttributes".into(), texts("kubernetes.NonResourceAttributes", &["path", "verb"])),
             ("user".into(), Type::String),
             ("groups".into(), Type::list(Type::String)),
@@ -107,6 +121,14 @@ fn spec(identity: &Identity, attributes: &Attributes<'_>) -> Value {
             ("name", attributes.name),
         ] {
             spec.set(&["resourceAttributes", field], text);
+        }
+        for (field, requirements) in [
+            ("fieldSelector", selectors::of_fields(attributes.fields)),
+            ("labelSelector", selectors::of_labels(attributes.labels)),
+        ] {
+            if !requirements.is_empty() {
+                spec.set(&["resourceAttributes", field, "requirements"], requirements);
+            }
         }
     } else {
         spec.set(&["nonResourceAttributes", "path"], attributes.path);
@@ -252,9 +274,21 @@ mod tests {
         check(&["!('dev' in request.groups)"], Ok(false));
         check(&["request.nonResourceAttributes.path == '/x'"], Err(()));
         check(&["request.nonResourceAttributes.path == '/x'", "request.user == 'joe'"], Ok(false));
+        check(&["has(request.resourceAttributes.fieldSelector)"], Ok(false));
         let mut row = Value::object();
         row.set(&["expression"], "request.nothing");
         assert!(Conditions::parse(&[row]).err().unwrap().starts_with("[0].expression: Invalid value"));
+    }
+
+    #[test]
+    fn selectors_are_seen_and_sent() {
+        let asked = Attributes { verb: "list", fields: "spec.nodeName=a", labels: "app", ..attributes() };
+        let value = spec(&Identity::new("jane", &[]), &asked);
+        let mut row = Value::object();
+        let text = "request.resourceAttributes.fieldSelector.requirements.exists(r, r.key == 'spec.nodeName' && r.operator == 'In' \
+                    && r.values == ['a']) && request.resourceAttributes.labelSelector.requirements[0].operator == 'Exists'";
+        row.set(&["expression"], text);
+        assert_eq!(Conditions::parse(&[row]).unwrap().hold(&value), Ok(true));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct Info {
     pub name: String,
     /// What follows the subresource: the path of a proxied request.
     pub rest: String,
+    /// The selectors of what reads or deletes many.
+    pub fields: String,
+    pub labels: String,
 }
 
 /// Subresources of namespaces, which look like resources in one.
@@ -80,8 +83,13 @@ impl Info {
                 _ => {}
             }
         }
+        if !matches!(info.verb, "list" | "watch" | "deletecollection") {
+            return info;
+        }
+        info.fields = query.get("fieldSelector").into();
+        info.labels = query.get("labelSelector").into();
         // A list of one name is judged by that name.
-        if matches!(info.verb, "list" | "watch" | "deletecollection") && info.name.is_empty() {
+        if info.name.is_empty() {
             let name = query.get("fieldSelector").split(',').find_map(|term| {
                 let (label, value) = term.split_once('=')?;
                 (label == "metadata.name").then(|| value.trim_start_matches('='))
