@@ -141,6 +141,48 @@ async fn tokens_of_issuers_are_judged_by_their_claims() {
 }
 
 #[tokio::test]
+async fn groups_that_a_token_names_the_place_of_are_fetched() {
+    let other = Cluster::start().await;
+    let (signer, elsewhere) = (Signer::new("k1"), Signer::new("k2"));
+    let (_hook, url, mut row) = provider(&other, &signer).await;
+    row["claimMappings"]["groups"] = json!({"claim": "groups", "prefix": "oidc:"});
+    // The second provider hands out tokens with groups at /groups, one of them for somebody else.
+    let known: Arc<OnceLock<String>> = Arc::default();
+    let (second, keys) = (known.clone(), json!({"keys": [elsewhere.row()]}));
+    let hook = Hook::start(&other, move |path, _| {
+        let url = second.get().unwrap();
+        let token = |audience: &str| {
+            elsewhere.token(&json!({"iss": url, "aud": audience, "exp": LATER, "groups": ["far"]}))
+        };
+        Some(match path {
+            "/.well-known/openid-configuration" => json!({"issuer": url, "jwks_uri": format!("{url}/keys")}),
+            "/keys" => keys.clone(),
+            "/groups" => json!(token("skiff")),
+            _ => json!(token("others")),
+        })
+    })
+    .await;
+    let second_url = format!("https://{}", hook.address);
+    known.set(second_url.clone()).unwrap();
+    let document = value(configuration(json!([row])));
+    let cluster = Cluster::start_with(|config| config.authentication = Some(document)).await;
+    let claims = |place: &str| {
+        json!({"iss": url, "aud": "skiff", "exp": LATER, "sub": "jane", "hd": "example.com",
+            "_claim_names": {"groups": "far"},
+            "_claim_sources": {"far": {"endpoint": format!("{second_url}{place}"), "access_token": "t"}}})
+    };
+    let found = review(&cluster, &signer.token(&claims("/groups")), json!([])).await;
+    assert_eq!(found["user"]["groups"], json!(["oidc:far", "system:authenticated"]), "{found}");
+    let found = review(&cluster, &signer.token(&claims("/stolen")), json!([])).await;
+    assert_ne!(found["authenticated"], true, "{found}");
+    assert!(found["error"].as_str().unwrap().contains("verify distributed claim token"), "{found}");
+    let mut own = claims("/stolen");
+    own["groups"] = json!(["near"]);
+    let found = review(&cluster, &signer.token(&own), json!([])).await;
+    assert_eq!(found["user"]["groups"], json!(["oidc:near", "system:authenticated"]), "{found}");
+}
+
+#[tokio::test]
 async fn a_configuration_is_exchanged_while_the_server_runs() {
     let other = Cluster::start().await;
     let (one, two) = (Signer::new("k1"), Signer::new("k1"));

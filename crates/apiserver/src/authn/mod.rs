@@ -4,6 +4,7 @@
 
 mod config;
 mod oidc;
+mod protocol;
 mod webhook;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use crate::server::Inner;
 use crate::status::{Result, Status};
 
 pub(crate) use config::Authentication;
+pub(crate) use protocol::take_token;
 pub(crate) use webhook::Answers;
 pub use webhook::TokenWebhook;
 

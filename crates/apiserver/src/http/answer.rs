@@ -120,6 +120,7 @@ impl Inner {
         B::Error: std::fmt::Display + Send,
     {
         let streams = info.is_resource && subresource::is_stream(&info.subresource);
+        authn::take_token(&mut parts.headers);
         let found = authn::identify(self, identity, &parts.headers, parts.uri.path()).await;
         if let Some(audit) = &self.audit {
             let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);

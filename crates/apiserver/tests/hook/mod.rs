@@ -63,7 +63,12 @@ impl Hook {
                             let answered = answer(&path, &body);
                             log.lock().unwrap().push((path, body));
                             let Some(answered) = answered else { return std::future::pending().await };
-                            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answered.to_string()))))
+                            // A text is itself, and no JSON.
+                            let text = match answered {
+                                Value::String(text) => text,
+                                other => other.to_string(),
+                            };
+                            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
                         }
                     });
                     let http = hyper::server::conn::http1::Builder::new();

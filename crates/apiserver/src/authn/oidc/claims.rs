@@ -105,6 +105,14 @@ fn run<'a>(program: &'a Program, variable: &'a str, value: &'a Value) -> Result<
 }
 
 impl Mapper {
+    /// The claim that groups are read from, if they are read from one.
+    pub fn claim_of_groups(&self) -> Option<&str> {
+        match &self.groups {
+            Some(Mapping::Claim { name, .. }) => Some(name),
+            _ => None,
+        }
+    }
+
     pub fn parse(row: &Value, path: &str) -> Result<Mapper, Wrong> {
         let rules = |name: &str, variable: &str| -> Result<Vec<Requirement>, Wrong> {
             let rows = list(row, &[name]).iter().enumerate();

@@ -19,8 +19,8 @@ use crate::server::Inner;
 const BETWEEN: i64 = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What ring verifies of the algorithms that upstream takes (ES512 is none of them).
-const KNOWN: [&str; 8] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"];
+/// The algorithms that upstream takes.
+const KNOWN: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"];
 
 pub(super) struct Keys {
     issuer: String,
@@ -131,8 +131,47 @@ fn verifies(key: &Value, algorithm: &str, signed: &[u8], signature: &[u8]) -> bo
             return key.str_at(&["crv"]) == curve
                 && UnparsedPublicKey::new(of, point).verify(signed, signature).is_ok();
         }
+        "ES512" => {
+            let point = [&[4][..], &field("x"), &field("y")].concat();
+            return key.str_at(&["crv"]) == "P-521" && verifies_p521(&point, signed, signature);
+        }
         _ => return false,
     };
     key.str_at(&["kty"]) == "RSA"
         && RsaPublicKeyComponents { n: field("n"), e: field("e") }.verify(rsa, signed, signature).is_ok()
+}
+
+/// ring knows no P-521.
+fn verifies_p521(point: &[u8], signed: &[u8], signature: &[u8]) -> bool {
+    use p521::ecdsa::signature::Verifier;
+    use p521::ecdsa::{Signature, VerifyingKey};
+    let (Ok(key), Ok(signature)) = (VerifyingKey::from_sec1_bytes(point), Signature::from_slice(signature))
+    else {
+        return false;
+    };
+    key.verify(signed, &signature).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key and a signature that OpenSSL made.
+    #[test]
+    fn a_signature_of_es512_is_verified() {
+        let key = json::parse(
+            br#"{"kty":"EC","crv":"P-521",
+            "x":"ABAgRIVejELEy_a-ieBhCQype_L2gj1bSSQii3gawV_44u_IKDblXinz7MTQNqp7WzIv3e8jGRcCcL7svbczXHhg",
+            "y":"AVog97n8f8TOO-hHkgJ1UKBIk9PCqhKMr6NYAmuZDIBkaXeQ86g6FF3SN1xuxhW9PAqjbfJQT4d_7oPasVhFOBEu"}"#,
+        )
+        .unwrap();
+        let signature = concat!(
+            "AT-f-uhVY3sOJ1ZEvc_2p5QoX8kZSE9mnzFwH_ZtYsRNIDAbVpV4AzSluq1_JkyoyBR7v8JBteTHQH2EpOHGzv_SASqVvv-_75Uv",
+            "TD6I073jI9mSAAgAgklqj7_Rtn4DKohlpq-VtJRmZxh9BjKN3zDXA2MR0mLEz3xqKs0E7iqTkfSF"
+        );
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        assert!(verifies(&key, "ES512", b"head.body", &signature));
+        assert!(!verifies(&key, "ES512", b"head.bodx", &signature));
+        assert!(!verifies(&key, "ES384", b"head.body", &signature));
+    }
 }

@@ -2,9 +2,10 @@
 //! (k8s.io/apiserver/plugin/pkg/authenticator/token/oidc).
 //!
 //! A token is judged by its own issuer alone: signature, expiry, audience, then the claims by mappings and rules. Times are the
-//! trusted clock's. Not here: distributed claims, egress selectors.
+//! trusted clock's. Not here: egress selectors.
 
 mod claims;
+mod distributed;
 mod keys;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use self::claims::Mapper;
 pub use self::claims::Wrong;
+use self::distributed::Distributed;
 use self::keys::Keys;
 use crate::Identity;
 use crate::remote::Trust;
@@ -31,6 +33,7 @@ pub(crate) struct Issuer {
     audiences: Vec<String>,
     keys: Keys,
     mapper: Mapper,
+    elsewhere: Distributed,
 }
 
 fn texts(value: &Value, path: &[&str]) -> Vec<String> {
@@ -121,8 +124,10 @@ impl Issuer {
             }
         };
         let algorithms = texts(row, &["issuer", "signingAlgorithms"]);
+        let mapper = Mapper::parse(row, path)?;
+        let elsewhere = Distributed::new(trust.clone(), algorithms.clone());
         let keys = Keys::new(url.clone(), discovery, trust, algorithms);
-        Ok(Issuer { audiences, keys, mapper: Mapper::parse(row, path)?, url })
+        Ok(Issuer { audiences, keys, mapper, url, elsewhere })
     }
 
     pub fn url(&self) -> &str {
@@ -131,24 +136,26 @@ impl Issuer {
 
     /// The user of a token that is of this issuer; `Ok(None)`: it is somebody else's.
     pub async fn identify(&self, inner: &Arc<Inner>, token: &str) -> Result<Option<Identity>, String> {
-        let mut parts = token.split('.');
-        let (Some(head), Some(body), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Ok(None);
-        };
-        let decode =
-            |part: &str| URL_SAFE_NO_PAD.decode(part).ok().and_then(|bytes| json::parse(&bytes).ok());
-        let (Some(header), Some(claims)) = (decode(head), decode(body)) else { return Ok(None) };
-        let issuer = claims.str_at(&["iss"]);
+        let Some(unproven) = Unproven::read(token) else { return Ok(None) };
+        let issuer = unproven.claims.str_at(&["iss"]);
         if issuer != self.url && (issuer, self.url.as_str()) != GOOGLE {
             return Ok(None);
         }
+        let mut claims = self.proven(inner, &self.keys, unproven).await?;
+        if let Some(claim) = self.mapper.claim_of_groups() {
+            let found = self.elsewhere.expand(inner, self, &mut claims, claim).await;
+            found.map_err(|why| format!("oidc: could not expand distributed claims: {why}"))?;
+        }
+        self.mapper.identity(&claims).map(Some)
+    }
+
+    /// The claims of a token, once its signature, its times and its audience are good.
+    async fn proven(&self, inner: &Arc<Inner>, keys: &Keys, token: Unproven<'_>) -> Result<Value, String> {
         let signature = URL_SAFE_NO_PAD
-            .decode(signature)
+            .decode(token.signature)
             .map_err(|_| "oidc: verify token: oidc: malformed jwt signature")?;
-        let signed = &token.as_bytes()[..head.len() + 1 + body.len()];
-        self.keys.verify(inner, &header, signed, &signature).await?;
+        keys.verify(inner, &token.header, token.signed, &signature).await?;
+        let claims = token.claims;
         let now = inner.clock.now().as_second();
         let number = |name: &str| match claims.get(name) {
             Some(Value::Int(number)) => Some(*number),
@@ -170,6 +177,28 @@ impl Issuer {
         if !meant {
             return Err(format!("oidc: verify token: oidc: expected audience in {:?}", self.audiences));
         }
-        self.mapper.identity(&claims).map(Some)
+        Ok(claims)
+    }
+}
+
+/// A token that nobody has looked at yet.
+struct Unproven<'t> {
+    header: Value,
+    claims: Value,
+    /// Header and claims as they stand in it.
+    signed: &'t [u8],
+    signature: &'t str,
+}
+
+impl<'t> Unproven<'t> {
+    fn read(token: &'t str) -> Option<Unproven<'t>> {
+        let mut parts = token.split('.');
+        let (head, body, signature) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let decode = |part: &str| json::parse(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+        let signed = &token.as_bytes()[..head.len() + 1 + body.len()];
+        Some(Unproven { header: decode(head)?, claims: decode(body)?, signed, signature })
     }
 }
