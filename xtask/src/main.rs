@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+mod clients;
 mod conformance;
 mod demo;
 mod differential;
@@ -34,6 +35,7 @@ enum Command {
     Test(test::Args),
     Check(check::Args),
     Bench(bench::Args),
+    Clients(clients::Args),
     Conformance(conformance::Args),
     Render(render::Args),
     Differential(differential::Args),
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Clients(args) => clients::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Differential(args) => differential::run(&args),

@@ -6,6 +6,7 @@ pub mod git;
 pub mod image;
 pub mod machine;
 pub mod namespace;
+pub mod programs;
 pub mod vm;
 
 pub use machine::{Machine, until};

@@ -105,6 +105,7 @@ pub const SERVED: &[Flag] = &[
     served(COMPONENT, "disable", Many("NAME"), "Leave a component out: coredns (the cluster's DNS), fleet, or of it just argocd or flux with their CRDs"),
     served(COMPONENT, "disable-agent", Switch, "Run no node here: API, controllers and scheduler only"),
     served(COMPONENT, "disable-scheduler", Switch, "Run no scheduler"),
+    served(COMPONENT, "disable-controller-manager", Switch, "Run no controllers; for tests of clients that expect none"),
     served(COMPONENT, "disable-kube-proxy", Switch, "Make no rules for Services"),
     served(FLEET, "fleet-interval", One("SECONDS"), "How often Git is asked, in place of Argo CD's three minutes and up to one of jitter"),
     served(FLEET, "fleet-monthly-bytes", One("BYTES"), "Bytes a month that Git may cost (500M, 2G); once they are used up, only what is asked for by hand is fetched"),
@@ -222,7 +223,7 @@ pub const REFUSED: &[(&str, &[(&str, Takes)])] = &[
     ),
     (
         "roles are one process in this version; --disable-agent leaves out the node",
-        &[("disable-apiserver", Switch), ("disable-controller-manager", Switch)],
+        &[("disable-apiserver", Switch)],
     ),
     (
         "images are not shared among nodes in this version; put tars into <data-dir>/images or set a mirror in registries.yaml",

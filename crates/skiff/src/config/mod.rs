@@ -58,6 +58,7 @@ pub struct Server {
     pub disable: BTreeSet<String>,
     pub agent: bool,
     pub scheduler: bool,
+    pub controllers: bool,
     pub proxy: bool,
     /// Seconds.
     pub fleet_interval: Option<u64>,
@@ -287,6 +288,7 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
         apiserver_args: values.pairs("kube-apiserver-arg")?,
         agent: !values.switch("disable-agent")?,
         scheduler: !values.switch("disable-scheduler")?,
+        controllers: !values.switch("disable-controller-manager")?,
         proxy: !values.switch("disable-kube-proxy")?,
         fleet_interval: values.parse("fleet-interval", "number of seconds")?,
         fleet_monthly_bytes: match values.one("fleet-monthly-bytes") {
@@ -434,7 +436,7 @@ mod tests {
         assert_eq!(server.service_cidr.to_string(), "10.43.0.0/16");
         assert_eq!(server.cluster_dns.to_string(), "10.43.0.10");
         assert_eq!(server.kubeconfig_mode, 0o600);
-        assert!(server.agent && server.scheduler && server.proxy);
+        assert!(server.agent && server.scheduler && server.controllers && server.proxy);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `--kube-apiserver-arg`'s names about who is believed and who may: AuthenticationConfiguration or `oidc-*`, the token webhook,
-//! AuthorizationConfiguration or `authorization-*`. The older flags are turned into the documents that took their place.
+//! AuthorizationConfiguration or `authorization-*`. The older flags are turned into the documents that took their place. Also the file
+//! of tokens that never change (`token-auth-file`).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,6 +88,53 @@ pub fn token_webhook(given: &Given<'_>) -> Result<Option<apiserver::TokenWebhook
         webhook.version = version.into();
     }
     Ok(Some(webhook))
+}
+
+/// `token-auth-file`: lines of a token, a user, a uid and, in quotes where there are several, groups (Go's `encoding/csv`).
+pub fn tokens(given: &Given<'_>) -> Result<Vec<apiserver::config::StaticToken>> {
+    let read = |path: &Path| {
+        let text = std::fs::read_to_string(path).context("cannot read it")?;
+        let lines =
+            text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+        lines
+            .map(|(at, line)| token(line).with_context(|| format!("line {}", at + 1)))
+            .collect::<Result<Vec<_>>>()
+    };
+    Ok(given.file("token-auth-file", read)?.unwrap_or_default())
+}
+
+fn token(line: &str) -> Result<apiserver::config::StaticToken> {
+    let fields = fields(line);
+    let [token, user, uid, rest @ ..] = fields.as_slice() else {
+        bail!("a token, a user and a uid are needed, with commas between them")
+    };
+    if token.is_empty() {
+        bail!("the token is empty");
+    }
+    let groups: Vec<&str> = rest
+        .first()
+        .map_or_else(Vec::new, |text| text.split(',').map(str::trim).filter(|one| !one.is_empty()).collect());
+    let mut identity = apiserver::Identity::new(user, &groups);
+    identity.uid.clone_from(uid);
+    Ok(apiserver::config::StaticToken { token: token.clone(), identity })
+}
+
+/// The fields of a line: a comma inside of quotes is none, and two quotes are one.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    let mut rest = line.chars().peekable();
+    while let Some(next) = rest.next() {
+        match next {
+            '"' if quoted && rest.peek() == Some(&'"') => {
+                rest.next();
+                fields.last_mut().into_iter().for_each(|field| field.push('"'));
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            other => fields.last_mut().into_iter().for_each(|field| field.push(other)),
+        }
+    }
+    fields.iter().map(|field| field.trim().to_owned()).collect()
 }
 
 /// Reads an AuthorizationConfiguration with the kubeconfigs that it names.
@@ -177,6 +225,20 @@ mod tests {
         assert_eq!(file, None);
         let error = given(&args[1..], authentication).unwrap_err().to_string();
         assert!(error.contains("oidc-issuer-url"), "{error}");
+    }
+
+    #[test]
+    fn a_line_is_a_token() {
+        let made = token(r#"secret,jane,7,"dev, ops""#).unwrap();
+        assert_eq!(
+            (made.token.as_str(), made.identity.name.as_str(), made.identity.uid.as_str()),
+            ("secret", "jane", "7")
+        );
+        assert_eq!(made.identity.groups, ["dev", "ops", "system:authenticated"]);
+        assert_eq!(token("secret,joe,").unwrap().identity.groups, ["system:authenticated"]);
+        assert!(token("secret,joe").is_err());
+        assert!(token(",joe,1").is_err());
+        assert_eq!(fields(r#"a,"b ""c"", d""#), ["a", r#"b "c", d"#]);
     }
 
     #[test]

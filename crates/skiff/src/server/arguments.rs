@@ -30,11 +30,17 @@ const KNOWN: &[&str] = &[
     "audit-log-maxsize",
     "audit-log-mode",
     "audit-log-path",
+    "audit-log-truncate-enabled",
+    "audit-log-truncate-max-batch-size",
+    "audit-log-truncate-max-event-size",
     "audit-policy-file",
     "audit-webhook-batch-max-size",
     "audit-webhook-batch-max-wait",
     "audit-webhook-config-file",
     "audit-webhook-initial-backoff",
+    "audit-webhook-truncate-enabled",
+    "audit-webhook-truncate-max-batch-size",
+    "audit-webhook-truncate-max-event-size",
     "authentication-config",
     "authentication-token-webhook-cache-ttl",
     "authentication-token-webhook-config-file",
@@ -63,6 +69,7 @@ const KNOWN: &[&str] = &[
     "oidc-username-prefix",
     "runtime-config",
     "service-account-issuer",
+    "token-auth-file",
 ];
 
 /// The arguments of one server.
@@ -144,6 +151,7 @@ pub fn take(settings: &mut apiserver::Config, host: &Host) -> Result<Files> {
     (settings.authentication, authentication) = access::authentication(&given)?;
     (settings.authorization, authorization) = access::authorization(&given)?;
     settings.token_webhook = access::token_webhook(&given)?;
+    settings.static_tokens.extend(access::tokens(&given)?);
     let files = Files { encryption: sealed(&given, host)?, authentication, authorization };
     settings.encryption = files.encryption.as_ref().map(|(_, document)| document.clone());
     Ok(files)
@@ -181,6 +189,7 @@ fn audit_log(given: &Given<'_>) -> Result<Option<audit::Settings>> {
     given.set("audit-log-maxbackup", "number", &mut to.max_backups)?;
     given.set("audit-log-maxsize", "number of megabytes", &mut to.max_size)?;
     given.switch("audit-log-compress", &mut to.compress)?;
+    to.truncate = truncate(given, "audit-log-truncate")?;
     match given.text("audit-log-mode") {
         None | Some("blocking") => {}
         Some("batch") => to.blocking = false,
@@ -194,6 +203,7 @@ fn audit_log(given: &Given<'_>) -> Result<Option<audit::Settings>> {
         given.set("audit-webhook-batch-max-size", "number", &mut to.batch)?;
         given.duration("audit-webhook-batch-max-wait", &mut to.wait)?;
         given.duration("audit-webhook-initial-backoff", &mut to.backoff)?;
+        to.truncate = truncate(given, "audit-webhook-truncate")?;
     }
     match given.file("audit-policy-file", document)? {
         Some(policy) => Ok(Some(audit::Settings { policy, log, webhook })),
@@ -203,6 +213,22 @@ fn audit_log(given: &Given<'_>) -> Result<Option<audit::Settings>> {
         }
         None => Ok(None),
     }
+}
+
+/// `audit-*-truncate-*`; a batch is not smaller than an event.
+fn truncate(given: &Given<'_>, prefix: &str) -> Result<Option<audit::Truncate>> {
+    let (mut on, mut sizes) = (false, audit::Truncate::default());
+    given.switch(&format!("{prefix}-enabled"), &mut on)?;
+    given.set(&format!("{prefix}-max-event-size"), "number of bytes", &mut sizes.event)?;
+    given.set(&format!("{prefix}-max-batch-size"), "number of bytes", &mut sizes.batch)?;
+    if on && (sizes.event == 0 || sizes.batch < sizes.event) {
+        bail!(
+            "--kube-apiserver-arg={prefix}-max-batch-size={}: it is at least the size of an event ({}), which is above 0",
+            sizes.batch,
+            sizes.event
+        );
+    }
+    Ok(on.then_some(sizes))
 }
 
 #[cfg(test)]
@@ -225,6 +251,16 @@ mod tests {
             take(&[("audit-policy-file", policy), ("audit-log-path", "/x"), ("audit-log-maxsize", "7")]);
         let log = settings.unwrap().unwrap().log.unwrap();
         assert_eq!((log.max_size, log.max_age, log.max_backups, log.blocking), (7, 366, 100, true));
+        let cut = take(&[
+            ("audit-policy-file", policy),
+            ("audit-log-path", "/x"),
+            ("audit-log-truncate-enabled", "true"),
+            ("audit-log-truncate-max-event-size", "500"),
+        ]);
+        let cut = cut.unwrap().unwrap().log.unwrap().truncate;
+        assert_eq!(cut, Some(audit::Truncate { event: 500, batch: 10 << 20 }));
+        let few = [("audit-log-truncate-enabled", "true"), ("audit-log-truncate-max-batch-size", "1")];
+        assert!(take(&few).is_err());
         let error = format!("{:#}", take(&[("audit-log-format", "legacy")]).unwrap_err());
         assert!(error.contains("json is known"), "{error}");
         let error = format!("{:#}", take(&[("audit-policy-file", "/nowhere")]).unwrap_err());

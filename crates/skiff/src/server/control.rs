@@ -13,8 +13,12 @@ pub fn start(host: &Host, server: &apiserver::Server, pki: &pki::Pki) {
         controllers::Config { root_ca: pki.server.pem(), signers: Some(signers), ..Default::default() };
     let of = server.clone();
     let clients: controllers::Clients = Arc::new(move |user: &str| of.local(identity(user)));
-    controllers::run(&clients, &caches, &host.clock, config, &host.tasks);
-    host.roles.up("controllers");
+    if host.config.controllers {
+        controllers::run(&clients, &caches, &host.clock, config, &host.tasks);
+        host.roles.up("controllers");
+    } else {
+        host.roles.set("controllers", State::Disabled, "--disable-controller-manager", "");
+    }
     if host.config.scheduler {
         let client = server.local(identity("system:kube-scheduler"));
         scheduler::run(client, &caches, &host.clock, Default::default(), &host.tasks);

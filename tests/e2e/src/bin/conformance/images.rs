@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use e2e::programs::Programs;
 use serde_json::{Value, json};
 use testkit::image::{Entry, Image};
-
-use crate::programs::Programs;
 
 /// One image of the suite.
 struct Spec {

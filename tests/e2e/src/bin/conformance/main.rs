@@ -4,7 +4,6 @@
 //! The cluster lives in namespaces and a cgroup of this process, and is gone when it ends.
 
 mod images;
-mod programs;
 mod report;
 mod select;
 
@@ -14,9 +13,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use e2e::programs::Programs;
 use e2e::{Machine, cluster, machine, namespace, until};
 
-use programs::Programs;
 use select::{Test, escape, select};
 
 /// Run the suite by stage or by name and count
