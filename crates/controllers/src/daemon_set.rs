@@ -106,7 +106,15 @@ impl Reconciler for DaemonSets {
         if object.deleting {
             return Ok(Action::Done);
         }
-        let revisions = history::sync(writer, &self.revisions, &parent, selector, &set.spec.template).await?;
+        let revisions = history::sync(
+            writer,
+            &self.revisions,
+            &parent,
+            selector,
+            &set.spec.template,
+            &set.metadata.annotations,
+        )
+        .await?;
         let nodes: Vec<Node> = self.nodes.snapshot().iter().filter_map(client::decode).collect();
         let pods: Vec<Pod> = claimed.iter().filter_map(client::decode).collect();
         let now = self.context.clock.now();

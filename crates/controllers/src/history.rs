@@ -1,5 +1,6 @@
 //! ControllerRevisions: the templates that a DaemonSet or StatefulSet had, for `kubectl rollout history` and `undo`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Key, Resource};
@@ -32,13 +33,14 @@ fn data(template: &Value) -> Value {
     data
 }
 
-/// Finds the revision of `template`, or makes it; its number is the highest.
+/// Finds the revision of `template`, or makes it with the annotations of its workload; its number is the highest.
 pub async fn sync(
     writer: &Writer,
     cache: &Arc<Cache>,
     parent: &Parent<'_>,
     selector: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
     template: &Value,
+    annotations: &BTreeMap<String, String>,
 ) -> Result<Revisions, client::writer::Error> {
     let objects = owned::claim(writer, cache, parent, selector).await?;
     let mut all: Vec<ControllerRevision> = objects.iter().filter_map(client::decode).collect();
@@ -69,11 +71,15 @@ pub async fn sync(
             let name = format!("{}-{hash}", parent.key.name());
             let mut labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
             labels[HASH] = hash.clone().into();
-            let body = json!({
+            let mut body = json!({
                 "kind": "ControllerRevision", "apiVersion": "apps/v1",
                 "metadata": { "name": name, "labels": labels, "ownerReferences": [parent.reference()] },
                 "data": wanted, "revision": newest + 1,
             });
+            // `kubectl rollout history` tells the cause of a change by them.
+            if !annotations.is_empty() {
+                body["metadata"]["annotations"] = json!(annotations);
+            }
             match writer.create(&resource, parent.key.namespace(), &body).await {
                 Err(error) if !error.already_exists() => return Err(error),
                 _ => {}

@@ -108,7 +108,15 @@ impl Reconciler for StatefulSets {
         if object.deleting {
             return Ok(Action::Done);
         }
-        let revisions = history::sync(writer, &self.revisions, &parent, selector, &set.spec.template).await?;
+        let revisions = history::sync(
+            writer,
+            &self.revisions,
+            &parent,
+            selector,
+            &set.spec.template,
+            &set.metadata.annotations,
+        )
+        .await?;
         let (current, update) = self.revisions_of(&set, &revisions);
         let read = || {
             let all = owned::children(&self.pods, &set.metadata.uid, selector);

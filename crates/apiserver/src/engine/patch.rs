@@ -83,12 +83,8 @@ impl Call {
         Ok(value)
     }
 
-    async fn apply(
-        &self,
-        part: Part,
-        bytes: &Bytes,
-        options: &WriteOptions,
-    ) -> Result<super::update::Outcome> {
+    /// What is applied, which must be of this kind and version.
+    pub(crate) fn configuration(&self, bytes: &Bytes, api_version: &str, kind: &str) -> Result<Value> {
         if self.query.get("fieldManager").is_empty() {
             return Err(Status::invalid_kind(
                 "meta.k8s.io",
@@ -100,21 +96,17 @@ impl Call {
                 )],
             ));
         }
-        let target = &self.target;
         let text = std::str::from_utf8(bytes).map_err(|error| Status::bad_request(error.to_string()))?;
         let config = match text.trim_start().starts_with('{') {
             true => json::parse(bytes).map_err(|error| error.to_string()),
             false => codec::from_yaml(text),
         };
         let config = config.map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
-        let expected = Expected::kind(&target.kind, target.version());
         // No strict errors here: applying what the schema does not have fails whatever is asked.
-        if target.kind.namespaced {
+        if self.target.kind.namespaced {
             self.placed_as_asked(config.str_at(&["metadata", "namespace"]))?;
         }
-        if config.str_at(&["kind"]) != target.kind.kind
-            || config.str_at(&["apiVersion"]) != expected.api_version()
-        {
+        if config.str_at(&["kind"]) != kind || config.str_at(&["apiVersion"]) != api_version {
             let text = format!(
                 "invalid object type: {}, Kind={}",
                 config.str_at(&["apiVersion"]),
@@ -122,6 +114,18 @@ impl Call {
             );
             return Err(Status::bad_request(text));
         }
+        Ok(config)
+    }
+
+    async fn apply(
+        &self,
+        part: Part,
+        bytes: &Bytes,
+        options: &WriteOptions,
+    ) -> Result<super::update::Outcome> {
+        let target = &self.target;
+        let expected = Expected::kind(&target.kind, target.version());
+        let config = self.configuration(bytes, &expected.api_version(), &target.kind.kind)?;
         let now = self.inner.now();
         let make = |old: Option<&Value>| {
             let mut old = old.cloned();
@@ -160,7 +164,7 @@ impl Call {
     }
 
     /// A merged object in the storage version, with its form and defaults.
-    fn completed(&self, value: Value, options: &WriteOptions) -> Result<Value> {
+    pub(crate) fn completed(&self, value: Value, options: &WriteOptions) -> Result<Value> {
         let target = &self.target;
         let expected = Expected::kind(&target.kind, target.version());
         let ignore = codec::Strictness::Ignore;

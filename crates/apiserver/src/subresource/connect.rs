@@ -158,7 +158,8 @@ fn without(query: &str, name: &str) -> String {
 fn streams(query: &str) -> String {
     let renamed = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
-        let flag = if matches!(value, "true" | "1") { "1" } else { "0" };
+        // As Go reads a bool: Python writes `True`.
+        let flag = if value == "0" || value.eq_ignore_ascii_case("false") { "0" } else { "1" };
         match name {
             "stdin" => format!("input={flag}"),
             "stdout" => format!("output={flag}"),

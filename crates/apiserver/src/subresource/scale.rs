@@ -11,7 +11,7 @@ use crate::engine::Call;
 use crate::engine::patch::{Way, parse_patch, patch_document};
 use crate::engine::update::Part;
 use crate::http::Body;
-use crate::manage::How;
+use crate::manage::{self, How};
 use crate::status::{Result, Status};
 
 const SCALE: Expected<'static> = Expected { group: "autoscaling", version: "v1", kind: "Scale", of: None };
@@ -23,7 +23,7 @@ pub(super) async fn run(call: &Call, row: &Subresource, bytes: Bytes) -> Result<
         let object = call.current().await?;
         return Ok(call.answer_value(http::StatusCode::OK, &scale(&object.value(), &paths)));
     }
-    let options = call.write_options()?;
+    let mut options = call.write_options()?;
     let outcome = if call.info.verb == "update" {
         let sent =
             codec::decode(&expected, call.content_type(), &bytes, options.strictness, &mut Vec::new())?;
@@ -32,9 +32,9 @@ pub(super) async fn run(call: &Call, row: &Subresource, bytes: Bytes) -> Result<
     } else {
         let way = Way::of(call)?;
         if way == Way::Apply {
-            return Err(Status::unsupported_media(
-                "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
-            ));
+            options.applied = true;
+            let outcome = apply(call, &bytes, &paths, &options).await?;
+            return Ok(call.answer_value(outcome.code(), &of_object(&outcome.object, &paths)));
         }
         let patch = parse_patch(&bytes)?;
         let schema = crate::manage::built_in("io.k8s.api.autoscaling.v1.Scale");
@@ -46,6 +46,36 @@ pub(super) async fn run(call: &Call, row: &Subresource, bytes: Bytes) -> Result<
         call.change(Part::Main, &options, How::Patch, &make, None).await?
     };
     Ok(call.answer_value(outcome.code(), &of_object(&outcome.object, &paths)))
+}
+
+/// An applied Scale owns the replicas of the object that it is of.
+async fn apply(
+    call: &Call,
+    bytes: &Bytes,
+    paths: &ScalePaths,
+    options: &WriteOptions,
+) -> Result<crate::engine::update::Outcome> {
+    let config = call.configuration(bytes, "autoscaling/v1", SCALE.kind)?;
+    let target = &call.target;
+    let version = &target.version().name;
+    let mut owned = Value::object();
+    owned.set(&["kind"], target.kind.kind.as_str());
+    owned.set(&["apiVersion"], target.kind.api_version(version));
+    owned.set(&["metadata", "name"], call.info.name.as_str());
+    if let Some(replicas) = config.at(&["spec", "replicas"]) {
+        owned.set(&steps(&paths.spec_replicas), replicas.clone());
+    }
+    let now = call.inner.now();
+    let make = |old: &Value| {
+        let mut shown = old.clone();
+        codec::from_storage(&target.kind, version, &mut shown)?;
+        let mut merged = manage::applied(target, Some(&shown), &owned, options, "scale", &now)?;
+        if target.kind.namespaced {
+            merged.set(&["metadata", "namespace"], call.info.namespace.as_str());
+        }
+        call.completed(merged, options)
+    };
+    call.change(Part::Main, options, How::Apply, &make, None).await
 }
 
 /// What admission sees of a change through `scale`.
