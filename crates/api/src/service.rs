@@ -408,7 +408,8 @@ impl Network {
             service.set(&["spec", "ports"], ports);
         }
         let health = int(service, &["spec", "healthCheckNodePort"]);
-        if needs_health_port(service) {
+        // What is no port at all is left to validation.
+        if needs_health_port(service) && health >= 0 {
             let wanted = u16::try_from(health).ok().filter(|port| *port != 0);
             if wanted.is_some_and(|port| had.contains(&Taken::Port(port))) {
                 return;

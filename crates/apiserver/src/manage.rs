@@ -18,6 +18,22 @@ pub(crate) enum How {
     Apply,
 }
 
+/// Kinds whose status is written without their metadata (`GetResetFields` of upstream's strategies).
+const KEPT_METADATA: &[&str] = &[
+    "PodGroup",
+    "ServiceCIDR",
+    "StorageVersionMigration",
+    "ResourceClaim",
+    "DeviceTaintRule",
+    "ResourcePoolStatusRequest",
+    "StorageVersion",
+    "VolumeAttachment",
+    "FlowSchema",
+    "PriorityLevelConfiguration",
+    "ValidatingAdmissionPolicy",
+    "APIService",
+];
+
 /// Runs `act` with what is written to.
 fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subject<'_>) -> T) -> T {
     let kind = &target.kind;
@@ -28,9 +44,16 @@ fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subj
             Set::of_fields(&[&["spec"], &["status"]])
         }
         ("", _) if target.storage.rules.has_status() => Set::of_fields(&[&["status"]]),
-        ("status", _) if kind.custom => Set::of_fields(&[&["spec"], &["metadata"]]),
-        ("status", "") => Set::of_fields(&[&["spec"]]),
-        ("status", _) => Set::of_fields(&[&["spec"], &["metadata", "labels"]]),
+        ("status", _) if kind.custom || KEPT_METADATA.contains(&kind.kind.as_str()) => {
+            Set::of_fields(&[&["spec"], &["metadata"]])
+        }
+        ("status", "apps") if kind.kind == "Deployment" => {
+            Set::of_fields(&[&["spec"], &["metadata", "labels"]])
+        }
+        // As upstream, which has left its own out.
+        ("status", "apiextensions.k8s.io") => Set::new(),
+        ("status", _) => Set::of_fields(&[&["spec"]]),
+        ("finalize", "") => Set::of_fields(&[&["status"]]),
         _ => Set::new(),
     };
     let convert = |value: &Value, api_version: &str| {

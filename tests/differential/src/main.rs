@@ -36,6 +36,9 @@ pub struct Args {
     /// Only these kinds, e.g. Pod or apps/Deployment
     #[arg(long, value_delimiter = ',')]
     kind: Vec<String>,
+    /// The alpha and beta kinds that are off by default, with `api/all=true` on both sides
+    #[arg(long)]
+    off: bool,
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Requests a kind; what is above is left out by the seed
@@ -75,7 +78,8 @@ fn run(args: &Args) -> Result<bool> {
         .thread_stack_size(16 << 20)
         .build()
         .context("cannot start the runtime")?;
-    let live = Live { programs: &args.reference, folder: folder.path(), reference: Mutex::default() };
+    let live =
+        Live { programs: &args.reference, folder: folder.path(), all: args.off, reference: Mutex::default() };
     let done = runtime.block_on(compare_all(args, &objects, &live));
     if let Some(mut reference) = live.reference.into_inner() {
         reference.stop();
@@ -84,13 +88,13 @@ fn run(args: &Args) -> Result<bool> {
 }
 
 async fn compare_all(args: &Args, objects: &objects::Objects, live: &Live<'_>) -> Result<bool> {
-    let mut both = side::Both::start(args.answers.clone().map(recorded::Recorded::at)).await;
+    let mut both = side::Both::start(args.answers.clone().map(recorded::Recorded::at), args.off).await;
     if let Some(words) = &args.ask {
         both.go_live(live).await?;
         return both.ask(words).await.map(|()| true);
     }
     let mut report = report::Report::new(known::read()?, args.json.as_deref(), args.record.as_deref())?;
-    for kind in plan::kinds(&args.kind) {
+    for kind in plan::kinds(&args.kind, !args.off) {
         let name = plan::name(kind);
         both.turn(&name, live).await?;
         match plan::run(&both, kind, objects, args, &mut report).await {

@@ -18,6 +18,8 @@ pub enum Change {
     Remove,
     /// The first field of the object at the place stands twice.
     Double,
+    /// The last element of the list at the place stands twice.
+    Again,
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +80,14 @@ impl Mutation {
                 here.as_array_mut()?.remove(*at);
             }
             (Change::Remove, Step::Index(_)) => return None,
+            (Change::Again, step) => {
+                let place = match step {
+                    Step::Key(key) => here.get_mut(key)?,
+                    Step::Index(at) => here.get_mut(*at)?,
+                };
+                let items = place.as_array_mut()?;
+                items.push(items.last()?.clone());
+            }
             (Change::Double, step) => {
                 let place = match step {
                     Step::Key(key) => here.get_mut(key)?,
@@ -183,10 +193,8 @@ fn walk(value: &Value, schema: Schema<'static>, place: &mut Vec<Step>, found: &m
         Value::Array(items) => {
             add("object for list", set(json!({"a": "b"})));
             add("empty", set(json!([])));
-            if let Some(last) = items.last() {
-                let mut more = items.clone();
-                more.push(last.clone());
-                add("element twice", set(Value::Array(more)));
+            if !items.is_empty() {
+                add("element twice", Change::Again);
             }
             for (at, item) in items.iter().enumerate().take(2) {
                 place.push(Step::Index(at));

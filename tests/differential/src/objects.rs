@@ -20,6 +20,7 @@ const BASES: &[&str] = &[
     include_str!("../objects/network.yaml"),
     include_str!("../objects/policy.yaml"),
     include_str!("../objects/extension.yaml"),
+    include_str!("../objects/off.yaml"),
 ];
 
 pub fn read(fixtures: &Path) -> Result<Objects> {
@@ -51,8 +52,15 @@ fn name(value: &Value) -> (String, String) {
 impl Objects {
     /// The valid objects of a kind; those of another version are taken where this one has none.
     pub fn bases(&self, api_version: &str, kind: &str) -> Vec<Value> {
-        let of = |version: &str| self.bases.get(&(version.to_string(), kind.to_string())).cloned();
-        of(api_version).unwrap_or_default()
+        if let Some(own) = self.bases.get(&(api_version.to_string(), kind.to_string())) {
+            return own.clone();
+        }
+        let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_string());
+        let other = |(version, of): &&(String, String)| of == kind && group(version) == group(api_version);
+        let found = self.bases.keys().filter(other).max().and_then(|key| self.bases.get(key));
+        let mut bases = found.cloned().unwrap_or_default();
+        bases.iter_mut().for_each(|base| base["apiVersion"] = api_version.into());
+        bases
     }
     /// Upstream's object with every field set, mostly with nonsense.
     pub fn full(&self, api_version: &str, kind: &str) -> Option<&Value> {

@@ -38,8 +38,8 @@ const LISTS: &[(&str, &str)] = &[
     ("metadata", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"),
 ];
 
-/// The kinds to compare, in discovery order.
-pub fn kinds(wanted: &[String]) -> Vec<&'static KindRow> {
+/// The kinds to compare, in discovery order: those that are on by default, or the others.
+pub fn kinds(wanted: &[String], on: bool) -> Vec<&'static KindRow> {
     let is = |row: &&KindRow| {
         let names =
             [row.kind().to_string(), row.plural().to_string(), format!("{}/{}", row.group(), row.kind())];
@@ -49,7 +49,7 @@ pub fn kinds(wanted: &[String]) -> Vec<&'static KindRow> {
                 .iter()
                 .any(|word| names.iter().chain([&version]).any(|name| name.eq_ignore_ascii_case(word)))
     };
-    schema::kinds().iter().filter(|row| row.on_by_default()).filter(is).collect()
+    schema::kinds().iter().filter(|row| row.on_by_default() == on).filter(is).collect()
 }
 
 /// `group/version/kind`, without the group of the core kinds.

@@ -29,7 +29,8 @@ pub fn own_network() -> Result<()> {
 }
 
 impl Reference {
-    pub fn start(programs: &Path, folder: &Path) -> Result<Reference> {
+    /// `all`: with every group and version.
+    pub fn start(programs: &Path, folder: &Path, all: bool) -> Result<Reference> {
         let mut reference = Reference { children: Vec::new(), folder: folder.into() };
         let at = |name: &str| folder.join(name).display().to_string();
         let tokens = at("tokens.csv");
@@ -75,6 +76,7 @@ impl Reference {
                 ("--token-auth-file", &tokens),
                 ("--authorization-mode", "Node,RBAC"),
                 ("--allow-privileged", "true"),
+                ("--runtime-config", if all { "api/all=true" } else { "" }),
                 ("--endpoint-reconciler-type", "none"),
                 ("--max-requests-inflight", "4000"),
                 ("--max-mutating-requests-inflight", "4000"),

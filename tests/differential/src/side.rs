@@ -16,6 +16,8 @@ pub struct Both {
     theirs: Theirs,
     ours: Cluster,
     recorded: Option<Recorded>,
+    /// Every group and version is served.
+    all: bool,
 }
 
 /// Where upstream's answers come from.
@@ -65,8 +67,8 @@ impl Ask {
 
 impl Both {
     /// Asks a recording, and no reference before [`Both::go_live`].
-    pub async fn start(recorded: Option<Recorded>) -> Both {
-        Both { theirs: Theirs::Recorded, ours: Cluster::start().await, recorded }
+    pub async fn start(recorded: Option<Recorded>, all: bool) -> Both {
+        Both { theirs: Theirs::Recorded, ours: own(all).await, recorded, all }
     }
 
     /// Turns to a kind: to its recording, or to the reference with a skiff that has seen nothing of it.
@@ -85,7 +87,7 @@ impl Both {
             return Ok(());
         }
         self.theirs = Theirs::Live(reference.client().await?);
-        self.ours = Cluster::start().await;
+        self.ours = own(self.all).await;
         Ok(())
     }
 
@@ -143,10 +145,16 @@ impl Both {
     }
 }
 
+async fn own(all: bool) -> Cluster {
+    Cluster::start_with(|config| config.runtime_config.extend(all.then(|| ("api/all".into(), true)))).await
+}
+
 /// Upstream's programs, started when the first request needs them.
 pub struct Live<'a> {
     pub programs: &'a Path,
     pub folder: &'a Path,
+    /// Every group and version is served.
+    pub all: bool,
     pub reference: tokio::sync::Mutex<Option<Reference>>,
 }
 
@@ -161,7 +169,7 @@ impl Live<'_> {
         if slot.is_some() {
             return Ok(client);
         }
-        let reference = slot.insert(Reference::start(self.programs, self.folder)?);
+        let reference = slot.insert(Reference::start(self.programs, self.folder, self.all)?);
         for _ in 0..900 {
             reference.alive()?;
             if let Ok(answer) = send(&client, &Ask::get("/readyz")).await

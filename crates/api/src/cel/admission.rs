@@ -76,16 +76,21 @@ impl Policy {
         if spec.get("paramKind").is_some_and(|kind| !kind.is_null()) {
             conditions = conditions.with("params", Type::Dyn);
         }
-        // Only the variables that compile are among its fields.
-        let none = Type::object("kubernetes.variables", []);
-        let mut expressions = conditions.clone().with("namespaceObject", Type::Dyn).with("variables", none);
+        let mut expressions = conditions.clone().with("namespaceObject", Type::Dyn);
+        let rows = spec.get("variables").and_then(Value::as_array).unwrap_or_default();
+        if !rows.is_empty() {
+            expressions = expressions.with("variables", Type::object("kubernetes.variables", []));
+        }
         let mut variables = Vec::new();
-        for variable in spec.get("variables").and_then(Value::as_array).unwrap_or_default() {
+        for variable in rows {
             variables.push(expressions.clone());
-            if let Ok(program) = expressions.compile(variable.str_at(&["expression"]).trim()) {
-                let name = format!("variables.{}", variable.str_at(&["name"]));
-                expressions = expressions.with(&name, program.output().clone());
+            let text = variable.str_at(&["expression"]).trim();
+            if text.is_empty() {
+                continue;
             }
+            // Of what does not compile nothing is known, and its users are not to blame.
+            let of = expressions.compile(text).map_or(Type::Dyn, |program| program.output().clone());
+            expressions = expressions.with(&format!("variables.{}", variable.str_at(&["name"])), of);
         }
         let operation =
             [("op", Type::String), ("path", Type::String), ("from", Type::String), ("value", Type::Dyn)];

@@ -220,7 +220,8 @@ fn number(chars: &[char], at: &mut usize) -> Result<Token, Issue> {
         *at += usize::from(is);
         is
     };
-    if chars[start] == '0' && matches!(chars.get(start + 1), Some('x' | 'X')) {
+    let hex = chars[start] == '0' && matches!(chars.get(start + 1), Some('x' | 'X'));
+    if hex && chars.get(start + 2).is_some_and(char::is_ascii_hexdigit) {
         *at += 2;
         run(at, char::is_ascii_hexdigit);
         let digits: String = chars[start + 2..*at].iter().collect();

@@ -132,7 +132,7 @@ fn place(value: &Value, old: Option<&Value>, schema: &Schema, path: &Path, out: 
                 let text = format!("Checked value must be of type integer (default format) in {name}");
                 out.errors.push(Error::invalid(Path::default(), "", text));
             }
-            numbers(value, rules, &problem, out);
+            numbers(value, schema, rules, path, out);
         }
         Value::Array(items) => {
             out.matches += 1;
@@ -256,21 +256,36 @@ fn same(member: &Value, value: &Value) -> bool {
     }
 }
 
-fn numbers(value: &Value, rules: &Rules, problem: &dyn Fn(String, Value) -> Error, out: &mut Outcome) {
+fn numbers(value: &Value, schema: &Schema, rules: &Rules, path: &Path, out: &mut Outcome) {
+    let name = path.as_str();
+    let problem = |text: String, shown: Value| Error {
+        path: path.clone(),
+        reason: Reason::Invalid,
+        value: Some(shown),
+        detail: format!("{name} in body {text}"),
+    };
     let number = match value {
         Value::Int(number) => *number as f64,
         Value::Float(number) => *number,
         _ => return,
     };
     let show = |number: f64| Value::Float(number).to_string();
-    // Upstream compares a whole number with the whole part of a bound.
-    let bound = |bound: f64| if matches!(value, Value::Int(_)) { bound.trunc() } else { bound };
+    // Upstream compares a whole number with the whole part of a bound, and complains of one that is not whole where the type is.
+    let whole = schema.node == NodeType::Integer;
+    let bound = |bound: f64| if matches!(value, Value::Int(_)) && !whole { bound.trunc() } else { bound };
+    let complain = |which: &str, bound: Option<f64>, out: &mut Outcome| {
+        if bound.is_some_and(|bound| whole && bound.fract() != 0.0) {
+            let text = format!("{which} boundary value must be of type integer (default format) in {name}");
+            out.errors.push(Error::invalid(Path::default(), "", text));
+        }
+    };
     if let Some(unit) = rules.multiple_of
         && unit > 0.0
         && (number / unit).fract() != 0.0
     {
         out.errors.push(problem(format!("should be a multiple of {}", show(unit)), value.clone()));
     }
+    complain("Maximum", rules.maximum, out);
     if let Some(most) = rules.maximum.map(bound) {
         if rules.exclusive_maximum && number >= most {
             out.errors.push(problem(format!("should be less than {}", show(most)), value.clone()));
@@ -279,6 +294,7 @@ fn numbers(value: &Value, rules: &Rules, problem: &dyn Fn(String, Value) -> Erro
                 .push(problem(format!("should be less than or equal to {}", show(most)), value.clone()));
         }
     }
+    complain("Minimum", rules.minimum, out);
     if let Some(least) = rules.minimum.map(bound) {
         if rules.exclusive_minimum && number <= least {
             out.errors.push(problem(format!("should be greater than {}", show(least)), value.clone()));

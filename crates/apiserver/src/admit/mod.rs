@@ -4,6 +4,7 @@
 //! All plugins that mutate run before validation, all that judge after it, in the same order. When a webhook or policy
 //! changed the object, the mutating ones run once more over what the others made of it (reinvocation).
 
+pub(crate) mod admin_access;
 mod certificates;
 mod default_class;
 mod escalation;

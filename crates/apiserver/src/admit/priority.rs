@@ -9,10 +9,28 @@ use crate::status::{Result, Status};
 pub(super) const PLUGIN: Plugin = Plugin {
     name: "Priority",
     default: true,
-    handles: |request| request.creates("", "pods"),
-    mutate: Some(|request, value| Box::pin(create(request.call, value))),
+    handles: |request| request.creates("", "pods") || request.updates("", "pods"),
+    mutate: Some(|request, value| {
+        Box::pin(async move {
+            match &request.old {
+                Some(old) => keep(value, old),
+                None => create(request.call, value).await?,
+            }
+            Ok(())
+        })
+    }),
     validate: None,
 };
+
+/// What the class gave stays where an update says nothing of it.
+fn keep(pod: &mut Value, old: &Value) {
+    for field in ["priority", "preemptionPolicy"] {
+        let was = old.at(&["spec", field]).filter(|was| !was.is_null());
+        if let Some(was) = was.filter(|_| pod.at(&["spec", field]).is_none_or(Value::is_null)) {
+            pod.set(&["spec", field], was.clone());
+        }
+    }
+}
 
 async fn create(call: &Call, pod: &mut Value) -> Result<()> {
     let name = pod.str_at(&["spec", "priorityClassName"]).to_string();

@@ -127,6 +127,7 @@ impl Call {
             let hold = admit::allocate(self, None, &mut value, options)?;
             codec::canonical(&target.storage, &mut value)?;
             let mut errors = Vec::new();
+            admit::admin_access::created(self, &value, &mut errors);
             validation::validate_object_meta(&target.kind, &value, &mut errors);
             target.kind.rules.validate_create(&context, &value, &mut errors);
             if !errors.is_empty() {

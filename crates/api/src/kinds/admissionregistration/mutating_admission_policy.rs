@@ -58,7 +58,11 @@ fn check(policy: &Node<'_>) {
             wanted.get("expression").missing("");
         }
         // Struct literals are not typed here, so that what they give is not known.
-        rules::expression(&wanted.get("expression"), &envs.mutations, &[]);
+        let gives: &[&str] = match kind.text() {
+            "JSONPatch" => &["list(JSONPatch)"],
+            _ => &["Object", "dyn"],
+        };
+        rules::expression(&wanted.get("expression"), &envs.mutations, gives);
         if other.has() {
             let name = other.path().as_str().rsplit('.').next().unwrap_or_default();
             let text = format!("must not be specified when patchType is {}", kind.text());

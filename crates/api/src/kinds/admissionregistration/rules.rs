@@ -125,7 +125,8 @@ pub fn expression(node: &Node<'_>, env: &Env, gives: &[&str]) {
             match gives {
                 [] => {}
                 _ if gives.contains(&got.as_str()) => {}
-                [one] => wrong(format!("must evaluate to {one} but got {got}")),
+                // A struct of an open type is dynamic here.
+                [one] | [one, "dyn"] => wrong(format!("must evaluate to {one} but got {got}")),
                 many => wrong(format!("must evaluate to one of [{}] but got {got}", many.join(" "))),
             }
         }

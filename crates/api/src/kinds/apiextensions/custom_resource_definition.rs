@@ -414,7 +414,6 @@ impl Rules for CustomResourceDefinition {
         let empty = Value::object();
         let accepted = new.at(&["status", "acceptedNames"]).unwrap_or(&empty);
         names(accepted, false, &Path::new("status").child("acceptedNames"), errors);
-        stored_versions(new, errors);
     }
     fn has_status(&self) -> bool {
         true

@@ -171,8 +171,9 @@ impl Rules for StatefulSet {
         default_pointer(spec, "replicas", 1i64);
         default_pointer(spec, "revisionHistoryLimit", 10i64);
         each(spec, &["volumeClaimTemplates"], |claim| {
-            default(claim, "kind", "PersistentVolumeClaim");
-            default(claim, "apiVersion", "v1");
+            // What a claim in another object is called is no part of it.
+            claim.set(&["kind"], "PersistentVolumeClaim");
+            claim.set(&["apiVersion"], "v1");
             persistent_volume_claim::defaults(version, claim);
         });
     }

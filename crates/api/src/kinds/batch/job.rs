@@ -55,7 +55,7 @@ fn generated(job: &Node<'_>) {
         if !found.has() {
             job.error(Error::required(path.key(key), format!("must be '{value}'")));
         } else if found.text() != value {
-            job.error(Error::invalid(path.key(key), found.text(), format!("must be '{value}'")));
+            job.error(Error::invalid(path.key(key), labels.value().clone(), format!("must be '{value}'")));
         }
     }
     let expected = Value::Object(expected.iter().map(|(key, value)| (*key, *value)).collect());

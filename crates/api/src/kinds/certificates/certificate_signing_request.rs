@@ -198,6 +198,44 @@ fn check(request: &Node<'_>, old: Option<&Node<'_>>) {
         seconds.invalid("may not specify a duration less than 600 seconds (10 minutes)");
     }
     conditions(&request.at(&["status", "conditions"]), old);
+    let certificate = request.at(&["status", "certificate"]);
+    let arbitrary =
+        old.is_some_and(|old| bad_certificate(old.at(&["status", "certificate"]).text()).is_some());
+    if let Some(why) = bad_certificate(certificate.text()).filter(|_| !arbitrary) {
+        certificate.error(Error::invalid(certificate.path().clone(), "<certificate data>", why));
+    }
+}
+
+/// Whatever is not PEM blocks of certificates. Of what is in one only the first byte is looked at.
+fn bad_certificate(base64: &str) -> Option<String> {
+    use base64::engine::general_purpose::STANDARD;
+    if base64.is_empty() {
+        return None;
+    }
+    let pem = STANDARD.decode(base64).unwrap_or_default();
+    let pem = String::from_utf8_lossy(&pem);
+    let (mut rest, mut blocks) = (&*pem, 0);
+    while let Some((_, block)) = rest.split_once("-----BEGIN ") {
+        rest = block;
+        let Some((kind, body)) = block.split_once("-----") else { continue };
+        let Some((body, after)) = body.split_once(&format!("-----END {kind}-----")) else { continue };
+        rest = after;
+        if kind != "CERTIFICATE" {
+            return Some(format!("only CERTIFICATE PEM blocks are allowed, found {kind:?}"));
+        }
+        if body.contains(':') {
+            return Some("no PEM block headers are permitted".into());
+        }
+        let text: String = body.split_whitespace().collect();
+        let Ok(bytes) = STANDARD.decode(&text) else { continue };
+        blocks += 1;
+        match bytes.first() {
+            None => return Some("found CERTIFICATE PEM block containing 0 certificates".into()),
+            Some(0x30) => {}
+            Some(_) => return Some("x509: malformed certificate".into()),
+        }
+    }
+    (blocks == 0).then(|| "must contain at least one CERTIFICATE PEM block".into())
 }
 
 /// A PEM block of the right type; who signs reads what is in it.

@@ -122,6 +122,11 @@ impl Rules for Event {
         if !self.new {
             return;
         }
+        let name = new.str_at(&["metadata", "name"]);
+        let generated = new.str_at(&["metadata", "generateName"]);
+        if !name.is_empty() && generated.is_empty() {
+            check::format(name, &Path::new("metadata").child("name"), names::dns_subdomain, errors);
+        }
         series(new, errors);
         if unset_time(new, "eventTime") {
             errors.push(Error::required(Path::new("eventTime"), ""));

@@ -33,6 +33,7 @@ pub const KIND: Builtin = Builtin {
             updated: |claim, old| data_sources(claim.make(&["spec"]), old.get("spec")),
             check: |claim| spec(&claim.get("spec")),
             update,
+            update_alone: true,
             check_status,
             warnings: |claim, _| warnings(claim),
             row: Some(row),
@@ -103,6 +104,11 @@ pub fn access_modes(modes: &Node<'_>) {
 
 /// The spec of a claim.
 pub fn spec(spec: &Node<'_>) {
+    checked(spec, true);
+}
+
+/// `groups`: names of groups in the data sources are checked.
+fn checked(spec: &Node<'_>, groups: bool) {
     spec.get("accessModes").required_for("at least 1 access mode is required");
     spec.get("selector").label_selector();
     access_modes(&spec.get("accessModes"));
@@ -119,7 +125,7 @@ pub fn spec(spec: &Node<'_>) {
         mode.one_of_even_empty(&VOLUME_MODES);
     }
     let (source, reference) = (spec.get("dataSource"), spec.get("dataSourceRef"));
-    let old_forms = |node: &Node<'_>| node.has().then(|| data_source(node));
+    let old_forms = |node: &Node<'_>| node.has().then(|| data_source(node, groups));
     old_forms(&source);
     old_forms(&reference);
     reference.get("namespace").is(names::dns_label);
@@ -138,7 +144,7 @@ pub fn spec(spec: &Node<'_>) {
     spec.get("volumeAttributesClassName").is(names::dns_subdomain);
 }
 
-fn data_source(source: &Node<'_>) {
+fn data_source(source: &Node<'_>, groups: bool) {
     source.get("name").required();
     source.get("kind").required();
     let (group, kind) = (source.get("apiGroup"), source.get("kind"));
@@ -146,11 +152,16 @@ fn data_source(source: &Node<'_>) {
         let text = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
         source.error(Error::invalid(source.path().clone(), kind.text(), text));
     }
-    group.is(names::dns_subdomain);
+    if groups {
+        group.is(names::dns_subdomain);
+    }
 }
 
 fn update(claim: &Node<'_>, old: &Node<'_>) {
     let (new_spec, old_spec) = (claim.get("spec"), old.get("spec"));
+    // Upstream once took any name of a group, and takes it from those that have one.
+    let sources = ["dataSource", "dataSourceRef"];
+    checked(&new_spec, sources.iter().all(|source| !old_spec.at(&[source, "apiGroup"]).has()));
     let mut was = old_spec.value().clone();
     let mut is = new_spec.value().clone();
     if old_spec.get("volumeName").is_empty() {

@@ -35,7 +35,12 @@ impl Rules for Pod {
     fn prepare_create(&self, context: &Context<'_>, new: &mut Value) {
         let mut status = Value::object();
         status.set(&["phase"], "Pending");
-        status.set(&["qosClass"], pod::qos_class(new.get("spec").unwrap_or(&Value::Null)));
+        // Upstream believes who says it.
+        let class = match new.str_at(&["status", "qosClass"]) {
+            "" => pod::qos_class(new.get("spec").unwrap_or(&Value::Null)).to_string(),
+            given => given.to_string(),
+        };
+        status.set(&["qosClass"], class);
         if !list(new, &["spec", "schedulingGates"]).is_empty() {
             let mut condition = Value::object();
             condition.set(&["type"], "PodScheduled");

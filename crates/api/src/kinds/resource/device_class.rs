@@ -11,6 +11,11 @@ pub const KIND: Builtin = Builtin {
     rules: || {
         Box::new(Strategy {
             generation: true,
+            // Declarative validation counts bytes.
+            name: |name| {
+                let wrong = names::dns_subdomain(name).into_iter();
+                wrong.map(|text| text.replace("253 characters", "253 bytes")).collect()
+            },
             check: |class| {
                 let spec = class.get("spec");
                 devices::selectors(&spec.get("selectors"));

@@ -67,8 +67,9 @@ pub fn check(job: &Node<'_>, old: &Node<'_>) {
     if (just_ended || changed("terminating")) && ended && status.get("terminating").int() > 0 {
         status.get("terminating").invalid("terminating>0 is invalid for finished job");
     }
-    if (changed("ready") || changed("active")) && status.get("ready").int() > status.get("active").int() {
-        status.get("ready").invalid("cannot set more ready pods than active");
+    let ready = status.get("ready");
+    if (changed("ready") || changed("active")) && ready.has() && ready.int() > status.get("active").int() {
+        ready.invalid("cannot set more ready pods than active");
     }
     if criteria && failed {
         bare(&conditions, "cannot set SuccessCriteriaMet=True and Failed=true conditions");

@@ -141,7 +141,8 @@ fn container(container: &mut Value) {
 
 /// `Always` for an image with the tag `latest` or none, unless it has a digest.
 pub fn pull_policy(image: &str) -> &'static str {
-    if image.is_empty() || image.chars().any(|letter| letter.is_whitespace()) {
+    // A name that is too long is no reference either.
+    if image.is_empty() || image.len() > 255 || image.chars().any(|letter| letter.is_whitespace()) {
         return "IfNotPresent";
     }
     let (name, digest) = match image.split_once('@') {

@@ -290,17 +290,31 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value, errors: &mut Errors) 
     }
 }
 
-/// Drops everything but resources and resize policies of containers and of the pod.
+/// Drops everything but resources and resize policies of containers, and the resources of the pod. Containers that were added,
+/// removed, renamed or moved stay as they were asked for, so that validation finds them.
 pub(super) fn only_resize(new: &mut Value, old: &Value) {
     let spec = new.get("spec").cloned().unwrap_or_default();
+    let named = |object: &Value, field: &str| -> Vec<String> {
+        list(object, &[field]).iter().map(|one| one.str_at(&["name"]).to_owned()).collect()
+    };
+    let old_spec = old.get("spec").unwrap_or(&Value::Null);
+    let lengths = |field: &str| list(&spec, &[field]).len() == list(old_spec, &[field]).len();
+    if !lengths("containers") || !lengths("initContainers") {
+        return;
+    }
     only_status(new, old);
     crate::kind::keep(new, old, "status");
+    if let Some(kept) = new.get_mut("spec") {
+        crate::kind::keep(kept, &spec, "resources");
+    }
     for field in ["containers", "initContainers"] {
         let asked = list(&spec, &[field]).to_vec();
+        if named(&spec, field) != named(old_spec, field) {
+            new.set(&["spec", field], asked);
+            continue;
+        }
         let Some(kept) = new.at_mut(&["spec", field]).and_then(Value::as_array_mut) else { continue };
-        for container in kept {
-            let name = container.str_at(&["name"]).to_string();
-            let Some(asked) = asked.iter().find(|asked| asked.str_at(&["name"]) == name) else { continue };
+        for (container, asked) in kept.iter_mut().zip(&asked) {
             for part in ["resources", "resizePolicy"] {
                 crate::kind::keep(container, asked, part);
             }
@@ -308,28 +322,157 @@ pub(super) fn only_resize(new: &mut Value, old: &Value) {
     }
 }
 
+/// The node is known to resize, or nothing runs yet that could tell (KEP-1287's version skew).
+fn node_resizes(pod: &Value) -> bool {
+    let statuses = list(pod, &["status", "containerStatuses"]);
+    let running = statuses.iter().find(|status| has(status, &["state", "running"]));
+    running.is_none_or(|status| has(status, &["resources"]))
+}
+
+/// Resources as they would be with the processor and memory of before.
+fn but_for_size(resources: &Value, old: &Value) -> Value {
+    let mut munged = Value::object();
+    for part in ["limits", "requests"] {
+        if !has(resources, &[part]) && !has(old, &[part]) {
+            continue;
+        }
+        let mut kept = resources.get(part).cloned().unwrap_or_else(Value::object);
+        for name in ["cpu", "memory"] {
+            match old.at(&[part, name]) {
+                Some(quantity) => kept.set(&[name], quantity.clone()),
+                None => drop(kept.remove(&[name])),
+            }
+        }
+        munged.set(&[part], kept);
+    }
+    munged
+}
+
+/// A quantity that was there is gone.
+fn taken_away(now: &Value, before: &Value, part: &str) -> bool {
+    entries(before, &[part]).any(|(name, _)| !has(now, &[part, name]))
+}
+
 pub(super) fn validate_resize(new: &Value, old: &Value, errors: &mut Errors) {
+    let spec = Path::new("spec");
+    let nothing = Value::Null;
+    let of = |pod: &'_ Value| pod.get("spec").cloned().unwrap_or_default();
+    let (new_spec, old_spec) = (of(new), of(old));
+    let before = errors.len();
     validate::pod_and_spec(new, errors);
     if has(old, &["metadata", "annotations", MIRROR]) {
-        errors.push(Error::forbidden(Path::new("[]"), "static pods cannot be resized"));
+        errors.truncate(before);
+        return errors.push(Error::forbidden(Path::new("[]"), "static pods cannot be resized"));
     }
-    let class = |pod: &Value| qos_class(pod.get("spec").unwrap_or(&Value::Null));
-    if class(new) != old.str_at(&["status", "qosClass"]) {
+    if old.str_at(&["spec", "os", "name"]) == "windows" {
+        errors.truncate(before);
+        return errors.push(Error::forbidden(Path::new("[]"), "windows pods cannot be resized"));
+    }
+    let class = match old.str_at(&["status", "qosClass"]) {
+        "" => qos_class(&old_spec),
+        known => known,
+    };
+    if qos_class(&new_spec) != class {
         let text = "Pod QOS Class may not change as a result of resizing";
-        errors.push(Error::invalid(Path::new("spec"), class(new), text));
+        errors.push(Error::invalid(spec.clone(), new.str_at(&["status", "qosClass"]), text));
     }
-    for field in ["containers", "initContainers"] {
-        let olds = list(old, &["spec", field]);
-        for (at, (now, before)) in list(new, &["spec", field]).iter().zip(olds).enumerate() {
-            let path = Path::new("spec").child(field).index(at).child("resources");
-            for part in ["requests", "limits"] {
-                for (name, _) in entries(before, &["resources", part]) {
-                    if matches!(name, "cpu" | "memory") && !has(now, &["resources", part, name]) {
-                        let text = format!("resource {part} cannot be removed");
-                        errors.push(Error::forbidden(path.child(part), text));
-                    }
-                }
+    if !node_resizes(old) {
+        errors.push(Error::forbidden(spec.clone(), "Pod running on node without support for resize"));
+    }
+    let mut munged = new_spec.clone();
+    resized_pod(&new_spec, &old_spec, &mut munged, errors);
+    if !has_same_containers(&new_spec, &old_spec, errors) {
+        return;
+    }
+    for field in ["initContainers", "containers"] {
+        for (at, (now, was)) in list(&new_spec, &[field]).iter().zip(list(&old_spec, &[field])).enumerate() {
+            let (now, was) =
+                (now.get("resources").unwrap_or(&nothing), was.get("resources").unwrap_or(&nothing));
+            for part in ["requests", "limits"].into_iter().filter(|part| taken_away(now, was, part)) {
+                let path = spec.child(field).index(at).child("resources").child(part);
+                errors.push(Error::forbidden(path, format!("resource {part} cannot be removed")));
             }
         }
     }
+    for field in ["containers", "initContainers"] {
+        let olds = list(&old_spec, &[field]);
+        let Some(all) = munged.get_mut(field).and_then(Value::as_array_mut) else { continue };
+        for (at, (container, was)) in all.iter_mut().zip(olds).enumerate() {
+            let restarts = list(container, &["resizePolicy"])
+                .iter()
+                .any(|policy| policy.str_at(&["restartPolicy"]) == "RestartContainer");
+            let changed = !same(Some(container), Some(was));
+            let old_resources = was.get("resources").unwrap_or(&nothing);
+            let kept = but_for_size(container.get("resources").unwrap_or(&nothing), old_resources);
+            container.set(&["resources"], kept);
+            let other = !same(Some(container), Some(was));
+            if field == "containers" {
+                if other {
+                    errors.push(Error::forbidden(spec.clone(), "only cpu and memory resources are mutable"));
+                }
+                continue;
+            }
+            let path = spec.child(field).index(at);
+            if other {
+                let text = "only cpu and memory resources for init or sidecar containers are mutable";
+                errors.push(Error::forbidden(path.clone(), text));
+            }
+            if changed && !is_sidecar(container) && restarts {
+                let text =
+                    "non-sidecar init containers with a resize policy of RestartContainer cannot be resized";
+                errors.push(Error::forbidden(path, text));
+            }
+        }
+    }
+    if errors.len() == before && !same(Some(&munged), Some(&old_spec)) {
+        errors.push(Error::forbidden(spec, "only cpu and memory resources are mutable"));
+    }
+}
+
+/// The pod's own resources; `munged` gets those of before.
+fn resized_pod(new: &Value, old: &Value, munged: &mut Value, errors: &mut Errors) {
+    let spec = Path::new("spec");
+    let set = |spec: &Value| {
+        ["requests", "limits"].iter().any(|part| entries(spec, &["resources", part]).next().is_some())
+    };
+    if !set(new) && !set(old) {
+        return;
+    }
+    let path = spec.child("resources");
+    let (now, was) = (new.get("resources"), old.get("resources"));
+    if let Some(was) = was {
+        let Some(now) = now else {
+            return errors.push(Error::forbidden(path, "pod-level resources cannot be removed"));
+        };
+        for part in ["requests", "limits"].into_iter().filter(|part| taken_away(now, was, part)) {
+            let text = format!("pod-level resource {part} cannot be removed");
+            errors.push(Error::forbidden(path.child(part), text));
+        }
+        let kept = but_for_size(now, was);
+        let other = !same(Some(&kept), Some(was));
+        munged.set(&["resources"], kept);
+        if other {
+            let text = "only cpu and memory resources are mutable at pod-level";
+            errors.push(Error::forbidden(spec, text));
+        }
+    }
+}
+
+fn has_same_containers(new: &Value, old: &Value, errors: &mut Errors) -> bool {
+    let before = errors.len();
+    for field in ["containers", "initContainers"] {
+        let (now, was) = (list(new, &[field]), list(old, &[field]));
+        let path = Path::new("spec").child(field);
+        if now.len() != was.len() {
+            errors.push(Error::forbidden(path, format!("{field} may not be added or removed on resize")));
+            continue;
+        }
+        for (at, (now, was)) in now.iter().zip(was).enumerate() {
+            if now.str_at(&["name"]) != was.str_at(&["name"]) {
+                let text = format!("{field} may not be renamed or reordered on resize");
+                errors.push(Error::forbidden(path.index(at).child("name"), text));
+            }
+        }
+    }
+    errors.len() == before
 }

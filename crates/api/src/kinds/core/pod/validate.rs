@@ -146,8 +146,6 @@ pub fn spec(spec: &Value, path: &Path, pod: Option<&str>, is_pod: bool, errors: 
         ("nodeName", names::dns_subdomain),
         ("hostname", names::dns_label),
         ("subdomain", names::dns_label),
-        ("priorityClassName", names::dns_subdomain),
-        ("runtimeClassName", names::dns_subdomain),
     ] {
         let text = spec.str_at(&[field]);
         if !text.is_empty() {
@@ -162,6 +160,12 @@ pub fn spec(spec: &Value, path: &Path, pod: Option<&str>, is_pod: bool, errors: 
         for (at, name) in list(alias, &["hostnames"]).iter().enumerate() {
             let name = name.as_str().unwrap_or_default();
             check::format(name, &path.child("hostnames").index(at), names::dns_subdomain, errors);
+        }
+    }
+    for field in ["priorityClassName", "runtimeClassName"] {
+        let name = spec.str_at(&[field]);
+        if !name.is_empty() {
+            check::format(name, &path.child(field), names::dns_subdomain, errors);
         }
     }
     check::optional_one_of(spec, path, "preemptionPolicy", &["PreemptLowerPriority", "Never"], errors);

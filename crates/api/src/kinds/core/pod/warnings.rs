@@ -141,6 +141,19 @@ fn hidden_env(variables: &[Value], path: &Path, texts: &mut Vec<String>) {
 }
 
 fn overlapping_ports(ports: &[(Path, &Value)], texts: &mut Vec<String>) {
+    for (path, port) in ports {
+        let text = |field: &str| port.str_at(&[field]);
+        if !text("hostIP").is_empty() && int(port, &["hostPort"]) == 0 {
+            // As Go prints its struct.
+            texts.push(format!(
+                "{path}: hostIP set without hostPort: {{Name:{} HostPort:0 ContainerPort:{} Protocol:{} HostIP:{}}}",
+                text("name"),
+                int(port, &["containerPort"]),
+                text("protocol"),
+                text("hostIP")
+            ));
+        }
+    }
     for (at, (path, port)) in ports.iter().enumerate() {
         for (other_path, other) in &ports[..at] {
             let same = |field: &str| port.get(field) == other.get(field);
