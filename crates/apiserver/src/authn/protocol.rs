@@ -47,7 +47,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("connection", HeaderValue::from_static("Upgrade"));
             headers.insert("upgrade", HeaderValue::from_static("websocket"));
-            for protocol in protocols {
+            for protocol in protocols.iter().copied() {
                 headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
             }
             take_token(&mut headers);

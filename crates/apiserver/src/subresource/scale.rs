@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::Response;
 
 use crate::codec::{self, Expected};
-use crate::engine::Call;
 use crate::engine::patch::{Way, parse_patch, patch_document};
 use crate::engine::update::Part;
+use crate::engine::{Call, WriteOptions};
 use crate::http::Body;
 use crate::manage::{self, How};
 use crate::status::{Result, Status};
