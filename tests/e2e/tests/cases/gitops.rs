@@ -110,8 +110,8 @@ pub async fn flux(machine: &mut Machine) -> Result<()> {
     )?;
     flux.says("get sources git", &["site", &short, "True"])?;
     flux.says("reconcile source git site --timeout 1m", &[&format!("fetched revision {revision}")])?;
-    let second =
-        repository.commit("Another", &[("apps/b.yaml", Some(&MAP.replace("name: a", "name: b")))])?;
+    let other = MAP.replace("name: a", "name: b");
+    let second = repository.commit("Another", &[("apps/b.yaml", Some(other.as_str()))])?;
     flux.says(
         "reconcile kustomization apps --with-source --timeout 1m",
         &[&format!("fetched revision main@sha1:{second}"), &format!("applied revision main@sha1:{second}")],
@@ -122,10 +122,7 @@ pub async fn flux(machine: &mut Machine) -> Result<()> {
     flux.says("suspend source git site", &["source git suspended"])?;
     flux.says("resume source git site --timeout 1m", &["GitRepository site reconciliation completed"])?;
     flux.says("tree kustomization apps", &["ConfigMap/default/a", "ConfigMap/default/b"])?;
-    flux.says(
-        "trace configmap a -n default --api-version v1 --kind ConfigMap",
-        &["Managed by Flux", "Kustomization:   apps", &url],
-    )?;
+    flux.says("trace configmap a -n default", &["Managed by Flux", "Kustomization:   apps", &url])?;
     flux.says("events", &["ReconciliationSucceeded", "Kustomization/apps", "GitRepository/site"])?;
     flux.says("export kustomization apps", &["kind: Kustomization", "path: ./apps"])?;
     flux.says("export source git site", &["kind: GitRepository", "branch: main"])
@@ -164,11 +161,13 @@ pub async fn argocd(machine: &mut Machine) -> Result<()> {
         }),
     )
     .await?;
-    let config = std::fs::read_to_string(machine.kubeconfig())?;
-    let config = config.replacen("  context:\n", "  context:\n    namespace: argocd\n", 1);
-    let config = config.replacen("- context:\n", "- context:\n    namespace: argocd\n", 1);
+    // Its namespace is the context's.
+    let mut config: Value = serde_saphyr::from_str(&std::fs::read_to_string(machine.kubeconfig())?)?;
+    for context in config["contexts"].as_array_mut().into_iter().flatten() {
+        context["context"]["namespace"] = json!("argocd");
+    }
     let kubeconfig = machine.data().with_file_name("argocd.yaml");
-    std::fs::write(&kubeconfig, config)?;
+    std::fs::write(&kubeconfig, config.to_string())?;
     let argocd = Program { kubeconfig, ..argocd };
     until("the list of applications", PATIENCE, async || {
         Ok(argocd.run("--core app list").ok().filter(|text| text.contains("OutOfSync")))
