@@ -46,7 +46,7 @@ pub fn mark(data: &Path) -> PathBuf {
 }
 
 /// The store of a server that was told a datastore.
-pub async fn open(host: &Host, options: store::etcd::Options) -> Result<Arc<dyn Store>> {
+pub(super) async fn open(host: &Host, options: store::etcd::Options) -> Result<Arc<dyn Store>> {
     let database = host.paths.database();
     if database.exists() {
         bail!(
