@@ -29,7 +29,7 @@ fn document(value: &Value, keys: Keys, out: &mut String) {
         Value::Object(map) if !map.is_empty() => mapping(map, keys, 0, false, out),
         Value::Array(items) if !items.is_empty() => sequence(items, keys, 0, out),
         other => {
-            leaf(other, 0, out);
+            leaf(other, 1, out);
             out.push('\n');
         }
     }
@@ -284,10 +284,15 @@ fn folded(
 ) {
     let mut column = out.len() - out.rfind('\n').map_or(0, |at| at + 1);
     column = out[out.len() - column..].chars().count();
-    let mut spaces = false;
+    let (mut spaces, mut broken) = (false, false);
     let mut chars = string.char_indices().peekable();
     while let Some((at, char)) = chars.next() {
         let next = chars.peek().map(|(_, next)| *next);
+        // Unicode's separators of lines and paragraphs are line ends too.
+        if std::mem::replace(&mut broken, is_break(char)) && !broken {
+            indent(level, out);
+            column = level * 2;
+        }
         if char == ' ' {
             let inside = edges == Edges::Any || (at > 0 && next.is_some());
             if !key && !spaces && column > WIDTH && inside && next != Some(' ') {
@@ -314,11 +319,13 @@ fn double(string: &str, level: usize, key: bool, out: &mut String) {
     let line = out.rfind('\n').map_or(0, |at| at + 1);
     let mut column = out[line..].chars().count();
     let mut spaces = false;
+    // libyaml looks for the mark at the start of the text again and again.
+    let marked = string.starts_with('\u{feff}');
     let mut chars = string.char_indices().peekable();
     while let Some((at, char)) = chars.next() {
         let before = out.len();
         let next = chars.peek().map(|(_, next)| *next);
-        if char == ' ' && !key && !spaces && column > WIDTH && at > 0 && next.is_some() {
+        if char == ' ' && !marked && !key && !spaces && column > WIDTH && at > 0 && next.is_some() {
             out.push('\n');
             indent(level, out);
             column = level * 2;
@@ -330,13 +337,14 @@ fn double(string: &str, level: usize, key: bool, out: &mut String) {
             continue;
         }
         spaces = char == ' ';
-        escaped(char, out);
+        escaped(char, marked, out);
         column += out[before..].chars().count();
     }
     out.push('"');
 }
 
-fn escaped(char: char, out: &mut String) {
+/// `all`: also what could be printed as it is.
+fn escaped(char: char, all: bool, out: &mut String) {
     let short = match char {
         '\0' => '0',
         '\u{7}' => 'a',
@@ -352,7 +360,7 @@ fn escaped(char: char, out: &mut String) {
         '\u{85}' => 'N',
         '\u{2028}' => 'L',
         '\u{2029}' => 'P',
-        char if printable(char) => return out.push(char),
+        char if printable(char) && !all => return out.push(char),
         char => {
             let code = char as u32;
             let _ = match code {
@@ -387,7 +395,7 @@ fn literal(string: &str, level: usize, out: &mut String) {
         }
         first = false;
         if !line.is_empty() {
-            indent(level.max(1), out);
+            indent(level, out);
             out.push_str(line);
         }
     }

@@ -125,7 +125,7 @@ pub fn text(seed: u64, number: usize) -> String {
         }
         Document { chance, anchors: 0 }.whole(&mut out);
     }
-    if chance.one_in(8) {
+    if chance.one_in(12) {
         damage(chance, &mut out);
     }
     match chance.below(40) {

@@ -2,7 +2,7 @@
 
 use crate::chance::Chance;
 
-/// Plain texts that are numbers, dates, booleans or nothing to one reader and texts to another, or no plain texts at all.
+/// Plain texts that are numbers, dates, booleans or nothing to one reader and texts to another.
 const PLAIN: &[&str] = &[
     "a",
     "b c",
@@ -121,23 +121,13 @@ const PLAIN: &[&str] = &[
     "1e-7",
     "<<",
     "=",
-    "-",
     "--",
-    "- a",
-    "? a",
-    "?",
     "?a",
-    ":",
     "::",
     ":a",
-    "a:",
-    "a: b",
     "a:b",
     "a #b",
     "a# b",
-    "#",
-    "'x",
-    "\"x",
     "a'b",
     "a\"b",
     "1.2.3",
@@ -154,36 +144,17 @@ const PLAIN: &[&str] = &[
     "+a",
     "1,2",
     "a,b",
-    "%a",
-    "&a b",
-    "@a",
-    "`a",
-    "|",
-    ">",
     "\\",
-    "!",
-    "*",
-    "&",
-    "[a",
-    "{a",
-    "[a, b",
-    "]",
-    "}",
-    ",",
-    "a]",
-    "a}",
     "é",
     "日本",
     "😀",
     "a\u{a0}b",
     "a\tb",
-    "a\u{7f}b",
     "\u{feff}a",
     "a\u{2028}b",
     "a\u{85}b",
     "---",
     "...",
-    "--- a",
     "a ---",
     "null a",
     "~a",
@@ -191,8 +162,6 @@ const PLAIN: &[&str] = &[
     "0 ",
     "{}",
     "[]",
-    "{{ x }}",
-    "{{x}}: y",
     "$(A)",
     "${A}",
     "C:\\d",
@@ -204,9 +173,44 @@ const PLAIN: &[&str] = &[
     "\"a\\n\\tb\"",
     "\"\\u263a\\x41\\U0001F600\"",
     "\"\\e\\0\\a\\b\\v\\f\\r\\N\\_\\L\\P\"",
+    "\"\\/\"",
+];
+
+/// What no plain text is.
+const BROKEN: &[&str] = &[
+    "-",
+    "- a",
+    "? a",
+    "?",
+    ":",
+    "a:",
+    "a: b",
+    "#",
+    "'x",
+    "\"x",
+    "%a",
+    "&a b",
+    "@a",
+    "`a",
+    "|",
+    ">",
+    "!",
+    "*",
+    "&",
+    "[a",
+    "{a",
+    "[a, b",
+    "]",
+    "}",
+    ",",
+    "a]",
+    "a}",
+    "a\u{7f}b",
+    "--- a",
+    "{{ x }}",
+    "{{x}}: y",
     "\"\\q\"",
     "\"\\ud83d\"",
-    "\"\\/\"",
     "\"a\\",
 ];
 
@@ -244,37 +248,28 @@ const KEYS: &[&str] = &[
     "1.5",
     "1e3",
     "true",
-    "~",
-    "null",
-    "? x",
     "k.e/y",
-    "-",
-    "[x]",
-    "{y: 1}",
     "&k k",
     "2001-01-01",
     "0x1F",
     "0777",
-    "1e400",
     "=",
-    "",
     "a b",
     "!!str 1",
-    "!!int \"1\"",
-    ".inf",
     "y",
     "\"\\u00e9\"",
     "日本",
     "a:b",
     "x-",
-    "*a0",
-    "!foo k",
     "\"\"",
     "1_0",
     "-1",
     "1.0",
-    ".nan",
 ];
+
+/// Keys that one reader or both refuse.
+const ODD_KEYS: &[&str] =
+    &["~", "null", "? x", "-", "[x]", "{y: 1}", "1e400", "", "!!int \"1\"", ".inf", "*a0", "!foo k", ".nan"];
 
 const WORDS: &[&str] = &[
     "word",
@@ -309,6 +304,28 @@ const WORDS: &[&str] = &[
     "'",
 ];
 
+/// Words that a plain text may hold anywhere but at its start.
+const PLAIN_WORDS: &[&str] = &[
+    "word",
+    "a",
+    "longer-word",
+    "é",
+    "日本",
+    "it's",
+    "\"q\"",
+    "-",
+    "1",
+    "$(A)",
+    "C:\\d",
+    "text",
+    "%",
+    "`",
+    "\u{a0}",
+    "x:y",
+    "a#b",
+    "😀",
+];
+
 const WORDS_BETWEEN: &[&str] = &[" ", " ", " ", " ", " ", " ", " ", "  ", "\t"];
 
 pub fn words(chance: &mut Chance, most: usize) -> String {
@@ -318,6 +335,17 @@ pub fn words(chance: &mut Chance, most: usize) -> String {
             text.push_str(chance.pick(WORDS_BETWEEN));
         }
         text.push_str(chance.pick(WORDS));
+    }
+    text
+}
+
+/// Words of a plain text.
+fn plain_words(chance: &mut Chance, most: usize) -> String {
+    let mut text = String::from("plain");
+    for _ in 0..chance.below(most) {
+        text.push_str(chance.pick(WORDS_BETWEEN));
+        let all = if chance.one_in(300) { WORDS } else { PLAIN_WORDS };
+        text.push_str(chance.pick(all));
     }
     text
 }
@@ -351,12 +379,13 @@ fn date(chance: &mut Chance) -> String {
 
 /// One line without a line end; perhaps with a tag before.
 pub fn line(chance: &mut Chance) -> String {
-    let tag = if chance.one_in(14) { format!("{} ", chance.pick(TAGS)) } else { String::new() };
+    let tag = if chance.one_in(40) { format!("{} ", chance.pick(TAGS)) } else { String::new() };
     let text = match chance.below(10) {
         0 => number(chance),
         1 => date(chance),
-        2 => words(chance, 24),
+        2 => plain_words(chance, 24),
         3 | 4 => quoted(chance),
+        _ if chance.one_in(90) => chance.pick(BROKEN).to_string(),
         _ => chance.pick(PLAIN).to_string(),
     };
     tag + &text
@@ -395,7 +424,7 @@ pub fn lines(chance: &mut Chance, indent: &str) -> String {
             text.push_str(indent);
             text.push_str(chance.pick(&["", "", "", " ", "\t"]));
         }
-        let words = words(chance, 8);
+        let words = if quote.is_empty() { plain_words(chance, 8) } else { words(chance, 8) };
         text.push_str(&match quote {
             "'" => words.replace('\'', "''"),
             "\"" => words.replace('\\', "\\\\").replace('"', "\\\"") + chance.pick(&["", "", "\\", "\\n"]),
@@ -408,10 +437,11 @@ pub fn lines(chance: &mut Chance, indent: &str) -> String {
 /// A literal or folded text, with its header.
 pub fn block(chance: &mut Chance, indent: &str) -> String {
     const HEADS: &[&str] = &[
-        "|", "|", "|-", "|+", ">", ">", ">-", ">+", "|2", "|1-", ">2+", "|-2", "> # c", "|# c", "|x", "|0",
-        ">-+", "| x",
+        "|", "|", "|", "|-", "|-", "|+", ">", ">", ">", ">-", ">-", ">+", "|2", "|1-", ">2+", "|-2", "> # c",
     ];
-    let mut text = chance.pick(HEADS).to_string();
+    const WRONG_HEADS: &[&str] = &["|# c", "|x", "|0", ">-+", "| x"];
+    let all = if chance.one_in(60) { WRONG_HEADS } else { HEADS };
+    let mut text = chance.pick(all).to_string();
     text.push('\n');
     for _ in 0..chance.below(6) {
         match chance.below(9) {
@@ -428,6 +458,7 @@ pub fn block(chance: &mut Chance, indent: &str) -> String {
 
 pub fn key(chance: &mut Chance, at: usize) -> String {
     match chance.below(6) {
+        0 if chance.one_in(12) => chance.pick(ODD_KEYS).to_string(),
         0 | 1 => chance.pick(KEYS).to_string(),
         2 => format!("\"a b{at}\""),
         3 => format!("K{}", chance.below(200)),

@@ -279,7 +279,8 @@ fn go_syntax(node: &Rc<Node>) -> String {
             }
             fields.sort_by(|a, b| match (a.1.parse::<f64>(), b.1.parse::<f64>()) {
                 (Ok(first), Ok(second)) if a.0 == b.0 => first.total_cmp(&second),
-                _ => (a.0, &a.1).cmp(&(b.0, &b.1)),
+                // Texts without the quotes at their ends, or a longer one could come first.
+                _ => (a.0, a.1.trim_end_matches('"')).cmp(&(b.0, b.1.trim_end_matches('"'))),
             });
             let fields: Vec<String> =
                 fields.into_iter().map(|(_, key, value)| format!("{key}:{value}")).collect();

@@ -13,7 +13,7 @@ fn is_blank(char: char) -> bool {
 
 /// The text after go-yaml 3 wrote it folded, by its own rules, and read it.
 pub(super) fn again(text: &str) -> Result<String, String> {
-    if !is_printed_folded(text) {
+    if !is_printed_as_lines(text) {
         return Ok(text.into());
     }
     let written = written(text);
@@ -26,7 +26,7 @@ pub(super) fn again(text: &str) -> Result<String, String> {
 }
 
 /// Texts that lines cannot hold are printed in quotes instead, and come back as they were.
-fn is_printed_folded(text: &str) -> bool {
+pub(super) fn is_printed_as_lines(text: &str) -> bool {
     // Its check looks at the first byte of a character and knows no sequence of four.
     let printable = |char: char| {
         matches!(char, '\t' | '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')

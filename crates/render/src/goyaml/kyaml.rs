@@ -96,6 +96,19 @@ impl Reader {
                 let text = super::fold::again(text)?;
                 scalar(&text.as_str().into(), false, &node.tag)
             }
+            Body::Scalar(text, _)
+                if node.form == Form::Literal
+                    && text.starts_with('\t')
+                    && super::fold::is_printed_as_lines(text) =>
+            {
+                Err("yaml: found a tab character where an indentation space is expected".into())
+            }
+            // Within brackets a colon brings quotes, which make a time a text.
+            Body::Scalar(text, true)
+                if node.form == Form::Inside && text.contains(':') && yaml::is_time(text) =>
+            {
+                Ok(Value::String(text.clone()))
+            }
             Body::Scalar(text, implicit) => {
                 if text.is_empty() && *implicit {
                     self.unwritten.push(self.place.clone());
@@ -189,7 +202,9 @@ fn is_text(key: &Node) -> bool {
     match &key.body {
         Body::Alias(target) => is_text(target),
         Body::Scalar(text, true) => type_of(text).0 == "str",
-        Body::Scalar(..) => !RESOLVED.contains(&key.tag.strip_prefix(PREFIX).unwrap_or_default()),
+        Body::Scalar(..) => {
+            matches!(key.tag.as_str(), "" | "!") || key.tag.strip_prefix(PREFIX) == Some("str")
+        }
         Body::Sequence(_) | Body::Mapping(_) => false,
     }
 }

@@ -23,8 +23,10 @@ pub(super) enum Form {
     Written,
     /// Nothing is written where a value could be, within brackets.
     Gap,
-    /// A folded text.
     Folded,
+    Literal,
+    /// A plain text within brackets.
+    Inside,
 }
 
 impl Node {
@@ -232,7 +234,12 @@ impl<'a> Parser<'a> {
             Kind::Scalar(text, style) => {
                 self.scanner.skip();
                 let implicit = style == Style::Plain && tag.as_deref().is_none_or(|tag| tag == "!");
-                let form = if style == Style::Folded { Form::Folded } else { Form::Written };
+                let form = match style {
+                    Style::Folded => Form::Folded,
+                    Style::Literal => Form::Literal,
+                    Style::Plain if !block => Form::Inside,
+                    Style::Plain | Style::Quoted => Form::Written,
+                };
                 return Ok((Body::Scalar(text, implicit), form));
             }
             Kind::FlowSequenceStart => self.flow_sequence(),

@@ -48,8 +48,8 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     Plain,
-    /// In quotes, or literally.
     Quoted,
+    Literal,
     Folded,
 }
 

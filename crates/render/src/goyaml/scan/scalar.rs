@@ -54,7 +54,7 @@ impl Scanner<'_> {
         }
         let text = String::from_utf8_lossy(&out).into();
         self.tokens.push_back(Token {
-            kind: Kind::Scalar(text, if literal { Style::Quoted } else { Style::Folded }),
+            kind: Kind::Scalar(text, if literal { Style::Literal } else { Style::Folded }),
             start,
         });
         Ok(())
