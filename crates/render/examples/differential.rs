@@ -81,6 +81,7 @@ fn main() {
             documents::show(seed.parse().unwrap(), number.parse().unwrap());
             true
         }
+        ["directories", count, seed] => directories::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["substitutions", count, seed] => substitutions::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["plugins", file, rest @ ..] => plugins::run(file, rest.contains(&"-v")),
         _ => {

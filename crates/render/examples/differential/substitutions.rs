@@ -12,7 +12,11 @@ pub fn run(count: usize, seed: u64) -> bool {
     let layer = Layer {
         name: "substitutions",
         ours: &ours,
-        same: &|theirs, ours| theirs == ours,
+        same: &|theirs, ours| match (theirs, ours) {
+            // Found out by a function here, and there by who reads what it gave.
+            (Err(theirs), Err(ours)) if theirs.contains("UTF-8 octet") => ours.contains("cuts a character"),
+            (theirs, ours) => theirs == ours,
+        },
         tell: &|asked, theirs, ours| {
             let text = asked["text"].as_str().unwrap_or_default();
             let options = format!("strict {}, always {}", asked["strict"], asked["always"]);

@@ -19,10 +19,10 @@ pub(super) fn call(operator: &str, text: &str, arguments: &[String]) -> Result<S
         ("^", _) => first_char(text, upper),
         ("^^", _) => text.chars().map(upper).collect(),
         ("#", None) => text.len().to_string(),
-        ("#", Some(pattern)) => trim(text, pattern, Reach::Shortest),
-        ("##", Some(pattern)) => trim(text, pattern, Reach::Longest),
-        ("%", Some(pattern)) => reverse(&trim(&reverse(text), &reverse(pattern), Reach::Shortest)),
-        ("%%", Some(pattern)) => reverse(&trim(&reverse(text), &reverse(pattern), Reach::Longest)),
+        ("#", Some(pattern)) => trim(text, pattern, Reach::Shortest)?,
+        ("##", Some(pattern)) => trim(text, pattern, Reach::Longest)?,
+        ("%", Some(pattern)) => reverse(&trim(&reverse(text), &reverse(pattern), Reach::Shortest)?),
+        ("%%", Some(pattern)) => reverse(&trim(&reverse(text), &reverse(pattern), Reach::Longest)?),
         (":", Some(_)) => part(text, arguments)?,
         ("/#", Some(old)) if arguments.len() == 2 => match text.strip_prefix(old) {
             Some(rest) => format!("{}{rest}", arguments[1]),
@@ -76,15 +76,20 @@ fn part(text: &str, arguments: &[String]) -> Result<String, Fault> {
         None => length,
         Some(count) => match number(count) {
             None => return Ok(text.into()),
+            // Below zero it counts from the end; one before the position leaves nothing.
+            Some(count) if count < 0 => (length + count).max(position),
             Some(count) => position.saturating_add(count).min(length),
         },
     };
     if position >= length {
         return Ok(String::new());
     }
-    // A length below zero is a fault here, where upstream's program breaks.
-    let bytes = text.as_bytes().get(position as usize..usize::try_from(end).map_err(|_| Fault::Bad)?);
-    Ok(String::from_utf8_lossy(bytes.ok_or(Fault::Bad)?).into_owned())
+    whole(&text.as_bytes()[position as usize..end as usize])
+}
+
+/// A part of a text, unless a character was cut.
+fn whole(bytes: &[u8]) -> Result<String, Fault> {
+    std::str::from_utf8(bytes).map(Into::into).map_err(|_| Fault::Cut)
 }
 
 #[derive(PartialEq, Eq)]
@@ -94,11 +99,11 @@ enum Reach {
 }
 
 /// Takes off the part at the start that the pattern matches; an empty part is no match.
-fn trim(text: &str, pattern: &str, reach: Reach) -> String {
+fn trim(text: &str, pattern: &str, reach: Reach) -> Result<String, Fault> {
     let bytes = text.as_bytes();
     let mut lengths = (1..=bytes.len()).filter(|length| matches(pattern.as_bytes(), &bytes[..*length]));
     let found = if reach == Reach::Shortest { lengths.next() } else { lengths.next_back() };
-    String::from_utf8_lossy(&bytes[found.unwrap_or(0)..]).into_owned()
+    whole(&bytes[found.unwrap_or(0)..])
 }
 
 /// `*` (slashes too), `?`, `[a-z]`, `[^a]`, `\x`. A pattern that is none matches nothing.

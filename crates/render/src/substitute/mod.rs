@@ -50,6 +50,9 @@ pub enum Fault {
     NotSet(String),
     #[error("bad substitution")]
     Bad,
+    /// Upstream finds this out when it reads the result, and tells it of the byte.
+    #[error("a function cuts a character of several bytes; its offsets are bytes")]
+    Cut,
     #[error("missing closing brace")]
     Brace,
     #[error("unable to parse variable name")]

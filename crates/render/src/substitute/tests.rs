@@ -57,6 +57,17 @@ fn faults() {
 }
 
 #[test]
+fn lengths_below_zero_count_from_the_end() {
+    let variables = variables(&[("a", "abcdef"), ("e", "é")]);
+    for (input, output) in
+        [("${a:1:-1}", "bcde"), ("${a:0:-6}", ""), ("${a:4:-3}", ""), ("${a:-2:1}", "abcdef")]
+    {
+        assert_eq!(evaluate(input, &variables, false), Ok(output.into()), "{input}");
+    }
+    assert_eq!(evaluate("${e:0:1}", &variables, false), Err(Fault::Cut));
+}
+
+#[test]
 fn bombs_end() {
     // Each level has a hundred of the one below.
     let mut text = String::from("x");
