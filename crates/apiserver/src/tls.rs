@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::remote::Trust;
 
@@ -15,10 +18,15 @@ pub(crate) fn client(trust: &Trust, shows: Option<&(String, String)>) -> Result<
         Trust::System => base::tls::trusting(base::tls::machine_roots()),
         Trust::These(pem) => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(pem)? {
-                roots.add(certificate).map_err(|error| error.to_string())?;
+            let themselves = certificates(pem)?;
+            for certificate in &themselves {
+                roots.add(certificate.clone()).map_err(|error| error.to_string())?;
             }
-            base::tls::trusting(roots)
+            match base::tls::verifier(roots) {
+                Ok(signed) => base::tls::verified_by(Arc::new(Given { signed, themselves })),
+                // Nobody is believed.
+                Err(_) => base::tls::trusting(RootCertStore::empty()),
+            }
         }
     };
     let config = match shows {
@@ -31,6 +39,59 @@ pub(crate) fn client(trust: &Trust, shows: Option<&(String, String)>) -> Result<
         None => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
+}
+
+/// Believes servers whose certificate one of the given ones signed and, as Go does, the given ones themselves: many a webhook shows
+/// a certificate that it signed for itself, and hands it out as its CA.
+#[derive(Debug)]
+struct Given {
+    signed: Arc<WebPkiServerVerifier>,
+    themselves: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Given {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if !self.themselves.iter().any(|own| own[..] == shown[..]) {
+            return self.signed.verify_server_cert(shown, others, name, ocsp, now);
+        }
+        verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
+        let parsed = x509_parser::parse_x509_certificate(shown);
+        let (_, parsed) = parsed.map_err(|_| CertificateError::BadEncoding)?;
+        let (now, validity) = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), parsed.validity());
+        if now < validity.not_before.timestamp() {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > validity.not_after.timestamp() {
+            return Err(CertificateError::Expired.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signed.verify_tls12_signature(message, certificate, signed)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signed.verify_tls13_signature(message, certificate, signed)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.signed.supported_verify_schemes()
+    }
 }
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -235,3 +235,19 @@ async fn side_effects_and_services() {
         r#"Internal error occurred: failed calling webhook "s.example.com": failed to call webhook: Post "https://missing.default.svc:443/x?timeout=10s": service "missing" not found"#
     );
 }
+
+#[tokio::test]
+async fn a_hook_s_own_certificate_may_stand_in_its_bundle() {
+    let cluster = Cluster::start().await;
+    let hook = Hook::start(&cluster, |_, request| {
+        Some(review(request, json!({"allowed": false, "status": {"message": "seen"}})))
+    })
+    .await;
+    let mut client = hook.client("/own");
+    client["caBundle"] = json!(hook.own);
+    configure(&cluster, "ValidatingWebhook", "own", json!([webhook("own.example.com", client)])).await;
+    let answer = cluster.post(MAPS, map("m")).await;
+    assert_eq!(answer.code, 403, "{}", answer.json());
+    assert!(answer.json()["message"].as_str().unwrap().contains("seen"), "{}", answer.json());
+    assert_eq!(hook.paths(), ["/own"]);
+}

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{VerifierBuilderError, WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
@@ -28,6 +28,16 @@ pub fn machine_roots() -> RootCertStore {
 /// Believes servers whose certificate one of `roots` signed.
 pub fn trusting(roots: RootCertStore) -> Builder {
     builder().with_root_certificates(roots)
+}
+
+/// What [`trusting`] asks, for those who ask more. Errors: `roots` are none.
+pub fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()
+}
+
+/// Believes whom `verifier` believes.
+pub fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> Builder {
+    builder().dangerous().with_custom_certificate_verifier(verifier)
 }
 
 /// Takes any certificate, as the owner of the connection asked (`insecureSkipTLSVerify` and its like), from whoever proves to

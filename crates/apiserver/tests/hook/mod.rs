@@ -21,6 +21,8 @@ pub struct Hook {
     pub address: SocketAddr,
     /// Base64 of the CA's PEM, as `caBundle` has it.
     pub bundle: String,
+    /// The same of the certificate that the server shows.
+    pub own: String,
     /// Path and body of every request, in order.
     pub asked: Arc<Mutex<Vec<(String, Value)>>>,
 }
@@ -76,7 +78,12 @@ impl Hook {
                 });
             }
         });
-        Hook { address, bundle: STANDARD.encode(cluster.pki.server.pem()), asked }
+        Hook {
+            address,
+            bundle: STANDARD.encode(cluster.pki.server.pem()),
+            own: STANDARD.encode(&issued.certificate),
+            asked,
+        }
     }
 
     /// A `clientConfig` by URL.
