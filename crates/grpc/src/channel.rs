@@ -23,7 +23,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 const PING: Duration = Duration::from_secs(10);
 const PING_ANSWER: Duration = Duration::from_secs(5);
 /// Largest message that is taken.
-const MOST: usize = 256 << 20;
+const MOST: usize = 512 << 20;
 /// Bytes on their way to us before the sender must wait: a list is megabytes.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;

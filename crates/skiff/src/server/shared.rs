@@ -137,6 +137,15 @@ fn take(host: &Host, folder: &Path, sealed: &[u8]) -> Result<()> {
             "this server's file is not the one that the cluster began with; it is used as it is"
         );
     }
+    let sealing = "cred/encryption-config.json";
+    if host.config.secrets_encryption.is_some() && !shared.contains_key(sealing) && !own.contains_key(sealing)
+    {
+        bail!(
+            "the cluster began without --secrets-encryption, and each server would now make a key of its own: write one \
+             EncryptionConfiguration to {} on every server, or leave the flag out",
+            folder.join(sealing).display()
+        );
+    }
     for (name, text) in shared.iter().filter(|(name, _)| !own.contains_key(*name)) {
         if !FILES.contains(&name.as_str()) {
             continue;

@@ -65,8 +65,9 @@ impl Options {
     }
 }
 
-/// Records of one read; a list of more is several reads of one revision.
-const PAGE: usize = 1000;
+/// Records of one read; a list of more is several reads of one revision. Of the largest that etcd takes (1.5 MiB) they are
+/// less than the largest message that `grpc` takes.
+const PAGE: usize = 250;
 /// Reads of the newest revision that are made as one.
 const READERS: usize = 1024;
 /// Keys of one lease.
