@@ -27,6 +27,9 @@ const TEXTS: &[&str] = &[
     "Always",
 ];
 
+/// The oracle's libraries have another one than the program if they are not told.
+const KUBE_VERSION: &str = "1.36.0";
+
 /// A value by the last part of its name, as charts want them where their own values are empty.
 fn by_name(chance: &mut Chance, name: &str) -> Value {
     let name = name.to_ascii_lowercase();
@@ -266,7 +269,7 @@ pub fn run(root: &str, variants: usize, seed: u64) -> bool {
         .iter()
         .map(|at| {
             let path = charts[cases[*at].chart].display().to_string();
-            json!({"id": at, "kind": "helm", "path": path, "name": "release-name", "namespace": "default", "values": [cases[*at].values]})
+            json!({"id": at, "kind": "helm", "path": path, "name": "release-name", "namespace": "default", "kubeVersion": KUBE_VERSION, "values": [cases[*at].values]})
         })
         .collect();
     let (mut same, mut refused, mut other, mut told) = ([0, 0], [0, 0], 0, Vec::new());
@@ -312,6 +315,7 @@ enum Same {
 
 fn rendered(chart: &Path, values: &str) -> Result<(String, String), String> {
     let mut options = Options::new("release-name", "default");
+    options.kube_version = KUBE_VERSION.into();
     options.values.push(ValuesFile { name: "values.yaml".into(), text: values.into() });
     let run = || {
         Chart::load(&Tree::directory("/"), &inside(chart))
@@ -324,10 +328,15 @@ fn rendered(chart: &Path, values: &str) -> Result<(String, String), String> {
 
 fn compared(ours: &Result<(String, String), String>, theirs: &[Answer]) -> Same {
     match ours {
-        Err(ours) => match theirs.iter().any(|theirs| theirs.as_ref().is_err_and(|theirs| theirs == ours)) {
-            true => Same::Error,
-            false => Same::No(format!("here     {ours}\n  upstream {}", shown(&theirs[0]))),
-        },
+        Err(ours) => {
+            // Names that `keys` gives have no order in Go.
+            let orderless = theirs.len() > 1;
+            let same = |theirs: &String| theirs == ours || orderless && words(theirs) == words(ours);
+            match theirs.iter().any(|theirs| theirs.as_ref().is_err_and(same)) {
+                true => Same::Error,
+                false => Same::No(format!("here     {ours}\n  upstream {}", shown(&theirs[0]))),
+            }
+        }
         Ok((text, notes)) => {
             let all: Option<Vec<(&str, &str)>> = theirs
                 .iter()
@@ -348,6 +357,12 @@ fn compared(ours: &Result<(String, String), String>, theirs: &[Answer]) -> Same 
             }
         }
     }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    let mut all: Vec<&str> = text.split([' ', ',', '[', ']', '\n']).collect();
+    all.sort_unstable();
+    all
 }
 
 fn shown(answer: &Answer) -> String {

@@ -9,7 +9,7 @@ use std::cell::Cell;
 /// Lists and maps in one another.
 pub const DEPTH: usize = 1_000;
 /// Bytes that one walk may look at; a value itself counts [`VALUE`].
-const WALK: usize = 256 << 20;
+const WALK: usize = 64 << 20;
 /// About what a value takes in a list or a map.
 pub const VALUE: usize = 64;
 

@@ -9,7 +9,7 @@ fn fails(files: &[(&str, &str)]) -> String {
     all.extend_from_slice(files);
     let chart = Chart::from_files(all.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())));
     let mut options = Options::new("r", "ns");
-    options.bounds = Bounds { output: 8 << 20, steps: 1_000_000, memory: 16 << 20, ..Bounds::default() };
+    options.bounds = Bounds { output: 8 << 20, steps: 3_000_000, memory: 16 << 20, ..Bounds::default() };
     match template(&chart, &options, &Fixed::at(0)) {
         Ok(rendered) => panic!("{files:?} gives {} bytes", rendered.text.len()),
         Err(error) => error.to_string(),
