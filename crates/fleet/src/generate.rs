@@ -81,7 +81,7 @@ fn scan(tree: &Tree, root: &str, below: &str, depth: usize, found: &mut Vec<Stri
             Some(Entry::File { .. }) if name.ends_with(".yaml") || name.ends_with(".yml") => {
                 let text = tree.text("", &path)?;
                 let documents = yaml::parse(&text, yaml::Dialect::V2)
-                    .map_err(|source| Error::Yaml { file: path.clone(), source })?;
+                    .map_err(|error| Error::Text { file: path.clone(), text: error.to_string() })?;
                 // An empty file is no manifest, and no fault.
                 if documents.iter().any(|document| !document.is_null()) {
                     found.push(inside);
