@@ -53,6 +53,9 @@ fn add(tar: &mut tar::Builder<impl Write>, path: &str, mode: u32, bytes: &[u8]) 
     header.set_size(bytes.len() as u64);
     header.set_mode(mode);
     header.set_mtime(0);
+    // Fields that are left out are no numbers, and skiff's own importer refuses them.
+    header.set_uid(0);
+    header.set_gid(0);
     tar.append_data(&mut header, path, bytes)
 }
 
@@ -116,6 +119,7 @@ mod tests {
         for entry in tar::Archive::new(out.as_slice()).entries().unwrap() {
             let mut entry = entry.unwrap();
             let path = entry.path().unwrap().display().to_string();
+            assert_eq!((entry.header().uid().unwrap(), entry.header().gid().unwrap()), (0, 0));
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).unwrap();
             files.insert(path, bytes);
