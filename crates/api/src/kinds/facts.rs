@@ -84,7 +84,7 @@ fn version(row: &KindRow, builtin: &Builtin, serve: &impl Fn(&str, &str, bool) -
         served: serve(row.group(), row.version(), default),
         storage: row.version() == builtin.storage,
         default,
-        deprecated: deprecated(row.group(), row.kind()),
+        deprecated: deprecated(row.group(), row.version(), row.kind()),
         verbs: list(row.verbs()),
         subresources: row
             .subresources()
@@ -119,12 +119,32 @@ fn subresource(fact: &'static str, row: &KindRow) -> Subresource {
     }
 }
 
-/// The text of the `Warning` header for a kind that upstream calls deprecated (APILifecycleDeprecated).
-fn deprecated(group: &str, kind: &str) -> Option<String> {
-    let text = match (group, kind) {
-        ("", "ComponentStatus") => "v1 ComponentStatus is deprecated in v1.19+",
-        ("", "Endpoints") => "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+/// The text of the `Warning` header for a version of a kind that upstream calls deprecated (APILifecycleDeprecated). Versions that
+/// have an end live for three releases.
+fn deprecated(group: &str, version: &str, kind: &str) -> Option<String> {
+    let (since, instead) = match (group, version, kind) {
+        ("", _, "ComponentStatus") => return Some("v1 ComponentStatus is deprecated in v1.19+".into()),
+        ("", _, "Endpoints") => {
+            return Some(
+                "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into(),
+            );
+        }
+        ("storage.k8s.io", "v1beta1", "VolumeAttributesClass") => {
+            (34, "; use storage.k8s.io/v1 VolumeAttributesClass")
+        }
+        ("networking.k8s.io", "v1beta1", _) => (34, ""),
+        ("admissionregistration.k8s.io", "v1alpha1", _)
+        | ("coordination.k8s.io", "v1alpha2", _)
+        | ("resource.k8s.io", "v1beta1", _) => (35, ""),
+        ("coordination.k8s.io", "v1beta1", _)
+        | ("resource.k8s.io", "v1alpha3", "DeviceTaintRule")
+        | (
+            "resource.k8s.io",
+            "v1beta2",
+            "DeviceClass" | "ResourceClaim" | "ResourceClaimTemplate" | "ResourceSlice",
+        ) => (36, ""),
         _ => return None,
     };
-    Some(text.into())
+    let end = since + 3;
+    Some(format!("{group}/{version} {kind} is deprecated in v1.{since}+, unavailable in v1.{end}+{instead}"))
 }
