@@ -64,7 +64,14 @@ pub fn render_helm(
         clean.strip_prefix("/").unwrap_or(&clean).to_string_lossy().into_owned()
     };
     let host = || render::Tree::directory("/");
-    let chart = render::helm::Chart::load(&host(), &inside(chart))?;
+    let path = inside(chart);
+    // Upstream names the chart by its absolute path; the tree's paths begin behind the root.
+    let chart = render::helm::Chart::load(&host(), &path).map_err(|error| match error {
+        render::helm::Error::Helm(text) if !path.is_empty() => {
+            render::helm::Error::Helm(text.replacen(&path, &format!("/{path}"), 1))
+        }
+        other => other,
+    })?;
     render::helm::template_then(&chart, options, world, &|objects| match post_renderer {
         None => Ok(objects.to_string()),
         Some(directory) => render::helm::kustomized(host(), &inside(directory), objects),

@@ -143,5 +143,9 @@ fn read(name: &str) -> Result<String> {
         std::io::stdin().read_to_string(&mut text).context("cannot read values from the standard input")?;
         return Ok(text);
     }
-    std::fs::read_to_string(name).with_context(|| format!("cannot read the values file {name}"))
+    std::fs::read_to_string(name).map_err(|error| match error.kind() {
+        // As upstream says it.
+        std::io::ErrorKind::NotFound => anyhow::anyhow!("open {name}: no such file or directory"),
+        _ => anyhow::Error::new(error).context(format!("cannot read the values file {name}")),
+    })
 }
