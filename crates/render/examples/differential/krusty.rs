@@ -16,7 +16,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("TestAnnoOriginGeneratorInTransformersField", "runs programs"),
     ("TestAnnoOriginCustomInlineTransformer", "runs programs"),
     ("fnplugin_test.go", "runs containers or programs"),
-    ("helmchart", "runs the helm program"),
 ];
 
 pub fn run(file: &str, rest: &[&str]) -> bool {

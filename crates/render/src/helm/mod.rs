@@ -160,18 +160,28 @@ pub fn template_then(
     world: &dyn World,
     then: &dyn Fn(&str) -> Result<String, crate::Error>,
 ) -> Result<Rendered, Error> {
-    let mut rendered = std::thread::scope(|scope| {
-        let render = || engine::render(chart, options, world);
-        let thread = std::thread::Builder::new().name("render-helm".into()).stack_size(STACK);
-        let running = thread.spawn_scoped(scope, render).map_err(Error::Thread)?;
-        match running.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })?;
+    let mut rendered = deep(|| engine::render(chart, options, world)).map_err(Error::Thread)??;
     let objects = then(&rendered.text).map_err(|error| Error::PostRender(Box::new(error)))?;
     rendered.text = engine::print(&objects, &rendered, options)?;
     Ok(rendered)
+}
+
+/// Runs on a thread of its own what nests deeper than a usual stack is.
+fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("render-helm".into()).stack_size(STACK);
+        match thread.spawn_scoped(scope, work)?.join() {
+            Ok(done) => Ok(done),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// The release's name that `--name-template` makes of a template.
+pub fn name(template: &str, world: &dyn World) -> Result<String, String> {
+    let values = || crate::go::Map::new(crate::go::MapType::Any);
+    let named = deep(|| engine::render_values("name-template", template, values(), world));
+    named.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// The name under which a kustomization that is a post-renderer finds the chart's objects.

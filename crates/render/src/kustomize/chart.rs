@@ -37,10 +37,15 @@ pub(super) fn inflate(
             format!("no chart found at '{place}', and none is pulled while rendering; commit it there");
         return Err(fault(text));
     }
-    let mut options = helm::Options::new(
-        if chart.release_name.is_empty() { "release-name" } else { &chart.release_name },
-        if chart.namespace.is_empty() { "default" } else { &chart.namespace },
-    );
+    let world = layer.world.ok_or_else(|| fault("charts are not rendered here".into()))?;
+    let name = match (chart.release_name.as_str(), chart.name_template.as_str()) {
+        ("", "") => "release-name".to_string(),
+        (name, "") => name.to_string(),
+        ("", template) => helm::name(template, world).map_err(fault)?,
+        _ => return Err(fault("cannot set --name-template and also specify a name".into())),
+    };
+    let namespace = if chart.namespace.is_empty() { "default" } else { &chart.namespace };
+    let mut options = helm::Options::new(name, namespace);
     let own = join(&place, "values.yaml");
     let file = if chart.values_file.is_empty() { own } else { chart.values_file.clone() };
     let text = layer.load(&file, field)?;
@@ -54,7 +59,6 @@ pub(super) fn inflate(
     options.include_crds = chart.include_crds;
     options.no_hooks = chart.skip_hooks;
     options.skip_tests = chart.skip_tests;
-    let world = layer.world.ok_or_else(|| fault("charts are not rendered here".into()))?;
     let at = layer.tree.resolve(&layer.this.at, &place)?;
     let rendered = helm::template_at(layer.tree, &at, &options, world)
         .map_err(|error| fault(format!("chart {}: {error}", chart.name)))?;

@@ -225,6 +225,10 @@ fn charts_in_the_source_are_rendered() {
     assert_eq!(crate::print(&documents), expected);
     let error = build(&files, "top").unwrap_err().to_string();
     assert!(error.contains("helmCharts[0]: charts are not rendered here"), "{error}");
+    let chart = "helmCharts:\n- name: web\n  nameTemplate: '{{ upper \"a\" | lower }}-b'\n";
+    let files = files.with_file("top/kustomization.yaml", chart.into());
+    let documents = build_options(&files, "top", &options).unwrap();
+    assert_eq!(documents[0].str_at(&["metadata", "name"]), "a-b-cm");
 }
 
 /// Found in public repositories.
