@@ -75,12 +75,11 @@ fn not_an_archive(path: &str, bytes: &[u8]) -> String {
     if path.ends_with(".yaml") || path.ends_with(".yml") {
         return format!("file '{path}' seems to be a YAML file, but expected a gzipped archive");
     }
-    let kind = match std::str::from_utf8(&bytes[..bytes.len().min(512)]) {
-        Ok(text) if !text.chars().any(|char| char.is_control() && !"\t\n\r\u{c}\u{1b}".contains(char)) => {
-            "text/plain; charset=utf-8"
-        }
-        _ => "application/octet-stream",
-    };
+    // Upstream looks at 512 bytes, zeros where the file is shorter, and at those as a browser does.
+    let text = bytes.get(..512).is_some_and(|head| {
+        !head.iter().any(|byte| matches!(*byte, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f))
+    });
+    let kind = if text { "text/plain; charset=utf-8" } else { "application/octet-stream" };
     format!("file '{path}' does not appear to be a gzipped archive; got '{kind}'")
 }
 

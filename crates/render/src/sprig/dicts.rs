@@ -106,8 +106,8 @@ fn map(args: &[Value], at: usize) -> Map {
 
 fn merged(frame: &Frame<'_, '_>, args: &[Value], overwrite: bool) -> Done {
     let target = map(args, 0);
-    // A nil map is made only when there is something to put into it.
-    let some = (1..args.len()).any(|at| !map(args, at).is_empty());
+    // A nil map stays one where nothing but nil maps is merged into it.
+    let some = (1..args.len()).any(|at| !map(args, at).is_nil());
     let target = if target.is_nil() && some { Map::new(MapType::Any) } else { target };
     for at in 1..args.len() {
         merge(frame, &target, &map(args, at), overwrite, 0)?;
