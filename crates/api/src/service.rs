@@ -409,7 +409,7 @@ impl Network {
         }
         let health = int(service, &["spec", "healthCheckNodePort"]);
         // What is no port at all is left to validation.
-        if needs_health_port(service) && health >= 0 {
+        if needs_health_port(service) && (0..=65535).contains(&health) {
             let wanted = u16::try_from(health).ok().filter(|port| *port != 0);
             if wanted.is_some_and(|port| had.contains(&Taken::Port(port))) {
                 return;

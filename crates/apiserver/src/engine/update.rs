@@ -208,8 +208,8 @@ impl Call {
         validation::validate_object_meta_update(&target.kind, &new, old_value, &mut errors);
         match part {
             Part::Status => {
-                rules.validate_status(&context, &new, old_value, &mut errors);
                 admit::admin_access::told(self, &new, old_value, &mut errors);
+                rules.validate_status(&context, &new, old_value, &mut errors);
             }
             Part::Main => target.kind.rules.validate_update(&context, &new, old_value, &mut errors),
             Part::Whole if shown => rules.validate_subresource(sub, &context, &new, old_value, &mut errors),
