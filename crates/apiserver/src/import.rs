@@ -91,6 +91,9 @@ impl Importer {
         for field in ["resourceVersion", "selfLink"] {
             value.remove(&["metadata", field]);
         }
+        if value.str_at(&["apiVersion"]) == "apiextensions.k8s.io/v1beta1" {
+            definition(&mut value);
+        }
         let (api_version, kind) =
             (value.str_at(&["apiVersion"]).to_string(), value.str_at(&["kind"]).to_string());
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", &api_version));
@@ -115,5 +118,52 @@ impl Importer {
             self.custom.push(format!("{group}/{plural}/"));
         }
         Ok(api::object::stored(&value))
+    }
+}
+
+/// A CustomResourceDefinition as upstream stores it, in v1beta1, made the v1 that it is served as
+/// (k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1/conversion.go): what all versions have alike stands beside them there.
+fn definition(value: &mut Value) {
+    value.set(&["apiVersion"], "apiextensions.k8s.io/v1");
+    let Some(spec) = value.get_mut("spec") else { return };
+    let version = spec.remove(&["version"]);
+    let alike = [
+        ("schema", spec.remove(&["validation"])),
+        ("subresources", spec.remove(&["subresources"])),
+        ("additionalPrinterColumns", spec.remove(&["additionalPrinterColumns"])),
+        ("selectableFields", spec.remove(&["selectableFields"])),
+    ];
+    if spec.get("versions").is_none()
+        && let Some(version) = version
+    {
+        let mut row = Value::object();
+        row.set(&["name"], version);
+        row.set(&["served"], true);
+        row.set(&["storage"], true);
+        spec.set(&["versions"], vec![row]);
+    }
+    for row in spec.get_mut("versions").and_then(Value::as_array_mut).into_iter().flatten() {
+        for (field, of_all) in &alike {
+            if let Some(of_all) = of_all.as_ref().filter(|_| row.get(field).is_none()) {
+                row.set(&[*field], of_all.clone());
+            }
+        }
+        let columns = row.get_mut("additionalPrinterColumns").and_then(Value::as_array_mut);
+        for column in columns.into_iter().flatten() {
+            if let Some(path) = column.remove(&["JSONPath"]) {
+                column.set(&["jsonPath"], path);
+            }
+        }
+    }
+    if let Some(conversion) = spec.get_mut("conversion") {
+        let client = conversion.remove(&["webhookClientConfig"]);
+        let versions = conversion.remove(&["conversionReviewVersions"]);
+        if let Some(client) = client {
+            conversion.set(&["webhook", "clientConfig"], client);
+            conversion.set(&["webhook", "conversionReviewVersions"], versions.unwrap_or_default());
+        }
+    }
+    if spec.get("preserveUnknownFields").and_then(Value::as_bool) == Some(false) {
+        spec.remove(&["preserveUnknownFields"]);
     }
 }
