@@ -101,8 +101,9 @@ async fn keeps_what_it_has_through_every_kind_of_bad_news() {
     bench.commit(&[("app/a.yaml", &map("a", "one"))]);
     bench.create(AUTOMATED).await;
     bench.until_synced().await;
-    bench.commit(&[("app/a.yaml", "a: [\n")]);
-    bench.until_condition("app/a.yaml: line").await;
+    // What does not even look like a manifest is none, as in Argo CD.
+    bench.commit(&[("app/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: [\n")]);
+    bench.until_condition("app/a.yaml: ").await;
     bench.until_value("a", Some("one")).await;
     bench.commit(&[("elsewhere/a.yaml", &map("a", "one"))]);
     bench.until_condition("app path does not exist").await;

@@ -149,7 +149,7 @@ async fn submodules_are_part_of_the_tree() {
     let at = places.repository("app");
     git(&at, &["update-index", "--cacheinfo", "160000,0123456789012345678901234567890123456789,app/lib"]);
     git(&at, &["commit", "-q", "-m", "a pin"]);
-    let error = modules(&places.request(at.to_str().unwrap())).unwrap_err();
+    let error = modules(&places.request(&format!("{}/.git", at.display()))).unwrap_err();
     assert!(error.contains("unable to resolve '0123456789012345678901234567890123456789'"), "{error}");
 }
 
