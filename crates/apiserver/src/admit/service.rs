@@ -2,11 +2,12 @@
 //!
 //! What is taken follows the stored Services: occupied when the cache is filled, freed when a deletion is seen.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use api::Value;
 use api::allocator::{IpRange, PortRange};
 use api::service::{Network, Taken};
+use api::{Key, Object, Value};
 use client::Update;
 use parking_lot::Mutex;
 
@@ -17,6 +18,9 @@ use crate::status::{Result, Status};
 /// What is handed out.
 pub(crate) struct Services {
     network: Mutex<Network>,
+    /// The stored Services, as far as they were seen; locked after `network`. What a failed write gives back may meanwhile have become
+    /// the Service's of another server.
+    stored: Mutex<HashMap<Key, Arc<Object>>>,
     /// Of those whom another server was faster than: one of this server tries again at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -29,7 +33,11 @@ impl Services {
             .map(|cidr| IpRange::new(cidr.network(), cidr.prefix_len().into()))
             .collect();
         let ports = PortRange::new(*config.node_ports.start(), *config.node_ports.end());
-        Services { network: Mutex::new(Network { addresses, ports }), turn: tokio::sync::Mutex::new(()) }
+        Services {
+            network: Mutex::new(Network { addresses, ports }),
+            stored: Mutex::default(),
+            turn: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// Waits until nobody else of this server tries again.
@@ -40,8 +48,16 @@ impl Services {
     /// Follows the cache.
     pub fn observe(&self, update: &Update) {
         match update {
-            Update::Put(object) => self.network.lock().occupy(&object.value()),
-            Update::Delete(object) => self.network.lock().release(&object.value(), None),
+            Update::Put(object) => {
+                let mut network = self.network.lock();
+                network.occupy(&object.value());
+                self.stored.lock().insert(object.key.clone(), object.clone());
+            }
+            Update::Delete(object) => {
+                let mut network = self.network.lock();
+                network.release(&object.value(), None);
+                self.stored.lock().remove(&object.key);
+            }
         }
     }
 }
@@ -72,7 +88,11 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if !self.taken.is_empty() {
-            self.services.network.lock().give_back(&self.taken);
+            let mut network = self.services.network.lock();
+            network.give_back(&self.taken);
+            for object in self.services.stored.lock().values() {
+                network.occupy(&object.value());
+            }
         }
     }
 }
