@@ -143,12 +143,7 @@ impl Remote {
     }
 
     fn tls(&self, inner: &Inner) -> Result<Arc<rustls::ClientConfig>, String> {
-        match &self.trust {
-            Trust::These(pem) if self.shows.is_none() => {
-                pki::client_config(pem, None, &inner.clock).map_err(|error| base::chain(&error).to_string())
-            }
-            trust => crate::tls::client(trust, self.shows.as_ref()),
-        }
+        crate::tls::client(&self.trust, self.shows.as_ref(), &inner.clock)
     }
 }
 

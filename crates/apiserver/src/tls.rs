@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use base::Clock;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::pem::PemObject;
@@ -12,7 +13,23 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 
 use crate::remote::Trust;
 
-pub(crate) fn client(trust: &Trust, shows: Option<&(String, String)>) -> Result<Arc<ClientConfig>, String> {
+/// For connections: dates are judged by `clock`, the trusted time.
+pub(crate) fn client(
+    trust: &Trust,
+    shows: Option<&(String, String)>,
+    clock: &Clock,
+) -> Result<Arc<ClientConfig>, String> {
+    let mut config = believing(trust, shows)?;
+    config.time_provider = pki::time(clock);
+    Ok(Arc::new(config))
+}
+
+/// Whether a connection could be made so at all.
+pub(crate) fn check(trust: &Trust) -> Result<(), String> {
+    believing(trust, None).map(drop)
+}
+
+fn believing(trust: &Trust, shows: Option<&(String, String)>) -> Result<ClientConfig, String> {
     let builder = match trust {
         Trust::Anyone => base::tls::trusting_anyone(),
         Trust::System => base::tls::trusting(base::tls::machine_roots()),
@@ -29,7 +46,7 @@ pub(crate) fn client(trust: &Trust, shows: Option<&(String, String)>) -> Result<
             }
         }
     };
-    let config = match shows {
+    Ok(match shows {
         Some((certificate, key)) => {
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| error.to_string())?;
             builder
@@ -37,8 +54,7 @@ pub(crate) fn client(trust: &Trust, shows: Option<&(String, String)>) -> Result<
                 .map_err(|error| error.to_string())?
         }
         None => builder.with_no_client_auth(),
-    };
-    Ok(Arc::new(config))
+    })
 }
 
 /// Believes servers whose certificate one of the given ones signed and, as Go does, the given ones themselves: many a webhook shows

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use authority::{Authority, Issued, Purpose, Request};
 pub use jwt::{BadToken, Bound, Claims, FORMER, Ref, TokenKey, Verifier};
 pub use request::Wanted;
-pub use tls::{Serving, client_config, server_config};
+pub use tls::{Serving, client_config, server_config, time};
 
 use base::Clock;
 

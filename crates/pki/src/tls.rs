@@ -59,6 +59,11 @@ fn roots(pem: &str) -> Result<Arc<RootCertStore>, Error> {
     Ok(Arc::new(roots))
 }
 
+/// What rustls judges dates by: the trusted clock.
+pub fn time(clock: &Clock) -> Arc<dyn TimeProvider> {
+    Arc::new(Trusted(clock.clone()))
+}
+
 #[derive(Debug)]
 struct Trusted(Clock);
 

@@ -88,7 +88,7 @@ pub(super) async fn dial(inner: &Inner, entry: &Entry) -> std::result::Result<Bo
     let (namespace, name, port) = &entry.service;
     let address = inner.service_address(namespace, name, *port)?;
     let shows = inner.config.front_proxy.as_ref().map(|own| (own.certificate.clone(), own.key.clone()));
-    let tls = crate::tls::client(&entry.trust, shows.as_ref())?;
+    let tls = crate::tls::client(&entry.trust, shows.as_ref(), &inner.clock)?;
     let limit = std::time::Duration::from_secs(10);
     let connect = async {
         let stream =

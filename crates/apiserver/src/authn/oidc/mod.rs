@@ -118,7 +118,7 @@ impl Issuer {
                     let why = "data does not contain any valid RSA or ECDSA certificates";
                     return Err(Wrong::new(at("issuer.certificateAuthority"), "<omitted>", why));
                 }
-                crate::tls::client(&trust, None)
+                crate::tls::check(&trust)
                     .map_err(|why| Wrong::new(at("issuer.certificateAuthority"), "<omitted>", why))?;
                 trust
             }
