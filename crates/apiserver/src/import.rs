@@ -110,6 +110,10 @@ impl Importer {
             return Err(unserved());
         }
         let failed = |status: crate::status::Status| Error::Convert(status.message().to_string());
+        // Upstream fills in the defaults of what it reads too: some of them depend on what was set after the first time.
+        if let Some(version) = row.version(version) {
+            codec::default(row, version, &mut value);
+        }
         codec::to_storage(row, storage, version, &mut value).map_err(failed)?;
         codec::canonical(storage, &mut value).map_err(failed)?;
         if kind == "CustomResourceDefinition" {
