@@ -69,7 +69,8 @@ fn programs() -> Result<Vec<PathBuf>> {
     let on_path =
         std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.is_file());
     let mut found = Vec::from_iter(on_path);
-    for named in std::env::split_paths(&std::env::var_os(KUBECTLS).unwrap_or_default()) {
+    let named = std::env::var_os(KUBECTLS).unwrap_or_default();
+    for named in std::env::split_paths(&named).filter(|named| !named.as_os_str().is_empty()) {
         ensure!(named.is_file(), "{KUBECTLS} names {}, which is not there", named.display());
         found.push(named);
     }
