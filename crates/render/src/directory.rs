@@ -279,7 +279,11 @@ mod tests {
         };
         fails("x.yaml", "# apiVersion: kind:\nmetadata: {name: a}\n", "Object 'Kind' is missing");
         fails("x.yaml", "kind: A\nmetadata: {name: a}\n", "apiVersion: missing");
-        fails("x.yaml", "kind: A\napiVersion: v1\n--- x\n", "invalid Yaml document separator: x");
+        fails(
+            "x.yaml",
+            "kind: A\napiVersion: v1\nmetadata: {}\n--- x\n",
+            "invalid Yaml document separator: x",
+        );
         fails("x.yaml", "kind: A\napiVersion: v1\n---\na: b: c\n", "mapping values are not allowed");
         fails("x.json", "{\"kind\": \"A\"} {}", "Only single objects are allowed in JSON files");
         fails("x.json", "{\"kind\": }", "Failed to unmarshal \"x.json\"");

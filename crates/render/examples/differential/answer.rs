@@ -140,7 +140,9 @@ fn helm(question: &Json) -> Result<Json, String> {
     options.set_json = texts("setJSON");
     options.set_literal = texts("setLiteral");
     options.kube_version = text("kubeVersion");
-    options.api_versions = texts("apiVersions");
+    // The flag's values are lists themselves.
+    options.api_versions =
+        texts("apiVersions").iter().flat_map(|list| list.split(',')).map(String::from).collect();
     options.include_crds = flag("includeCRDs");
     options.is_upgrade = flag("isUpgrade");
     options.no_hooks = flag("noHooks");

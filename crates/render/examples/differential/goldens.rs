@@ -3,6 +3,7 @@
 //! What is not carried out is told with its reason: flags that there are none of here, and the texts of a program's usage.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use regex::Regex;
 use render::Tree;
@@ -10,6 +11,12 @@ use render::go::world::Fixed;
 use render::helm::{Chart, Options, ValuesFile, template};
 
 use crate::real::inside;
+
+/// An argument of `fmt.Sprintf`.
+static ARGUMENT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"filepath\.Join\(([^()]*)\)|"[^"]*"|\w+"#).unwrap());
+/// A word of a command line.
+static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:'[^']*'|[^ '])+").unwrap());
 
 struct Case {
     name: String,
@@ -43,9 +50,7 @@ fn cases(source: &str) -> Vec<Case> {
                 let quote = &inner[..1];
                 let (format, arguments) = inner[1..].split_once(quote).unwrap_or((inner, ""));
                 let mut out = format.to_string();
-                for argument in
-                    Regex::new(r#"filepath\.Join\(([^()]*)\)|"[^"]*"|\w+"#).unwrap().captures_iter(arguments)
-                {
+                for argument in ARGUMENT.captures_iter(arguments) {
                     let value = match argument.get(1) {
                         Some(parts) => {
                             let parts = parts
@@ -61,9 +66,8 @@ fn cases(source: &str) -> Vec<Case> {
                 out
             }
         };
-        let words = Regex::new(r"(?:'[^']*'|[^ '])+").unwrap();
         let words: Vec<String> =
-            words.find_iter(&command).map(|word| word.as_str().replace('\'', "")).collect();
+            WORD.find_iter(&command).map(|word| word.as_str().replace('\'', "")).collect();
         if words.first().is_some_and(|word| word == "template") {
             out.push(Case { name: text_of(&name), words: words[1..].to_vec(), golden: text_of(&golden) });
         }

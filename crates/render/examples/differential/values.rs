@@ -347,7 +347,7 @@ fn compared(ours: &Result<(String, String), String>, theirs: &[Answer]) -> Same 
             let Some(all) = all else {
                 return Same::No(format!("only upstream fails: {}", shown(&theirs[0])));
             };
-            if all.iter().any(|one| *one == (text.as_str(), notes.as_str())) {
+            if all.contains(&(text.as_str(), notes.as_str())) {
                 return Same::Text;
             }
             let (texts, all_notes): (Vec<&str>, Vec<&str>) = all.into_iter().unzip();
