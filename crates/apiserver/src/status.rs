@@ -199,7 +199,7 @@ impl Status {
     pub fn store(resource: &Resource, name: &str, error: store::Error) -> Status {
         match error {
             store::Error::Conflict { .. } => Status::conflict(resource, name, MODIFIED),
-            store::Error::Raced(_) => Status::conflict(resource, name, &error.to_string()),
+            store::Error::Raced(_) => Status::conflict(resource, name, error.to_string()),
             store::Error::Compacted { asked, oldest } => Status::too_old(asked, oldest),
             store::Error::Future { asked, current } => Status::too_large_version(asked, current),
             store::Error::Full(_) => Status::new(507, "InternalError", error.to_string()),

@@ -129,7 +129,8 @@ impl Writer {
         self.reversed
     }
 
-    pub fn len(&self) -> usize {
+    /// Bytes written so far.
+    pub fn written(&self) -> usize {
         self.reversed.len()
     }
 
@@ -174,9 +175,9 @@ impl Writer {
 
     /// A nested message that `body` writes.
     pub fn nested(&mut self, tag: u32, body: impl FnOnce(&mut Writer)) {
-        let before = self.len();
+        let before = self.written();
         body(self);
-        self.varint((self.len() - before) as u64);
+        self.varint((self.written() - before) as u64);
         self.key(tag, 2);
     }
 }

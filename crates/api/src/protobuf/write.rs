@@ -28,7 +28,7 @@ pub(super) fn watch_frame(event: &str, body: &[u8]) -> Vec<u8> {
     let mut writer = Writer::with_capacity(body.len() + 32);
     writer.nested(2, |writer| writer.bytes_field(1, body));
     writer.bytes_field(1, event.as_bytes());
-    writer.raw(&(writer.len() as u32).to_be_bytes());
+    writer.raw(&(writer.written() as u32).to_be_bytes());
     writer.finish()
 }
 
