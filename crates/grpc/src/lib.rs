@@ -1,4 +1,4 @@
-//! A gRPC client over the HTTP/2 of hyper that is in the binary already (docs/adr/0005): one connection a [`Channel`], made when
+//! A gRPC client over the HTTP/2 of hyper that is in the binary already (docs/adr/0006): one connection a [`Channel`], made when
 //! it is needed and made anew when it broke, with unary calls and streams both ways.
 //!
 //! Invariant: an error tells whether the call may have been carried out. Only [`Error::Connect`] says that it was not; everything
