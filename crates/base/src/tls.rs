@@ -6,13 +6,16 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{VerifierBuilderError, WantsClientCert, WebPkiServerVerifier};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier,
 };
 
 /// A configuration that still lacks the client's own certificate.
@@ -30,14 +33,37 @@ pub fn trusting(roots: RootCertStore) -> Builder {
     builder().with_root_certificates(roots)
 }
 
-/// What [`trusting`] asks, for those who ask more. Errors: `roots` are none.
-pub fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()
+/// Believes servers whose certificate one of the `given` ones signed and, as Go does, servers that show a given one: many a
+/// webhook or registry shows a certificate that it signed for itself, and hands it out as its CA. With `machine`, the CAs of
+/// [`machine_roots`] are believed too; without it and with none given, nobody is. Errors: a given one is no certificate.
+pub fn believing(given: Vec<CertificateDer<'static>>, machine: bool) -> Result<Builder, rustls::Error> {
+    let mut roots = if machine { machine_roots() } else { RootCertStore::empty() };
+    for certificate in &given {
+        roots.add(certificate.clone())?;
+    }
+    Ok(match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build() {
+        Ok(signed) => {
+            let verifier = Given { signed, themselves: given };
+            builder().dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+        Err(_) => trusting(RootCertStore::empty()),
+    })
 }
 
-/// Believes whom `verifier` believes.
-pub fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> Builder {
-    builder().dangerous().with_custom_certificate_verifier(verifier)
+/// The certificates of a bundle in PEM; what is none is passed over.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    CertificateDer::pem_slice_iter(pem).collect()
+}
+
+/// Shows a certificate (a chain in PEM, the client's own first) and proves to hold its key. The error says which of both is wrong.
+pub fn showing(builder: Builder, chain: &[u8], key: &[u8]) -> Result<ClientConfig, String> {
+    let chain =
+        certificates(chain).map_err(|error| format!("the client certificate cannot be read: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| format!("the client key cannot be read: {error}"))?;
+    builder
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| format!("the client certificate cannot be used: {error}"))
 }
 
 /// Takes any certificate, as the owner of the connection asked (`insecureSkipTLSVerify` and its like), from whoever proves to
@@ -125,5 +151,57 @@ impl ServerCertVerifier for Anyone {
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// See [`believing`].
+#[derive(Debug)]
+struct Given {
+    signed: Arc<WebPkiServerVerifier>,
+    themselves: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Given {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if !self.themselves.iter().any(|own| own[..] == shown[..]) {
+            return self.signed.verify_server_cert(shown, others, name, ocsp, now);
+        }
+        verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
+        let parsed = x509_parser::parse_x509_certificate(shown);
+        let (_, parsed) = parsed.map_err(|_| CertificateError::BadEncoding)?;
+        let (now, validity) = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), parsed.validity());
+        if now < validity.not_before.timestamp() {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > validity.not_after.timestamp() {
+            return Err(CertificateError::Expired.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signed.verify_tls12_signature(message, certificate, signed)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signed.verify_tls13_signature(message, certificate, signed)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.signed.supported_verify_schemes()
     }
 }

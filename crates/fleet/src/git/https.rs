@@ -18,8 +18,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{ServerName, UnixTime};
 use tokio::runtime::Runtime;
 
 use crate::source::Credentials;
@@ -71,32 +70,20 @@ pub(super) fn tls(
     credentials: &Credentials,
     time: Arc<dyn rustls::time_provider::TimeProvider>,
 ) -> Result<rustls::ClientConfig, String> {
-    let mut roots = base::tls::machine_roots();
-    for certificate in CertificateDer::pem_slice_iter(credentials.ca.as_bytes()) {
-        let certificate =
-            certificate.map_err(|error| format!("the CA certificate cannot be read: {error}"))?;
-        roots.add(certificate).map_err(|error| format!("the CA certificate cannot be used: {error}"))?;
-    }
     let builder = if credentials.insecure {
         base::tls::trusting_anyone()
     } else {
-        // As `base::tls::trusting`, by the box' trusted time.
-        rustls::ClientConfig::builder_with_details(Arc::new(rustls::crypto::ring::default_provider()), time)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
+        let given = base::tls::certificates(credentials.ca.as_bytes())
+            .map_err(|error| format!("the CA certificate cannot be read: {error}"))?;
+        base::tls::believing(given, true)
+            .map_err(|error| format!("the CA certificate cannot be used: {error}"))?
     };
-    if credentials.client_certificate.is_empty() {
-        return Ok(builder.with_no_client_auth());
-    }
-    let chain = CertificateDer::pem_slice_iter(credentials.client_certificate.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("the client certificate cannot be read: {error}"))?;
-    let key = PrivateKeyDer::from_pem_slice(credentials.client_key.as_bytes())
-        .map_err(|error| format!("the client key cannot be read: {error}"))?;
-    builder
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| format!("the client certificate cannot be used: {error}"))
+    let mut config = match credentials.client_certificate.as_bytes() {
+        [] => builder.with_no_client_auth(),
+        chain => base::tls::showing(builder, chain, credentials.client_key.as_bytes())?,
+    };
+    config.time_provider = time;
+    Ok(config)
 }
 
 /// The time that the parent judges by ([`crate::trust`]): the box' own clock may start in 1970, or have jumped to 2088.

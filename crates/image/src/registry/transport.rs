@@ -1,8 +1,10 @@
 //! HTTPS and HTTP to registries, with the machine's CAs, those of Mozilla for boxes that have none, and each host's own.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,8 +20,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tower::Service;
 
 use crate::registries::Tls;
@@ -135,25 +135,19 @@ async fn in_time<T>(name: String, found: impl Future<Output = io::Result<T>>) ->
 }
 
 fn own(settings: &Tls) -> Result<ClientConfig, String> {
-    let read =
-        |path: &std::path::Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-    let pem = |path: &std::path::Path| -> Result<Vec<CertificateDer<'static>>, String> {
-        CertificateDer::pem_slice_iter(&read(path)?)
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("{}: {error}", path.display()))
-    };
-    let mut roots = tls::machine_roots();
-    if let Some(path) = &settings.ca_file {
-        for certificate in pem(path)? {
-            roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
+    let at = |path: &Path, error: &dyn Display| format!("{}: {error}", path.display());
+    let read = |path: &Path| std::fs::read(path).map_err(|error| at(path, &error));
+    let builder = match &settings.ca_file {
+        _ if settings.insecure_skip_verify => tls::trusting_anyone(),
+        Some(path) => {
+            let given = tls::certificates(&read(path)?).map_err(|error| at(path, &error))?;
+            tls::believing(given, true).map_err(|error| at(path, &error))?
         }
-    }
-    let builder = if settings.insecure_skip_verify { tls::trusting_anyone() } else { tls::trusting(roots) };
+        None => tls::trusting(tls::machine_roots()),
+    };
     match (&settings.cert_file, &settings.key_file) {
         (Some(certificate), Some(key)) => {
-            let key = PrivateKeyDer::from_pem_slice(&read(key)?)
-                .map_err(|error| format!("{}: {error}", key.display()))?;
-            builder.with_client_auth_cert(pem(certificate)?, key).map_err(|error| error.to_string())
+            tls::showing(builder, &read(certificate)?, &read(key)?).map_err(|error| at(certificate, &error))
         }
         _ => Ok(builder.with_no_client_auth()),
     }

@@ -3,46 +3,35 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use base::tls;
+use rustls::ClientConfig;
 
 use super::Options;
 use crate::Error;
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let unusable = |why: &dyn std::fmt::Display| {
-        Error::Unusable(format!("cannot read certificates from {}: {why}", path.display()))
-    };
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))?;
-    let all: Vec<_> = read.collect::<Result<_, _>>().map_err(|error| unusable(&error))?;
-    match all.is_empty() {
-        true => Err(unusable(&"there is none in it")),
-        false => Ok(all),
-    }
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| unusable(path, &error))
+}
+
+fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Unusable(format!("cannot use {} for etcd: {why}", path.display()))
 }
 
 /// HTTP/2 with the CA of the options, or the machine's, and the client's certificate if there is one.
 pub(super) fn configuration(options: &Options) -> Result<Arc<ClientConfig>, Error> {
-    let roots = match &options.ca {
+    let builder = match &options.ca {
         Some(path) => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(certificates(path)?);
-            roots
+            let given = tls::certificates(&read(path)?).map_err(|error| unusable(path, &error))?;
+            if given.is_empty() {
+                return Err(unusable(path, &"no certificate is in it"));
+            }
+            tls::believing(given, false).map_err(|error| unusable(path, &error))?
         }
-        None => base::tls::machine_roots(),
+        None => tls::trusting(tls::machine_roots()),
     };
-    let builder = base::tls::trusting(roots);
     let mut config = match (&options.certificate, &options.key) {
-        (Some(certificate), Some(key)) => {
-            let unusable = |why: &dyn std::fmt::Display| {
-                Error::Unusable(format!("cannot use the key {}: {why}", key.display()))
-            };
-            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(&error))?;
-            builder
-                .with_client_auth_cert(certificates(certificate)?, private)
-                .map_err(|error| unusable(&error))?
-        }
+        (Some(certificate), Some(key)) => tls::showing(builder, &read(certificate)?, &read(key)?)
+            .map_err(|error| unusable(certificate, &error))?,
         (None, None) => builder.with_no_client_auth(),
         _ => {
             return Err(Error::Unusable(
