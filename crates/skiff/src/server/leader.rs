@@ -39,8 +39,9 @@ impl Candidate {
         let (done, left) = oneshot::channel();
         let identity = apiserver::Identity::new("system:kube-controller-manager", &["system:masters"]);
         let leases = kube::Api::namespaced(server.local(identity), NAMESPACE);
-        let election =
-            Election { leases, name: host.config.node_name.clone(), clock: host.clock.clone(), seen: None };
+        // As client-go's: two servers that were given the same name are two.
+        let identity = format!("{}_{}", host.config.node_name, uuid::Uuid::new_v4());
+        let election = Election { leases, identity, clock: host.clock.clone(), seen: None };
         let (own, server, pki, token) = (host.clone(), server.clone(), pki.clone(), leaving.clone());
         host.tasks.spawn("leader", async move {
             election.run(&own, &server, &pki, &token).await;
@@ -61,7 +62,8 @@ impl Candidate {
 
 struct Election {
     leases: kube::Api<Lease>,
-    name: String,
+    /// `<node>_<uuid>`, of this process.
+    identity: String,
     clock: base::Clock,
     /// The Lease of another as it was last seen to change: its version, and when.
     seen: Option<(String, Instant)>,
@@ -71,6 +73,7 @@ struct Election {
 #[derive(Debug, PartialEq, Eq)]
 enum Claim {
     Ours,
+    /// Another's, of this identity; empty: somebody wrote it in between, the next look tells who.
     Theirs(String),
 }
 
@@ -110,13 +113,15 @@ impl Election {
     async fn lead(&mut self, leaving: &Token) -> bool {
         let mut renewed = Instant::now();
         loop {
-            if leaving.run_until_cancelled(tokio::time::sleep(RETRY)).await.is_none() {
+            let pause = RETRY.min(DEADLINE.saturating_sub(renewed.elapsed()));
+            if leaving.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return true;
             }
             let begun = Instant::now();
             let left = DEADLINE.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.claim()).await {
                 Ok(Ok(Claim::Ours)) => renewed = begun,
+                Ok(Ok(Claim::Theirs(who))) if who.is_empty() => {}
                 Ok(Ok(Claim::Theirs(_))) | Err(_) => return false,
                 Ok(Err(error)) => {
                     tracing::warn!(error = %base::chain(&error), "cannot renew the Lease of the leader")
@@ -132,7 +137,7 @@ impl Election {
             let mut lease = Lease::default();
             lease.metadata.name = Some(NAME.into());
             lease.spec = Some(LeaseSpec {
-                holder_identity: Some(self.name.clone()),
+                holder_identity: Some(self.identity.clone()),
                 lease_duration_seconds: Some(LEASE.as_secs() as i32),
                 acquire_time: Some(now.clone()),
                 renew_time: Some(now),
@@ -144,11 +149,11 @@ impl Election {
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         let spec = lease.spec.get_or_insert_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
-        if holder != self.name {
+        if holder != self.identity {
             if !holder.is_empty() && !self.is_over(version) {
                 return Ok(Claim::Theirs(holder));
             }
-            spec.holder_identity = Some(self.name.clone());
+            spec.holder_identity = Some(self.identity.clone());
             spec.acquire_time = Some(now.clone());
             spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0) + 1);
         }
@@ -171,7 +176,6 @@ impl Election {
     fn written(&self, written: Result<Lease, kube::Error>) -> Result<Claim, kube::Error> {
         match written {
             Ok(_) => Ok(Claim::Ours),
-            // Somebody was faster: the next look tells who.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(Claim::Theirs(String::new())),
             Err(error) => Err(error),
         }
@@ -181,7 +185,7 @@ impl Election {
         let free = async {
             let mut lease = self.leases.get(NAME).await?;
             let spec = lease.spec.get_or_insert_default();
-            if spec.holder_identity.as_ref() == Some(&self.name) {
+            if spec.holder_identity.as_ref() == Some(&self.identity) {
                 spec.holder_identity = Some(String::new());
                 self.leases.replace(NAME, &PostParams::default(), &lease).await?;
             }
@@ -194,7 +198,8 @@ impl Election {
 }
 
 fn stand_by(host: &Host, leader: &str) {
-    let who = if leader.is_empty() { "another server" } else { leader };
+    let node = leader.rsplit_once('_').map_or(leader, |(node, _)| node);
+    let who = if node.is_empty() { "another server" } else { node };
     host.roles.set("leader", State::Up, who, "");
     for role in ["controllers", "scheduler", "fleet"] {
         host.roles.set(role, State::Disabled, format!("{who} leads; this server stands by"), "");
