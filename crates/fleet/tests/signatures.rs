@@ -11,6 +11,7 @@ mod servers;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
 use fleet::git::verify::{Tag, Unsigned, Verify};
 use fleet::git::{Error, Outcome, obtain};
 use fleet::signature::{Keys, Why, openpgp};
@@ -90,6 +91,23 @@ fn what_must_not_count_does_not() {
     std::fs::write(&certificate, text).unwrap();
     run(gpg.command().arg("--import").arg(&certificate));
     assert!(matches!(why(&revoked, &signature), Why::RevokedKey { .. }));
+    // A revocation that cannot be verified counts all the same: here by a hash that is too old.
+    let exported = run(gpg.command().args(["--armor", "--export", &revoked]));
+    let mut ring = dearmoured(&exported);
+    let at = ring.windows(3).position(|bytes| bytes == [4, 0x20, 22]).expect("the revocation's packet");
+    ring[at + 3] = 2;
+    let body = base64::engine::general_purpose::STANDARD.encode(&ring);
+    let ring =
+        format!("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{body}\n-----END PGP PUBLIC KEY BLOCK-----\n");
+    let why = openpgp::verify(PAYLOAD, &signature, &[ring], now()).unwrap_err();
+    assert!(matches!(why, Why::RevokedKey { .. }), "{why}");
+}
+
+/// The bytes of an armoured block, without its checksum.
+fn dearmoured(block: &str) -> Vec<u8> {
+    let lines = block.lines().skip_while(|line| !line.is_empty());
+    let body: String = lines.take_while(|line| !line.starts_with(['=', '-'])).collect();
+    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
 }
 
 /// A repository whose commits and tags are signed.

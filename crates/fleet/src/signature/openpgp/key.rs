@@ -194,12 +194,18 @@ impl Certificate {
                     subkeys.push(Part { key, bound: Vec::new(), revoked: false });
                 }
                 SIGNATURE => {
+                    // A revocation counts even if it cannot be verified (an old hash, a designated revoker's, a form that is not
+                    // read): who made it meant that this key is not to be trusted. Upstream's library refuses the ring.
+                    match (subkeys.last_mut(), packet::kind(packet.body)) {
+                        (None, Some(REVOKED)) => primary.revoked = true,
+                        (Some(part), Some(SUBKEY_REVOKED)) => part.revoked = true,
+                        _ => {}
+                    }
                     // Others' certifications and forms that are not read say nothing here.
                     let Ok(signature) = Signature::read(packet.body) else { continue };
                     let by_primary =
                         |signed: &[&[u8]]| !signature.strange && key.made(&signature, signed).is_ok();
                     match (subkeys.last_mut(), signature.kind, &subject) {
-                        (None, REVOKED, _) if by_primary(&[&own]) => primary.revoked = true,
                         (None, DIRECT, _) if by_primary(&[&own]) => primary.bound.push(signature),
                         (None, kind, Some(name))
                             if CERTIFICATIONS.contains(&kind) && by_primary(&[&own, name]) =>
@@ -208,9 +214,6 @@ impl Certificate {
                         }
                         (Some(part), SUBKEY, _) if by_primary(&[&own, &part.key.prefixed()?]) => {
                             part.bound.push(signature);
-                        }
-                        (Some(part), SUBKEY_REVOKED, _) if by_primary(&[&own, &part.key.prefixed()?]) => {
-                            part.revoked = true;
                         }
                         _ => {}
                     }

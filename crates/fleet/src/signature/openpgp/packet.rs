@@ -108,6 +108,12 @@ pub(super) struct Signature {
     pub left: [u8; 2],
 }
 
+/// Which kind of signature a packet holds, of any version (RFC 9580, 5.2); `None`: it ends before it says so.
+pub(super) fn kind(body: &[u8]) -> Option<u8> {
+    let at = if body.first()? < &4 { 2 } else { 1 };
+    body.get(at).copied()
+}
+
 impl Signature {
     pub fn read(body: &[u8]) -> Result<Signature, String> {
         Signature::read_below(body, 0)
@@ -185,7 +191,7 @@ impl Signature {
         Ok(())
     }
 
-    /// The time is before it was made, or after it ends.
+    /// Its own end has come.
     pub fn is_over(&self, now: u64) -> bool {
         self.lifetime != 0 && self.created.saturating_add(self.lifetime) <= now
     }
