@@ -71,8 +71,7 @@ mod on {
 
     fn reached(name: &str, by: u64) -> bool {
         let mut armed = ARMED.lock();
-        let Some((wanted, left)) = armed.as_mut().filter(|(wanted, _)| wanted == name) else { return false };
-        debug_assert_eq!(wanted, name);
+        let Some((_, left)) = armed.as_mut().filter(|(wanted, _)| wanted == name) else { return false };
         *left = left.saturating_sub(by);
         let now = *left == 0;
         if now {

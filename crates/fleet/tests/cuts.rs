@@ -10,22 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bench::{bench, map, yaml};
+use bench::{Chance, bench, map, setting, yaml};
 use futures_util::future::BoxFuture;
 use kube::client::Body;
 use tower::Service;
-
-/// xorshift64: the seed alone decides where it is cut.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 /// A way to the API server on which requests and answers are lost.
 #[derive(Clone)]
@@ -65,8 +53,8 @@ impl Service<http::Request<Body>> for Lossy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn converges_after_cuts_and_touches_nothing_else() {
-    let seed = std::env::var("SKIFF_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
-    let rounds = std::env::var("SKIFF_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let seed = setting("SKIFF_SEED", 0x5eed);
+    let rounds = setting("SKIFF_CUTS", 8);
     println!("seed {seed}, {rounds} cuts; SKIFF_SEED and SKIFF_CUTS choose others");
     let mut chance = Chance(seed);
     let mut bench = bench("cuts").await;

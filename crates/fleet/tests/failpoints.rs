@@ -15,24 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::Value;
-use bench::{Bench, map, yaml};
+use bench::{Bench, Chance, map, setting, yaml};
 use fleet::cut;
-
-/// xorshift64: the seed alone decides where it is cut.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
-fn setting(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
 
 /// How often a place is passed in a round, at the most.
 fn times(point: &str) -> u64 {
