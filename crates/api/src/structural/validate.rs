@@ -78,6 +78,16 @@ fn types(schema: &Schema) -> &'static [&'static str] {
     }
 }
 
+/// What go-openapi says of the value at a path.
+fn in_body(path: &Path, text: &str, shown: Value) -> Error {
+    Error {
+        path: path.clone(),
+        reason: Reason::Invalid,
+        value: Some(shown),
+        detail: format!("{} in body {text}", path.as_str()),
+    }
+}
+
 fn place(value: &Value, old: Option<&Value>, schema: &Schema, path: &Path, out: &mut Outcome) {
     if old == Some(value) {
         return;
@@ -85,12 +95,7 @@ fn place(value: &Value, old: Option<&Value>, schema: &Schema, path: &Path, out: 
     static NO_RULES: std::sync::LazyLock<Rules> = std::sync::LazyLock::new(Rules::default);
     let rules = schema.rules.as_deref().unwrap_or(&NO_RULES);
     let name = path.as_str();
-    let problem = |text: String, shown: Value| Error {
-        path: path.clone(),
-        reason: Reason::Invalid,
-        value: Some(shown),
-        detail: format!("{name} in body {text}"),
-    };
+    let problem = |text: String, shown: Value| in_body(path, &text, shown);
     wrong_type(value, schema, rules, path, out);
     if value.is_null() {
         if !rules.values.is_empty() && !rules.values.contains(value) {
@@ -258,12 +263,7 @@ fn same(member: &Value, value: &Value) -> bool {
 
 fn numbers(value: &Value, schema: &Schema, rules: &Rules, path: &Path, out: &mut Outcome) {
     let name = path.as_str();
-    let problem = |text: String, shown: Value| Error {
-        path: path.clone(),
-        reason: Reason::Invalid,
-        value: Some(shown),
-        detail: format!("{name} in body {text}"),
-    };
+    let problem = |text: String, shown: Value| in_body(path, &text, shown);
     let number = match value {
         Value::Int(number) => *number as f64,
         Value::Float(number) => *number,

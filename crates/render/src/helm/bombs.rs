@@ -100,7 +100,7 @@ fn a_map_that_holds_itself_is_nothing_as_json_or_yaml() {
     let text = r#"a: {{ $m := dict }}{{ $_ := set $m "a" $m }}{{ toJson $m }}{{ toYaml $m }}x"#;
     let files = [("Chart.yaml", "apiVersion: v2\nname: c\nversion: 0.1.0\n"), ("templates/a.yaml", text)];
     let chart = Chart::from_files(files.map(|(name, text)| (name, text.as_bytes().to_vec())));
-    let rendered = template(&chart, &Options::new("r", "ns"), &Fixed::at(0)).unwrap();
+    let rendered = template(&chart, &Options::new("r", "ns"), &Fixed::at(0)).expect("it renders");
     assert_eq!(rendered.text, "---\n# Source: c/templates/a.yaml\na: x\n");
 }
 
