@@ -83,6 +83,9 @@ impl Machine {
             // A cgroup of its own: another skiff may run on this machine.
             .args(["--kubelet-arg", &format!("cgroup-root={}", cgroup())])
             .args(["--kubelet-arg", &format!("pod-logs-dir={}", self.run().join("logs").display())])
+            // A disk that others fill must not make the node remove images, or turn pods away.
+            .args(["--kubelet-arg", "image-gc-high-threshold=100"])
+            .args(["--kubelet-arg", "eviction-hard=nodefs.available<1%"])
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -141,7 +141,7 @@ fn on_a_machine<T>(
     std::fs::write(&tokens, kubectl::TOKENS)?;
     machine.add_flags(&["--kube-apiserver-arg", &format!("token-auth-file={}", tokens.display())]);
     if client.node {
-        machine.add_flags(&["--node-name", "box", "--kubelet-arg", "eviction-hard=nodefs.available<1%"]);
+        machine.add_flags(&["--node-name", "box"]);
         std::fs::create_dir_all(machine.images())?;
         busybox()?.save(&machine.images().join("busybox.tar"))?;
     }

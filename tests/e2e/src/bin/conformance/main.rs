@@ -38,15 +38,7 @@ struct Args {
     parallel: u32,
 }
 
-/// Images are imported once: a disk that others fill must not make the node remove them, or turn pods away.
-const FLAGS: [&str; 6] = [
-    "--node-name",
-    "box",
-    "--kubelet-arg",
-    "image-gc-high-threshold=100",
-    "--kubelet-arg",
-    "eviction-hard=nodefs.available<1%",
-];
+const FLAGS: [&str; 2] = ["--node-name", "box"];
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
