@@ -101,6 +101,18 @@ fn what_must_not_count_does_not() {
         format!("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{body}\n-----END PGP PUBLIC KEY BLOCK-----\n");
     let why = openpgp::verify(PAYLOAD, &signature, &[ring], now()).unwrap_err();
     assert!(matches!(why, Why::RevokedKey { .. }), "{why}");
+    // A key whose only name was taken back belongs to nobody.
+    let nameless = gpg.key("nameless", "ed25519", "sign", "never", &[]);
+    let signature = gpg.sign(&nameless, PAYLOAD, &[]);
+    assert!(openpgp::verify(PAYLOAD, &signature, &[gpg.export(&nameless)], now()).is_ok());
+    run(gpg.command().args(["--quick-add-uid", &nameless, "other <other@example.com>"]));
+    run(gpg.command().args(["--quick-revoke-uid", &nameless, "nameless <nameless@example.com>"]));
+    assert!(openpgp::verify(PAYLOAD, &signature, &[gpg.export(&nameless)], now()).is_ok());
+    // The program keeps one name: the other is left out.
+    let only = ["--export-filter", "keep-uid=uid =~ nameless", "--armor", "--export", &nameless];
+    let ring = run(gpg.command().args(only));
+    let why = openpgp::verify(PAYLOAD, &signature, &[ring], now()).unwrap_err();
+    assert!(why.to_string().contains("belongs to its owner"), "{why}");
 }
 
 /// The bytes of an armoured block, without its checksum.

@@ -17,6 +17,7 @@ const BACK: u8 = 0x19;
 const DIRECT: u8 = 0x1f;
 const REVOKED: u8 = 0x20;
 const SUBKEY_REVOKED: u8 = 0x28;
+const NAME_REVOKED: u8 = 0x30;
 /// Key flags: it signs.
 const SIGNS: u8 = 0x02;
 
@@ -145,6 +146,16 @@ struct Part {
     revoked: bool,
 }
 
+/// A user id or attribute of a certificate.
+struct Name {
+    /// As it is hashed.
+    signed: Vec<u8>,
+    /// By the primary key.
+    certified: Vec<Signature>,
+    /// When the primary key took its certifications back, in seconds since the epoch.
+    revoked: Option<u64>,
+}
+
 /// A primary key with its subkeys; only signatures that hold were taken in.
 pub(super) struct Certificate {
     primary: Part,
@@ -177,18 +188,17 @@ impl Certificate {
         let own = key.prefixed()?;
         let mut primary = Part { key: key.clone(), bound: Vec::new(), revoked: false };
         let mut subkeys: Vec<Part> = Vec::new();
-        // What signatures that follow are about.
-        let mut subject: Option<Vec<u8>> = None;
+        let mut names: Vec<Name> = Vec::new();
         for packet in &packets[1..] {
             match packet.tag {
                 USER_ID | USER_ATTRIBUTE => {
                     let head = if packet.tag == USER_ID { 0xb4 } else { 0xd1 };
                     let length =
                         u32::try_from(packet.body.len()).map_err(|_| "a PGP user id that is too long")?;
-                    subject = Some([&[head][..], &length.to_be_bytes(), packet.body].concat());
+                    let signed = [&[head][..], &length.to_be_bytes(), packet.body].concat();
+                    names.push(Name { signed, certified: Vec::new(), revoked: None });
                 }
                 PUBLIC_SUBKEY => {
-                    subject = None;
                     // One of a kind that is not read cannot sign either.
                     let key = Key::read(packet.body)?;
                     subkeys.push(Part { key, bound: Vec::new(), revoked: false });
@@ -205,12 +215,15 @@ impl Certificate {
                     let Ok(signature) = Signature::read(packet.body) else { continue };
                     let by_primary =
                         |signed: &[&[u8]]| !signature.strange && key.made(&signature, signed).is_ok();
-                    match (subkeys.last_mut(), signature.kind, &subject) {
+                    match (subkeys.last_mut(), signature.kind, names.last_mut()) {
                         (None, DIRECT, _) if by_primary(&[&own]) => primary.bound.push(signature),
                         (None, kind, Some(name))
-                            if CERTIFICATIONS.contains(&kind) && by_primary(&[&own, name]) =>
+                            if CERTIFICATIONS.contains(&kind) && by_primary(&[&own, &name.signed]) =>
                         {
-                            primary.bound.push(signature);
+                            name.certified.push(signature);
+                        }
+                        (None, NAME_REVOKED, Some(name)) if by_primary(&[&own, &name.signed]) => {
+                            name.revoked = name.revoked.max(Some(signature.created));
                         }
                         (Some(part), SUBKEY, _) if by_primary(&[&own, &part.key.prefixed()?]) => {
                             part.bound.push(signature);
@@ -220,6 +233,10 @@ impl Certificate {
                 }
                 _ => {}
             }
+        }
+        for name in names {
+            let holds = |made: &Signature| name.revoked.is_none_or(|revoked| revoked < made.created);
+            primary.bound.extend(name.certified.into_iter().filter(holds));
         }
         for part in subkeys.iter_mut().chain([&mut primary]) {
             part.bound.sort_by_key(|signature| signature.created);
