@@ -34,17 +34,31 @@ pub struct Marks {
     pub left_alone: fn(&Metadata) -> bool,
 }
 
-#[derive(Clone, Debug)]
+/// What is kept of an object's metadata. There are thousands of these, so that it holds nothing that can be told from the rest.
+#[derive(Debug)]
 struct Seen {
-    live: Live,
+    uid: SmolStr,
+    /// Digest of our fields.
+    fields: SmolStr,
     mark: Option<SmolStr>,
     revision: u128,
+    owned: bool,
+    deleting: bool,
+    left_alone: bool,
+}
+
+/// Whether an object is there.
+enum Look {
+    /// Not looked at yet.
+    Unknown,
+    Absent,
+    There(Box<Seen>),
 }
 
 struct Tracked {
+    /// Nearly always one.
     bells: Vec<Arc<Bell>>,
-    /// `None`: not looked at yet; `Some(None)`: not there.
-    seen: Option<Option<Seen>>,
+    seen: Look,
 }
 
 type Place = (Kind, SmolStr);
@@ -81,8 +95,10 @@ impl Watches {
         });
         let mut needed = Vec::new();
         for (id, kind) in objects {
-            let tracked =
-                state.objects.entry(id.clone()).or_insert(Tracked { bells: Vec::new(), seen: None });
+            let tracked = state
+                .objects
+                .entry(id.clone())
+                .or_insert_with(|| Tracked { bells: Vec::with_capacity(1), seen: Look::Unknown });
             if !tracked.bells.iter().any(|other| Arc::ptr_eq(other, bell)) {
                 tracked.bells.push(bell.clone());
             }
@@ -115,8 +131,11 @@ impl Watches {
     /// What is known of an object; the outer `None`: nothing yet.
     pub fn get(&self, id: &Id, instance: &str) -> Option<Option<Live>> {
         let state = self.state.lock();
-        let seen = state.objects.get(id)?.seen.as_ref()?;
-        Some(seen.as_ref().map(|seen| seen.for_instance(instance)))
+        match &state.objects.get(id)?.seen {
+            Look::Unknown => None,
+            Look::Absent => Some(None),
+            Look::There(seen) => Some(Some(seen.for_instance(instance))),
+        }
     }
 
     /// Takes in what a request showed.
@@ -124,23 +143,20 @@ impl Watches {
         let seen = meta.map(|meta| self.seen(meta));
         let live = seen.as_ref().map(|seen| seen.for_instance(instance));
         if let Some(tracked) = self.state.lock().objects.get_mut(id) {
-            tracked.seen = Some(seen);
+            tracked.seen = Look::of(seen);
         }
         live
     }
 
     fn seen(&self, meta: &Metadata) -> Seen {
         Seen {
-            live: Live {
-                uid: meta.uid.clone(),
-                fields: meta.our_fields(),
-                owned: meta.owner_references.iter().any(|owner| owner.controller),
-                deleting: meta.deletion_timestamp.is_some(),
-                left_alone: (self.marks.left_alone)(meta),
-                ..Live::default()
-            },
+            uid: meta.uid.clone(),
+            fields: meta.our_fields(),
             mark: (self.marks.by)(meta).map(Into::into),
             revision: meta.resource_version.parse().unwrap_or_default(),
+            owned: meta.owner_references.iter().any(|owner| owner.controller),
+            deleting: meta.deletion_timestamp.is_some(),
+            left_alone: (self.marks.left_alone)(meta),
         }
     }
 
@@ -148,16 +164,14 @@ impl Watches {
         let mut state = self.state.lock();
         let Some(tracked) = state.objects.get_mut(&id) else { return };
         let mut seen = seen;
-        if let (Some(Some(old)), Some(new)) = (&tracked.seen, &mut seen) {
+        if let (Look::There(old), Some(new)) = (&tracked.seen, &mut seen) {
             new.share(old);
+            // An event may be older than the answer to a request of ours.
+            if new.revision < old.revision {
+                return;
+            }
         }
-        // An event may be older than the answer to a request of ours.
-        if let (Some(Some(old)), Some(new)) = (&tracked.seen, &seen)
-            && new.revision < old.revision
-        {
-            return;
-        }
-        tracked.seen = Some(seen);
+        tracked.seen = Look::of(seen);
         for bell in &tracked.bells {
             bell.dirty.lock().insert(id.clone());
             bell.notify.notify_one();
@@ -194,14 +208,13 @@ impl Watches {
             let here = |id: &&Id| id.group == kind.group && id.kind == kind.kind && id.namespace == namespace;
             state.objects.keys().filter(here).cloned().collect()
         };
-        let mut revision = self
-            .cluster
-            .each_metadata(kind, namespace, |meta| {
-                let id = id_of(&meta);
-                missing.remove(&id);
-                self.put(id, Some(self.seen(&meta)));
-            })
-            .await?;
+        // What listing needs is not kept for the hours of watching.
+        let mut revision = Box::pin(self.cluster.each_metadata(kind, namespace, |meta| {
+            let id = id_of(&meta);
+            missing.remove(&id);
+            self.put(id, Some(self.seen(&meta)));
+        }))
+        .await?;
         for id in missing {
             self.put(id, None);
         }
@@ -228,11 +241,17 @@ impl Watches {
     }
 }
 
+impl Look {
+    fn of(seen: Option<Seen>) -> Look {
+        seen.map_or(Look::Absent, |seen| Look::There(Box::new(seen)))
+    }
+}
+
 impl Seen {
     /// Takes the texts that did not change from what was seen before: they are the inventory's too.
     fn share(&mut self, old: &Seen) {
-        if self.live.uid == old.live.uid {
-            self.live.uid = old.live.uid.clone();
+        if self.uid == old.uid {
+            self.uid = old.uid.clone();
         }
         if self.mark == old.mark {
             self.mark = old.mark.clone();
@@ -243,7 +262,11 @@ impl Seen {
         Live {
             marked: self.mark.as_deref() == Some(instance),
             marked_by_other: self.mark.clone().filter(|mark| mark != instance),
-            ..self.live.clone()
+            uid: self.uid.clone(),
+            fields: self.fields.clone(),
+            owned: self.owned,
+            deleting: self.deleting,
+            left_alone: self.left_alone,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::artifact::{self, Artifact, Store};
 use crate::cluster::Cluster;
 use crate::frontends::FrontEnd;
-use crate::inventory::Id;
+use crate::inventory::{Id, Inventory};
 use crate::plan::Wanted;
 
 /// What an artifact holds, for one application.
@@ -37,6 +37,7 @@ impl Index {
         app: &App,
         store: &Store,
         artifact: &Artifact,
+        inventory: &Inventory,
     ) -> Result<Index, artifact::Error> {
         let mut index = Index::default();
         let mut kinds = BTreeSet::new();
@@ -82,6 +83,8 @@ impl Index {
                 manifest.str_at(&["metadata", "namespace"]),
                 manifest.str_at(&["metadata", "name"]),
             );
+            // One name, not two: an inventory that was read from the disk has its own.
+            let id = inventory.objects.get_key_value(&id).map_or(id, |(known, _)| known.clone());
             if place.hook.is_none() && !seen.insert(id.clone()) {
                 repeated.push(id);
                 return;
@@ -90,6 +93,7 @@ impl Index {
             let denied = app.permits.as_ref().and_then(|permits| permits.object(&id).err());
             wanted.push(Wanted { id, version: version.into(), offset, hash, place, masked, denied });
         })?;
+        wanted.shrink_to_fit();
         index.wanted = wanted;
         index.repeated = repeated;
         Ok(index)

@@ -99,7 +99,8 @@ pub async fn preview(
     };
     let broken = |error: crate::artifact::Error| refused(base::chain(&error).to_string());
     store.accept(&artifact).map_err(broken)?;
-    let index = Index::make(cluster, front, &app, &store, &artifact).await.map_err(broken)?;
+    let index =
+        Index::make(cluster, front, &app, &store, &artifact, &Inventory::default()).await.map_err(broken)?;
     let writer = cluster.acting_as(app.user.as_deref());
 
     let mut result = Preview { revisions: artifact.revisions.clone(), ..Preview::default() };

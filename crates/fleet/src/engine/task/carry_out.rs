@@ -123,6 +123,7 @@ impl Task {
             self.inventory.objects.remove(id);
             self.healths.remove(id);
         }
+        self.inventory.pack();
         self.save(&before);
     }
 

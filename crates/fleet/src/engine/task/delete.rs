@@ -101,7 +101,9 @@ impl Task {
     async fn after_all(&mut self, app: &App) -> bool {
         let Some(artifact) = self.artifact.clone() else { return true };
         if self.index.is_none() {
-            let Ok(made) = Index::make(&self.shared.cluster, self.front, app, &self.store, &artifact).await
+            let Ok(made) =
+                Index::make(&self.shared.cluster, self.front, app, &self.store, &artifact, &self.inventory)
+                    .await
             else {
                 return true;
             };

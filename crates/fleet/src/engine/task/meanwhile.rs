@@ -58,7 +58,8 @@ impl Task {
             return all;
         }
         let Some(previous) = self.store.previous() else { return all };
-        let made = Index::make(&self.shared.cluster, self.front, app, &self.store, &previous).await;
+        let made =
+            Index::make(&self.shared.cluster, self.front, app, &self.store, &previous, &self.inventory).await;
         let Ok(index) = made else { return all };
         for wanted in changed {
             let Some(old) = index.wanted.iter().find(|old| old.id == wanted.id) else { continue };

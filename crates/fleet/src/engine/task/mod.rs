@@ -153,7 +153,8 @@ impl Task {
                 return;
             };
             let object = seen.open();
-            let wake = self.turn(&object).await;
+            // What a turn needs (tens of kilobytes) is there while it lasts, and not with each application that rests.
+            let wake = Box::pin(self.turn(&object)).await;
             drop(object);
             let bell = self.handle.bell.clone();
             tokio::select! {
@@ -296,7 +297,9 @@ impl Task {
         // The index depends on the artifact and on what the application says of names, order and permits.
         let read = format!("{}{}{}{:?}", artifact.digest, app.destination, app.instance, app.permits);
         if self.index.as_ref().is_none_or(|(made, _)| *made != read) {
-            let made = Index::make(&self.shared.cluster, self.front, app, &self.store, &artifact).await;
+            let made =
+                Index::make(&self.shared.cluster, self.front, app, &self.store, &artifact, &self.inventory)
+                    .await;
             self.index = Some((read, made.map_err(|error| compare(base::chain(&error).to_string()))?));
         }
         let live = self.live(app).await.map_err(compare)?;

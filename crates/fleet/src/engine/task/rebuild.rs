@@ -53,6 +53,7 @@ impl Task {
         );
         found.objects.extend(std::mem::take(&mut self.inventory.objects));
         self.inventory = found;
+        self.inventory.pack();
         self.save(&before);
     }
     /// Finds out which of the objects that were taken in are as the artifact has them already; `live` says what is known
