@@ -12,7 +12,7 @@ async fn main() {
     let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.expect("a configuration");
-    let client = kube::Client::try_from(config).expect("a client");
+    let client = fleet::connect::client(config).expect("a client");
     let mut config = fleet::Config::new(data);
     config.child = fleet::child::Command { program: child.into(), arguments: Vec::new() };
     config.interval = std::env::args().nth(4).and_then(|text| text.parse().ok()).map(Duration::from_secs);

@@ -10,6 +10,7 @@ pub mod artifact;
 pub mod child;
 pub mod cluster;
 pub mod compose;
+pub mod connect;
 pub mod cut;
 mod engine;
 mod files;

@@ -58,7 +58,7 @@ pub fn setting(name: &str, otherwise: u64) -> u64 {
 
 pub async fn connect(kubeconfig: &kube::config::Kubeconfig) -> kube::Client {
     let config = kube::Config::from_custom_kubeconfig(kubeconfig.clone(), &Default::default()).await.unwrap();
-    kube::Client::try_from(config).unwrap()
+    fleet::connect::client(config).unwrap()
 }
 
 pub async fn bench(name: &str) -> Bench {
