@@ -13,6 +13,23 @@ pub fn keep_nothing() {
     }
 }
 
+/// What this thread keeps for its next allocations goes to its arena, and from there to the system.
+pub fn give_back() {
+    // SAFETY: the name ends in NUL; it takes no value and gives none (jemalloc's manual, thread.tcache.flush).
+    let code = unsafe {
+        tikv_jemalloc_sys::mallctl(
+            c"thread.tcache.flush".as_ptr(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    if code != 0 {
+        tracing::debug!(code, "the allocator keeps what it has");
+    }
+}
+
 fn set(name: &CStr, mut value: isize) {
     // SAFETY: the name ends in NUL, the value is an `ssize_t` as jemalloc's manual (TUNING, *.dirty_decay_ms) has it and
     // lives through the call, and nothing is asked back.

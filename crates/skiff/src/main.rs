@@ -4,6 +4,7 @@ mod command;
 mod config;
 mod heap;
 mod log;
+mod rest;
 mod roles;
 mod server;
 

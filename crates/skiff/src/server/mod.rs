@@ -42,6 +42,8 @@ pub const KUBERNETES: &str = "v1.36.3";
 
 /// The cgroup that all pods are below, unless `--kubelet-arg=cgroup-root` names another.
 pub const CGROUP: &str = "skiff";
+/// After a start or much work, before its pages are given back.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// What every role is given.
 #[derive(Clone)]
@@ -65,10 +67,12 @@ pub fn run(config: Server) -> Result<ExitCode> {
     make_private(&config.data_dir.join("server"))?;
     make_private(&config.run_dir)?;
     raise_file_limit();
+    crate::rest::by_small_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)))
         .thread_name("skiff")
         .thread_keep_alive(Duration::from_secs(5))
+        .on_thread_park(crate::rest::parked)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
@@ -182,6 +186,7 @@ async fn serve(config: Server) -> Result<()> {
         roles: Vec::new(),
     });
     let tasks = Tasks::new();
+    tasks.spawn("rest", crate::rest::keep(QUIET));
     let (status, run_dir) = (roles.clone(), config.run_dir.clone());
     tasks.spawn("status", async move {
         if let Err(error) = status.serve(&run_dir).await {

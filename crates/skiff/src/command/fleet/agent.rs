@@ -59,6 +59,9 @@ fn bytes(text: &str) -> Result<u64, String> {
     fleet::ledger::parse(text).ok_or_else(|| format!("{text} is no number of bytes; write 500M or 2G"))
 }
 
+/// After a turn, before its pages are given back.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// Refuses names that no front end has.
 pub fn known(front_ends: &[String]) -> Result<()> {
     for name in front_ends {
@@ -85,7 +88,9 @@ pub fn resumed(said: &str) -> Result<ExitCode> {
 }
 
 fn resume(args: &Agent) -> Result<ExitCode> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(args))
+    crate::rest::by_small_pages();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().on_thread_park(crate::rest::parked).build()?.block_on(run(args))
 }
 
 async fn run(args: &Agent) -> Result<ExitCode> {
@@ -99,6 +104,7 @@ async fn run(args: &Agent) -> Result<ExitCode> {
     std::fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("cannot make {}", args.data_dir.display()))?;
     let tasks = base::Tasks::new();
+    tasks.spawn("rest", crate::rest::keep(QUIET));
     let clock = base::Clock::system(jiff::Timestamp::from_second(crate::BUILT).unwrap_or_default());
     let identity = format!("{host}_{}", std::process::id());
     info!(identity, front_ends = args.front_ends.join(","), "waiting for the lease");

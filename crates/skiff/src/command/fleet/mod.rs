@@ -80,7 +80,7 @@ impl Reach {
             None => kube::Config::incluster()
                 .context("no kubeconfig: give --kubeconfig, or run this on a server or in a cluster")?,
         };
-        kube::Client::try_from(config).context("cannot make a client")
+        fleet::connect::client(config).context("cannot make a client")
     }
 
     async fn cluster(&self) -> Result<Cluster> {
