@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/kio"
@@ -38,14 +39,10 @@ func askResources(line json.RawMessage) (any, error) {
 	if err := json.Unmarshal(line, &q); err != nil {
 		return nil, err
 	}
-	// Upstream would expand an anchor that holds itself until memory ends.
-	decoder := yaml.NewDecoder(strings.NewReader(q.Text))
-	for {
+	// Upstream would expand an anchor that holds itself until memory ends. It cuts the text at these lines before it reads any.
+	for _, part := range separator.Split(strings.ReplaceAll(q.Text, "\r\n", "\n"), -1) {
 		node := &yaml.Node{}
-		if decoder.Decode(node) != nil {
-			break
-		}
-		if holds(node, map[*yaml.Node]bool{}) {
+		if yaml.NewDecoder(strings.NewReader(part+"\n")).Decode(node) == nil && holds(node, map[*yaml.Node]bool{}) {
 			return nil, errors.New("an anchor holds itself")
 		}
 	}
@@ -74,6 +71,8 @@ func askResources(line json.RawMessage) (any, error) {
 	}
 	return out.String(), nil
 }
+
+var separator = regexp.MustCompile(`\n---.*\n`)
 
 // holds tells whether a node lies within itself; above are those that lie around it.
 func holds(node *yaml.Node, above map[*yaml.Node]bool) bool {

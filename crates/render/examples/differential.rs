@@ -15,6 +15,8 @@ mod chance;
 mod charts;
 #[path = "differential/compare.rs"]
 mod compare;
+#[path = "differential/decoders.rs"]
+mod decoders;
 #[path = "differential/directories.rs"]
 mod directories;
 #[path = "differential/documents.rs"]
@@ -81,12 +83,16 @@ fn main() {
             documents::show(seed.parse().unwrap(), number.parse().unwrap());
             true
         }
+        ["keep-documents", seed, numbers @ ..] => {
+            documents::keep(seed.parse().unwrap(), numbers);
+            true
+        }
         ["directories", count, seed] => directories::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["substitutions", count, seed] => substitutions::run(count.parse().unwrap(), seed.parse().unwrap()),
         ["plugins", file, rest @ ..] => plugins::run(file, rest.contains(&"-v")),
         _ => {
             eprintln!(
-                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | given FILE | plugins FILE [-v] | yaml COUNT SEED | document NUMBER SEED | substitutions COUNT SEED | directories COUNT SEED | functions COUNT SEED | charts COUNT SEED | keep-charts SEED FILE | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | values DIR VARIANTS SEED | goldens MODULE | real-trees DIR"
+                "usage: differential krusty FILE [-v] [NAME] | trees COUNT SEED [-v] | tree NUMBER SEED | given FILE | plugins FILE [-v] | yaml COUNT SEED | document NUMBER SEED | keep-documents SEED NUMBER... | substitutions COUNT SEED | directories COUNT SEED | functions COUNT SEED | charts COUNT SEED | keep-charts SEED FILE | schemas COUNT SEED | texts COUNT SEED | real-charts DIR VARIANTS SEED | values DIR VARIANTS SEED | goldens MODULE | real-trees DIR"
             );
             false
         }

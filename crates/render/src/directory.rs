@@ -37,13 +37,15 @@ pub fn build(tree: &Tree, at: &str, options: &Options, limits: Limits) -> Result
     let include = compile(&options.include)?;
     let exclude = compile(&options.exclude)?;
     let mut all = Vec::new();
+    let mut incomplete = None;
     let mut bytes = 0;
     for file in files {
         let inside = file.strip_prefix(&root).unwrap_or(&file).trim_start_matches('/');
         let taken = include.as_ref().is_none_or(|glob| glob.is_match(inside))
             && !exclude.as_ref().is_some_and(|glob| glob.is_match(inside));
-        // What a link leads to; one that leads to nothing, or to a directory, is left out.
-        if !taken || !tree.entry("", &file)?.is_some_and(|entry| matches!(entry, Entry::File { .. })) {
+        // What a link leads to; one that leads to nothing, or to a directory, is left out. One that leads out of the source is an
+        // error, also if it is not taken.
+        if !tree.entry("", &file)?.is_some_and(|entry| matches!(entry, Entry::File { .. })) || !taken {
             continue;
         }
         let text = tree.text("", &file)?;
@@ -62,13 +64,18 @@ pub fn build(tree: &Tree, at: &str, options: &Options, limits: Limits) -> Result
         }
         let documents = if file.ends_with(".json") { json(&file, &text)? } else { yaml(&file, &text)? };
         for document in documents {
+            let from = all.len();
             expand(document, &file, &mut all)?;
+            for object in &all[from..] {
+                incomplete = incomplete.or_else(|| complete(object, &file).err());
+            }
         }
         if all.len() > limits.objects {
             return Err(Error::TooMany { limit: limits.objects });
         }
     }
-    Ok(all)
+    // What cannot be read is told first, wherever it lies.
+    incomplete.map_or(Ok(all), Err)
 }
 
 fn collect(tree: &Tree, at: &str, recurse: bool, depth: usize, files: &mut Vec<String>) -> Result<(), Error> {
@@ -147,7 +154,11 @@ fn documents(text: &str) -> (Vec<Value>, Option<String>) {
         if found.len() > 1 {
             return (found, Some(text.clone()));
         }
+        // The line that the last object ends on.
         rest = &rest[end..];
+        let blank = rest.find(|char: char| char == '\n' || !char.is_whitespace()).unwrap_or(rest.len());
+        rest = &rest[blank..];
+        rest = rest.strip_prefix('\n').unwrap_or(rest);
     }
     for part in split(rest) {
         let read = part.and_then(|part| goyaml::first(&part)).and_then(object);
@@ -155,6 +166,8 @@ fn documents(text: &str) -> (Vec<Value>, Option<String>) {
             Ok(object) => found.extend(object),
             Err(error) => return (found, fault.or(Some(error))),
         }
+        // What was wrong with it as JSON is told if it is no YAML either.
+        fault = None;
     }
     (found, None)
 }
@@ -207,13 +220,11 @@ fn expand(document: Value, file: &str, all: &mut Vec<Value>) -> Result<(), Error
                 if item.as_map().is_none() {
                     return Err(Error::field(file, "items", "items member is not an object"));
                 }
-                complete(item, file)?;
             }
             all.extend(items.iter().cloned());
         }
         Some(Value::Null) if document.get("spec").is_none() && document.get("status").is_none() => {}
         _ => {
-            complete(&document, file)?;
             all.push(document);
         }
     }

@@ -51,15 +51,16 @@ fn mapping(map: &Map, keys: Keys, level: usize, inline: bool, out: &mut String) 
         if !(inline && at == 0) {
             indent(level, out);
         }
-        // libyaml writes a key that is long or has line breaks as `? key`.
-        if key.len() > 128 || key.contains('\n') {
+        // libyaml writes a key that is long or has line breaks as `? key`, and its value like an element.
+        if key.len() > 128 || key.contains(is_break) {
             out.push_str("? ");
-            text(key, level, true, out);
+            text(key, level + 1, false, out);
             out.push('\n');
             indent(level, out);
-        } else {
-            text(key, level, true, out);
+            nested(':', value, keys, level, out);
+            continue;
         }
+        text(key, level, true, out);
         out.push(':');
         match value {
             Value::Object(map) if !map.is_empty() => {
@@ -82,13 +83,13 @@ fn mapping(map: &Map, keys: Keys, level: usize, inline: bool, out: &mut String) 
 fn sequence(items: &[Value], keys: Keys, level: usize, out: &mut String) {
     for item in items {
         indent(level, out);
-        nested(item, keys, level, out);
+        nested('-', item, keys, level, out);
     }
 }
 
-/// An element after its indentation.
-fn nested(item: &Value, keys: Keys, level: usize, out: &mut String) {
-    out.push('-');
+/// An element with its mark, after its indentation.
+fn nested(mark: char, item: &Value, keys: Keys, level: usize, out: &mut String) {
+    out.push(mark);
     out.push(' ');
     match item {
         Value::Object(map) if !map.is_empty() => mapping(map, keys, level + 1, true, out),
@@ -97,7 +98,7 @@ fn nested(item: &Value, keys: Keys, level: usize, out: &mut String) {
                 if at > 0 {
                     indent(level + 1, out);
                 }
-                nested(item, keys, level + 1, out);
+                nested('-', item, keys, level + 1, out);
             }
         }
         other => {
@@ -112,6 +113,9 @@ fn nested(item: &Value, keys: Keys, level: usize, out: &mut String) {
 fn whole(number: f64) -> Option<String> {
     if number.fract() != 0.0 || number.abs() >= 1e20 {
         return None;
+    }
+    if number == 0.0 {
+        return Some("0".into()); // also `-0`
     }
     let text = format!("{number:e}");
     let (mantissa, exponent) = text.split_once('e')?;
@@ -378,26 +382,23 @@ fn escaped(char: char, all: bool, out: &mut String) {
 /// `|` with the hints for indentation and the line end. The caller ends the last line.
 fn literal(string: &str, level: usize, out: &mut String) {
     out.push('|');
-    if string.starts_with([' ', '\n']) {
+    if string.starts_with(|char| char == ' ' || is_break(char)) {
         out.push('2');
     }
-    if !string.ends_with('\n') {
-        out.push('-');
-    } else if string.ends_with("\n\n") || string == "\n" {
-        out.push('+');
+    let mut last = string.chars().rev();
+    match (last.next().is_some_and(is_break), last.next().is_none_or(is_break)) {
+        (false, _) => out.push('-'),
+        (true, true) => out.push('+'),
+        (true, false) => {}
     }
     out.push('\n');
-    let body = string.strip_suffix('\n').unwrap_or(string);
-    let mut first = true;
-    for line in body.split('\n') {
-        if !first {
-            out.push('\n');
-        }
-        first = false;
-        if !line.is_empty() {
+    // Unicode's separators of lines and paragraphs are line ends too.
+    let mut broken = true;
+    for char in string.strip_suffix('\n').unwrap_or(string).chars() {
+        if std::mem::replace(&mut broken, is_break(char)) && !broken {
             indent(level, out);
-            out.push_str(line);
         }
+        out.push(char);
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) fn plain_is_text(text: &str) -> bool {
 
 /// A text that starts with a dot is tried with `strconv.ParseFloat`, which takes more forms than the pattern.
 fn dotted_float(text: &str) -> bool {
-    text.starts_with('.') && text.parse::<f64>().is_ok()
+    text.starts_with('.') && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// Numbers to base 60, which YAML 1.1 readers take for numbers: `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`.
@@ -127,7 +127,10 @@ fn sexagesimal(text: &str) -> bool {
     let rest: Vec<&str> = parts.collect();
     let last = rest.len().saturating_sub(1);
     rest.iter().enumerate().all(|(at, part)| {
-        let part = if at == last { part.split('.').next().unwrap_or_default() } else { part };
+        let (part, fraction) = part.split_once('.').filter(|_| at == last).unwrap_or((part, ""));
+        if !fraction.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+            return false;
+        }
         match part.as_bytes() {
             [digit] => digit.is_ascii_digit(),
             [ten, digit] => (b'0'..=b'5').contains(ten) && digit.is_ascii_digit(),

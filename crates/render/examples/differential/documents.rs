@@ -3,14 +3,12 @@
 
 use std::fmt::Write;
 
-use api::Value as Tree;
-use render::goyaml::kyaml;
-use render::yaml;
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
 use crate::compare::Layer;
-use crate::oracle::Answer;
+use crate::decoders::{ours, pairs, same};
+use crate::oracle::{Answer, ask};
 use crate::scalars;
 
 pub fn run(count: usize, seed: u64) -> bool {
@@ -23,55 +21,18 @@ pub fn show(seed: u64, number: usize) {
     print!("{}", text(seed, number));
 }
 
+/// Writes the documents of these numbers with upstream's answers, as `crates/render/tests/yaml.jsonl` keeps them.
+pub fn keep(seed: u64, numbers: &[&str]) {
+    let numbers: Vec<usize> = numbers.iter().map(|number| number.parse().unwrap()).collect();
+    let asked = numbers.clone();
+    ask(asked.into_iter().map(move |number| question(number, seed)), |at, theirs| {
+        let text = text(seed, numbers[at]);
+        println!("{}", json!({"text": text, "upstream": theirs.unwrap()}));
+    });
+}
+
 fn question(number: usize, seed: u64) -> Value {
     json!({"id": number, "kind": "document", "text": text(seed, number)})
-}
-
-/// Both answers to a document, each `{"out"}` or `{"error"}`.
-fn ours(asked: &Value) -> Answer {
-    let text = asked["text"].as_str().unwrap_or_default();
-    let told = |answer: Result<Value, String>| match answer {
-        Ok(out) => json!({"out": out}),
-        Err(error) => json!({"error": error}),
-    };
-    let helm =
-        render::helm::engine::yaml_both_ways(text).map(|(json, yaml)| json!({"json": json, "yaml": yaml}));
-    let kustomize = kyaml::documents(text).and_then(|all| {
-        let mut out = String::new();
-        for document in all {
-            match &document.value {
-                Tree::Null => continue,
-                Tree::Object(map) if map.is_empty() => continue,
-                Tree::Array(items) if items.is_empty() => continue,
-                Tree::Object(_) => {}
-                _ => return Err("not a map".into()),
-            }
-            yaml::emit(&document.value, &mut out);
-            out.push_str("---\n");
-        }
-        Ok(out.into())
-    });
-    let (helm, kustomize) = (told(helm), told(kustomize));
-    match (&helm["error"], &kustomize["error"]) {
-        (Value::String(_), Value::String(_)) => Err(json!([helm, kustomize]).to_string()),
-        _ => Ok(json!([helm, kustomize])),
-    }
-}
-
-/// Both pairs of answers, of Helm's reader and of Kustomize's.
-fn pairs(theirs: &Answer, ours: &Answer) -> [(Value, Value); 2] {
-    let read = |answer: &Answer| match answer {
-        Ok(out) => out.clone(),
-        Err(text) => serde_json::from_str(text).unwrap_or_else(|_| json!([{"panic": text}, {"panic": text}])),
-    };
-    let (theirs, ours) = (read(theirs), read(ours));
-    [0, 1].map(|at| (theirs[at].clone(), ours[at].clone()))
-}
-
-fn same(theirs: &Answer, ours: &Answer) -> bool {
-    let [helm, kustomize] = pairs(theirs, ours);
-    let refused = |one: &Value| one["error"].is_string();
-    helm.0 == helm.1 && (kustomize.0 == kustomize.1 || refused(&kustomize.0) && refused(&kustomize.1))
 }
 
 fn tell(asked: &Value, theirs: &Answer, ours: &Answer) -> String {

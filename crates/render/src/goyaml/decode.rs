@@ -1,23 +1,27 @@
 //! Nodes to values as JSON would hold them: scalars by go-yaml 2's rules, keys made texts, merge keys merged.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use api::{Map, Value};
 
-use super::node::{Body, Node};
-use crate::go::{float, quote};
+use super::node::{Anchor, Body, Node};
+use crate::go::{float, quote, text};
 
 const PREFIX: &str = "tag:yaml.org,2002:";
 
 /// The value of a document's node.
 pub(super) fn value(node: &Rc<Node>) -> Result<Value, String> {
-    let mut decoder = Decoder { decoded: 0, aliased: 0, depth: 0, unsupported: None };
+    let mut decoder =
+        Decoder { decoded: 0, aliased: 0, nesting: 0, depth: 0, within: Vec::new(), unsupported: false };
     let value = decoder.value(node)?;
-    // What JSON cannot hold is told after what YAML cannot read.
-    match decoder.unsupported {
-        Some(error) => Err(error),
-        None => finite(&value).map(|()| value),
+    // What JSON cannot hold is told after what YAML cannot read, if a later value of the same key has not taken its place.
+    if decoder.unsupported
+        && let Some(error) = unsupported(node)
+    {
+        return Err(error);
     }
+    finite(&value).map(|()| value)
 }
 
 fn finite(value: &Value) -> Result<(), String> {
@@ -26,7 +30,11 @@ fn finite(value: &Value) -> Result<(), String> {
             Err(format!("json: unsupported value: {}", float::format(*number, b'g', -1)))
         }
         Value::Array(items) => items.iter().try_for_each(finite),
-        Value::Object(map) => map.iter().try_for_each(|(_, value)| finite(value)),
+        // JSON is written key by key in their order, and tells the first.
+        Value::Object(map) => {
+            let endless = map.iter().filter_map(|(key, value)| Some((key, finite(value).err()?)));
+            endless.min_by_key(|(key, _)| *key).map_or(Ok(()), |(_, error)| Err(error))
+        }
         _ => Ok(()),
     }
 }
@@ -41,7 +49,6 @@ enum Scalar {
     /// A date: a text, but another type for tags.
     Time,
     Text,
-    Merge,
 }
 
 impl Scalar {
@@ -53,7 +60,6 @@ impl Scalar {
             Scalar::Float(_) => "!!float",
             Scalar::Time => "!!timestamp",
             Scalar::Text => "!!str",
-            Scalar::Merge => "!!merge",
         }
     }
 }
@@ -61,9 +67,13 @@ impl Scalar {
 struct Decoder {
     decoded: usize,
     aliased: usize,
+    /// Values around this one, and those of them that are aliases.
+    nesting: usize,
     depth: usize,
-    /// The first key that JSON cannot have.
-    unsupported: Option<String>,
+    /// The aliases around it that lie within the nodes that they name.
+    within: Vec<*const Node>,
+    /// There was a key that JSON cannot have.
+    unsupported: bool,
 }
 
 /// The share of values that may come from aliases.
@@ -90,8 +100,40 @@ impl Decoder {
         Ok(())
     }
 
+    /// Decodes what an alias names, which must not lie within itself.
+    fn enter<T>(
+        &mut self,
+        alias: &Rc<Node>,
+        anchor: &Anchor,
+        decode: impl FnOnce(&mut Decoder, &Rc<Node>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let again = || format!("yaml: anchor '{}' value contains itself", anchor.name);
+        let place = Rc::as_ptr(alias);
+        if self.within.contains(&place) {
+            return Err(again());
+        }
+        let target = anchor.node().ok_or_else(again)?;
+        self.within.push(place);
+        self.depth += 1;
+        let done = decode(self, &target);
+        self.depth -= 1;
+        self.within.pop();
+        done
+    }
+
     fn value(&mut self, node: &Rc<Node>) -> Result<Value, String> {
         self.count()?;
+        // A text's own nesting is bounded, but aliases add theirs.
+        if self.nesting > super::DEPTH {
+            return Err("yaml: exceeded max depth of 10000".into());
+        }
+        self.nesting += 1;
+        let value = self.body(node);
+        self.nesting -= 1;
+        value
+    }
+
+    fn body(&mut self, node: &Rc<Node>) -> Result<Value, String> {
         match &node.body {
             Body::Alias(target) => {
                 self.depth += 1;
@@ -99,6 +141,7 @@ impl Decoder {
                 self.depth -= 1;
                 value
             }
+            Body::Within(anchor) => self.enter(node, anchor, |decoder, target| decoder.value(target)),
             Body::Scalar(text, implicit) => {
                 scalar(text, *implicit, &node.tag).map(|(scalar, text)| match scalar {
                     Scalar::Null => Ok(Value::Null),
@@ -106,7 +149,7 @@ impl Decoder {
                     Scalar::Int(number) => Ok(Value::Int(number)),
                     Scalar::Uint(number) => Ok(Value::Float(number as f64)),
                     Scalar::Float(number) => Ok(Value::Float(number)),
-                    Scalar::Time | Scalar::Text | Scalar::Merge => Ok(Value::String(text.as_str().into())),
+                    Scalar::Time | Scalar::Text => Ok(Value::String(text.as_str().into())),
                 })?
             }
             Body::Sequence(items) => {
@@ -133,21 +176,12 @@ impl Decoder {
                 continue;
             }
             let name = self.key(key)?;
-            let shown = value;
             let value = self.value(value)?;
-            let name: smol_str::SmolStr = match name {
-                Ok(name) => name.into(),
-                Err(kind) => {
-                    self.unsupported.get_or_insert_with(|| {
-                        let shown = match go_syntax(shown) {
-                            nothing if nothing == "interface {}(nil)" => "<nil>".to_string(),
-                            shown => shown,
-                        };
-                        format!("unsupported map key of type: {kind}, value: {shown}")
-                    });
-                    continue;
-                }
+            let Some(name) = name else {
+                self.unsupported = true;
+                continue;
             };
+            let name = smol_str::SmolStr::from(name);
             if keys.insert(name.clone()) {
                 map.push_unchecked(name, value);
             } else {
@@ -172,12 +206,20 @@ impl Decoder {
                 self.depth -= 1;
                 done
             }
+            Body::Within(anchor) if is_mapping(anchor) => {
+                self.count()?;
+                self.enter(node, anchor, |decoder, target| {
+                    decoder.count()?;
+                    decoder.mapping(target, map)
+                })
+            }
             Body::Sequence(items) => {
                 // The first of several wins, so it comes last.
                 for item in items.iter().rev() {
                     match &item.body {
                         Body::Mapping(_) => {}
                         Body::Alias(target) if matches!(target.body, Body::Mapping(_)) => {}
+                        Body::Within(anchor) if is_mapping(anchor) => {}
                         _ => return Err(WANTED.into()),
                     }
                     self.merge(item, map)?;
@@ -188,8 +230,8 @@ impl Decoder {
         }
     }
 
-    /// The text that a key becomes; the inner error is what a key is that becomes none.
-    fn key(&mut self, node: &Rc<Node>) -> Result<Result<String, String>, String> {
+    /// The text that a key becomes; none if JSON cannot have it.
+    fn key(&mut self, node: &Rc<Node>) -> Result<Option<String>, String> {
         self.count()?;
         match &node.body {
             Body::Alias(target) => {
@@ -198,16 +240,16 @@ impl Decoder {
                 self.depth -= 1;
                 key
             }
+            Body::Within(anchor) => self.enter(node, anchor, |decoder, target| decoder.key(target)),
             Body::Scalar(text, implicit) => {
                 let (scalar, text) = scalar(text, *implicit, &node.tag)?;
-                Ok(Ok(match scalar {
-                    Scalar::Int(number) => number.to_string(),
-                    Scalar::Bool(flag) => flag.to_string(),
-                    Scalar::Float(number) => key_float(number),
-                    Scalar::Uint(number) => return Ok(Err(format!("uint64, key: 0x{number:x}"))),
-                    Scalar::Null => return Ok(Err("%!s(<nil>), key: <nil>".into())),
-                    Scalar::Time | Scalar::Text | Scalar::Merge => text,
-                }))
+                Ok(match scalar {
+                    Scalar::Int(number) => Some(number.to_string()),
+                    Scalar::Bool(flag) => Some(flag.to_string()),
+                    Scalar::Float(number) => Some(key_float(number)),
+                    Scalar::Time | Scalar::Text => Some(text),
+                    Scalar::Uint(_) | Scalar::Null => None,
+                })
             }
             Body::Sequence(_) | Body::Mapping(_) => {
                 self.value(node)?;
@@ -218,75 +260,141 @@ impl Decoder {
 }
 
 /// What a scalar is, and its text.
-fn scalar(text: &str, implicit: bool, tag: &str) -> Result<(Scalar, String), String> {
+fn scalar(written: &str, implicit: bool, tag: &str) -> Result<(Scalar, String), String> {
     if tag.is_empty() && !implicit {
-        return Ok((Scalar::Text, text.into()));
+        return Ok((Scalar::Text, written.into()));
     }
     let short = tag.strip_prefix(PREFIX).unwrap_or(tag);
     let wanted = match short {
         "" => None,
         "str" | "bool" | "int" | "float" | "null" | "timestamp" if tag.starts_with(PREFIX) => Some(short),
         "binary" if tag.starts_with(PREFIX) => {
-            let bytes = crate::sprig::encoding::base64_decode(text.as_bytes())
+            let bytes = crate::sprig::encoding::base64_decode(written.as_bytes())
                 .map_err(|_| "yaml: !!binary value contains invalid base64 data".to_string())?;
-            return Ok((Scalar::Text, String::from_utf8_lossy(&bytes).into_owned()));
+            return Ok((Scalar::Text, text::decode(&bytes).into_owned()));
         }
-        _ => return Ok((Scalar::Text, text.into())),
+        _ => return Ok((Scalar::Text, written.into())),
     };
     if wanted == Some("str") {
-        return Ok((Scalar::Text, text.into()));
+        return Ok((Scalar::Text, written.into()));
     }
-    let found = resolve(text, wanted.is_none() || wanted == Some("timestamp"));
-    let Some(wanted) = wanted else { return Ok((found, text.into())) };
+    let found = resolve(written, wanted.is_none() || wanted == Some("timestamp"));
+    let Some(wanted) = wanted else { return Ok((found, written.into())) };
     let wanted = format!("!!{wanted}");
     match found {
-        Scalar::Int(number) if wanted == "!!float" => Ok((Scalar::Float(number as f64), text.into())),
-        found if found.tag() == wanted => Ok((found, text.into())),
-        found => Err(format!("yaml: cannot decode {} `{text}` as a {wanted}", found.tag())),
+        Scalar::Int(number) if wanted == "!!float" => Ok((Scalar::Float(number as f64), written.into())),
+        found if found.tag() == wanted => Ok((found, written.into())),
+        found => Err(format!("yaml: cannot decode {} `{written}` as a {wanted}", found.tag())),
     }
 }
 
 /// A node as `%#v` prints what the YAML decoder made of it.
 fn go_syntax(node: &Rc<Node>) -> String {
+    shown(node).text
+}
+
+/// What `%#v` prints of a value, and what it is as a key: Go's order of keys of several types, and among those of one type.
+struct Shown {
+    text: String,
+    kind: u8,
+    number: f64,
+    string: String,
+}
+
+fn shown(node: &Rc<Node>) -> Shown {
+    let other = |text: String, kind: u8| Shown { text, kind, number: 0.0, string: String::new() };
     match &node.body {
-        Body::Alias(target) => go_syntax(target),
+        Body::Alias(target) => shown(target),
+        Body::Within(anchor) => {
+            anchor.node().map_or_else(|| other(String::new(), 0), |target| shown(&target))
+        }
         Body::Scalar(text, implicit) => match scalar(text, *implicit, &node.tag) {
-            Ok((Scalar::Null, _)) | Err(_) => "interface {}(nil)".into(),
-            Ok((Scalar::Bool(flag), _)) => flag.to_string(),
-            Ok((Scalar::Int(number), _)) => number.to_string(),
-            Ok((Scalar::Uint(number), _)) => format!("0x{number:x}"),
-            Ok((Scalar::Float(number), _)) => float::format(number, b'g', -1),
-            Ok((Scalar::Time | Scalar::Text | Scalar::Merge, text)) => quote::quote(text.as_bytes()),
+            Ok((Scalar::Null, _)) | Err(_) => other("interface {}(nil)".into(), 0),
+            Ok((Scalar::Time | Scalar::Text, text)) => {
+                Shown { string: text.clone(), ..other(quote::quote(text.as_bytes()), 1) }
+            }
+            Ok((Scalar::Int(number), _)) => Shown { number: number as f64, ..other(number.to_string(), 2) },
+            Ok((Scalar::Uint(number), _)) => {
+                Shown { number: number as f64, ..other(format!("0x{number:x}"), 2) }
+            }
+            Ok((Scalar::Float(number), _)) => Shown { number, ..other(float::format(number, b'g', -1), 3) },
+            Ok((Scalar::Bool(flag), _)) => Shown { number: f64::from(flag), ..other(flag.to_string(), 4) },
         },
         Body::Sequence(items) => {
             let items: Vec<String> = items.iter().map(go_syntax).collect();
-            format!("[]interface {{}}{{{}}}", items.join(", "))
+            other(format!("[]interface {{}}{{{}}}", items.join(", ")), 5)
         }
-        Body::Mapping(pairs) => {
-            let mut fields: Vec<(u8, String, String)> = Vec::new();
-            for (key, value) in pairs {
-                let (key, value) = (go_syntax(key), go_syntax(value));
-                // Keys of one type stand together.
-                let kind = match key.as_bytes() {
-                    b"interface {}(nil)" => 0,
-                    [b'"', ..] => 1,
-                    b"true" | b"false" => 4,
-                    _ if key.contains(['.', 'e', 'I', 'N']) && !key.starts_with("0x") => 3,
-                    _ => 2,
-                };
-                fields.retain(|(_, own, _)| *own != key);
-                fields.push((kind, key, value));
-            }
-            fields.sort_by(|a, b| match (a.1.parse::<f64>(), b.1.parse::<f64>()) {
-                (Ok(first), Ok(second)) if a.0 == b.0 => first.total_cmp(&second),
-                // Texts without the quotes at their ends, or a longer one could come first.
-                _ => (a.0, a.1.trim_end_matches('"')).cmp(&(b.0, b.1.trim_end_matches('"'))),
+        Body::Mapping(_) => {
+            let mut fields = fields(node);
+            fields.sort_by(|(a, _), (b, _)| {
+                // NaN comes before all numbers.
+                let numbers =
+                    || b.number.is_nan().cmp(&a.number.is_nan()).then(a.number.total_cmp(&b.number));
+                a.kind.cmp(&b.kind).then_with(numbers).then_with(|| a.string.cmp(&b.string))
             });
             let fields: Vec<String> =
-                fields.into_iter().map(|(_, key, value)| format!("{key}:{value}")).collect();
-            format!("map[interface {{}}]interface {{}}{{{}}}", fields.join(", "))
+                fields.iter().map(|(key, value)| format!("{}:{}", key.text, go_syntax(value))).collect();
+            other(format!("map[interface {{}}]interface {{}}{{{}}}", fields.join(", ")), 6)
         }
     }
+}
+
+/// The fields of a map with those that it merges, the last of each key.
+fn fields(node: &Rc<Node>) -> Vec<(Shown, Rc<Node>)> {
+    let (mut all, mut places) = (Vec::new(), HashMap::new());
+    collect(node, &mut all, &mut places);
+    all
+}
+
+fn collect(node: &Rc<Node>, all: &mut Vec<(Shown, Rc<Node>)>, places: &mut HashMap<String, usize>) {
+    match &node.body {
+        Body::Alias(target) => collect(target, all, places),
+        Body::Within(anchor) => anchor.node().iter().for_each(|target| collect(target, all, places)),
+        Body::Scalar(..) => {}
+        Body::Sequence(items) => items.iter().rev().for_each(|item| collect(item, all, places)),
+        Body::Mapping(pairs) => {
+            for (key, value) in pairs {
+                if is_merge(key) {
+                    collect(value, all, places);
+                    continue;
+                }
+                let key = shown(key);
+                match places.get(&key.text) {
+                    // No NaN is another's equal.
+                    Some(at) if !key.number.is_nan() => all[*at].1 = value.clone(),
+                    _ => {
+                        places.insert(key.text.clone(), all.len());
+                        all.push((key, value.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The first key that JSON cannot have: none at all, or a number that only 64 bits without a sign hold.
+fn unsupported(node: &Rc<Node>) -> Option<String> {
+    match &node.body {
+        Body::Alias(target) => unsupported(target),
+        Body::Within(_) | Body::Scalar(..) => None,
+        Body::Sequence(items) => items.iter().find_map(unsupported),
+        Body::Mapping(_) => fields(node).iter().find_map(|(key, value)| {
+            let kind = match key.text.as_str() {
+                "interface {}(nil)" => "%!s(<nil>), key: <nil>".to_string(),
+                number if number.starts_with("0x") => format!("uint64, key: {number}"),
+                _ => return unsupported(value),
+            };
+            let shown = match go_syntax(value) {
+                nothing if nothing == "interface {}(nil)" => "<nil>".to_string(),
+                shown => shown,
+            };
+            Some(format!("unsupported map key of type: {kind}, value: {shown}"))
+        }),
+    }
+}
+
+fn is_mapping(anchor: &Anchor) -> bool {
+    anchor.node().is_some_and(|node| matches!(node.body, Body::Mapping(_)))
 }
 
 pub(super) fn is_merge(node: &Node) -> bool {
@@ -322,7 +430,6 @@ fn resolve(text: &str, times: bool) -> Scalar {
         ".nan" | ".NaN" | ".NAN" => return Scalar::Float(f64::NAN),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Scalar::Float(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => return Scalar::Float(f64::NEG_INFINITY),
-        "<<" => return Scalar::Merge,
         _ => {}
     }
     match text.as_bytes()[0] {
@@ -345,7 +452,7 @@ pub(super) fn is_text(text: &str) -> bool {
     let sexagesimal = digits.split_once(':').is_some_and(|(first, rest)| {
         number(first) && rest.split(':').all(|part| part.len() <= 2 && number(part))
     });
-    matches!(resolve(text, true), Scalar::Text | Scalar::Merge) && !sexagesimal
+    matches!(resolve(text, true), Scalar::Text) && !sexagesimal
 }
 
 fn number(plain: &str) -> Scalar {
@@ -361,6 +468,12 @@ fn number(plain: &str) -> Scalar {
         && let Some(number) = float::parse(plain)
     {
         return Scalar::Float(number);
+    }
+    if let Some(digits) = plain.strip_prefix("0b") {
+        // `0b-1` is none to Go, but is tried once more without its prefix.
+        if let Some(number) = float::parse_int(digits, 2) {
+            return Scalar::Int(number);
+        }
     }
     Scalar::Text
 }

@@ -1,9 +1,11 @@
-//! What becomes of a folded text when Kustomize prints it and reads that again: line ends grow before lines that begin with a blank, and
-//! at the end of a text that keeps several.
+//! What becomes of a text below `>` or `|` when Kustomize prints it and reads that again: where it is folded, line ends grow before
+//! lines that begin with a blank, and at the end of a text that keeps several; one that begins with a tab cannot be read.
 
-use super::node::{Body, Parser};
+use smol_str::SmolStr;
 
-fn is_break(char: char) -> bool {
+use super::node::{Body, Form, Parser};
+
+pub(super) fn is_break(char: char) -> bool {
     matches!(char, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
@@ -11,22 +13,28 @@ fn is_blank(char: char) -> bool {
     matches!(char, ' ' | '\t')
 }
 
-/// The text after go-yaml 3 wrote it folded, by its own rules, and read it.
-pub(super) fn again(text: &str) -> Result<String, String> {
+/// The text after go-yaml 3 wrote it in its form, by its own rules, and read it.
+pub(super) fn again(text: &SmolStr, form: Form) -> Result<SmolStr, String> {
     if !is_printed_as_lines(text) {
-        return Ok(text.into());
+        return Ok(text.clone());
+    }
+    if form == Form::Literal {
+        return match text.starts_with('\t') {
+            true => Err("yaml: found a tab character where an indentation space is expected".into()),
+            false => Ok(text.clone()),
+        };
     }
     let written = written(text);
     let node = Parser::new(&written)?.document()?;
-    let Some(Body::Sequence(items)) = node.as_ref().map(|node| &node.body) else { return Ok(text.into()) };
+    let Some(Body::Sequence(items)) = node.as_ref().map(|node| &node.body) else { return Ok(text.clone()) };
     match items.first().map(|item| &item.body) {
-        Some(Body::Scalar(text, _)) => Ok(text.to_string()),
-        _ => Ok(text.into()),
+        Some(Body::Scalar(text, _)) => Ok(text.clone()),
+        _ => Ok(text.clone()),
     }
 }
 
 /// Texts that lines cannot hold are printed in quotes instead, and come back as they were.
-pub(super) fn is_printed_as_lines(text: &str) -> bool {
+fn is_printed_as_lines(text: &str) -> bool {
     // Its check looks at the first byte of a character and knows no sequence of four.
     let printable = |char: char| {
         matches!(char, '\t' | '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')

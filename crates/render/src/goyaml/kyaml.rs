@@ -33,17 +33,19 @@ pub fn documents(text: &str) -> Result<Vec<Document>, String> {
     let mut count = 0;
     for part in split(text)? {
         // JSON is faster read as what it is.
-        let start = part.trim_start();
-        if start.starts_with('{')
-            && let Ok(value) = serde_json::from_str::<Value>(start)
-        {
+        if let Some(value) = super::json::object(part.trim_start_matches([' ', '\n'])) {
             all.push(Document { value, unwritten: Vec::new() });
             continue;
         }
         // Only the first document of each part is read.
-        let Some(node) = Parser::new(part)?.document()? else { continue };
-        let mut reader = Reader { count, place: Vec::new(), unwritten: Vec::new() };
-        let value = reader.value(&node)?;
+        let Some(node) = Parser::ahead(part)?.document()? else { continue };
+        if node.tag.strip_prefix(PREFIX) == Some("null") {
+            // Whatever else it is.
+            all.push(Document::default());
+            continue;
+        }
+        let mut reader = Reader { count, nesting: 0, place: Vec::new(), unwritten: Vec::new() };
+        let value = reader.value(&node, false)?;
         count = reader.count;
         all.push(Document { value, unwritten: reader.unwritten });
     }
@@ -78,35 +80,40 @@ pub fn first(text: &str) -> Result<Value, String> {
 
 struct Reader {
     count: usize,
+    nesting: usize,
     place: Vec<String>,
     unwritten: Vec<Vec<String>>,
 }
 
 impl Reader {
-    fn value(&mut self, node: &Rc<Node>) -> Result<Value, String> {
+    /// A node's value; `inside` if it is printed within brackets, where an alias leads too.
+    fn value(&mut self, node: &Rc<Node>, inside: bool) -> Result<Value, String> {
         self.count += 1;
         if self.count > NODES {
             return Err(format!("yaml: more than {NODES} values after aliases are expanded"));
         }
+        if self.nesting > super::DEPTH {
+            return Err("yaml: exceeded max depth of 10000".into());
+        }
+        self.nesting += 1;
+        let value = self.body(node, inside || node.form == Form::Brackets);
+        self.nesting -= 1;
+        value
+    }
+
+    fn body(&mut self, node: &Rc<Node>, inside: bool) -> Result<Value, String> {
         match &node.body {
-            Body::Alias(target) => self.value(target),
+            Body::Alias(target) => self.value(target, inside),
+            // Upstream goes on until its stack ends.
+            Body::Within(anchor) => Err(format!("yaml: anchor '{}' value contains itself", anchor.name)),
             // Upstream prints what it read before it decodes it, and writes a gap within brackets as an empty text.
-            Body::Scalar(..) if node.form == Form::Gap => Ok(Value::String("".into())),
-            Body::Scalar(text, _) if node.form == Form::Folded => {
-                let text = super::fold::again(text)?;
-                scalar(&text.as_str().into(), false, &node.tag)
-            }
-            Body::Scalar(text, _)
-                if node.form == Form::Literal
-                    && text.starts_with('\t')
-                    && super::fold::is_printed_as_lines(text) =>
-            {
-                Err("yaml: found a tab character where an indentation space is expected".into())
+            Body::Scalar(text, true) if inside && text.is_empty() => Ok(Value::String("".into())),
+            Body::Scalar(text, _) if node.form.is_block() && !inside => {
+                let text = super::fold::again(text, node.form)?;
+                scalar(&text, false, &node.tag)
             }
             // Within brackets a colon brings quotes, which make a time a text.
-            Body::Scalar(text, true)
-                if node.form == Form::Inside && text.contains(':') && yaml::is_time(text) =>
-            {
+            Body::Scalar(text, true) if inside && text.contains(':') && yaml::is_time(text) => {
                 Ok(Value::String(text.clone()))
             }
             Body::Scalar(text, implicit) => {
@@ -119,16 +126,16 @@ impl Reader {
                 let mut values = Vec::with_capacity(items.len());
                 for (at, item) in items.iter().enumerate() {
                     self.place.push(at.to_string());
-                    values.push(self.value(item)?);
+                    values.push(self.value(item, inside)?);
                     self.place.pop();
                 }
                 Ok(Value::Array(values))
             }
-            Body::Mapping(pairs) => self.mapping(pairs),
+            Body::Mapping(pairs) => self.mapping(pairs, inside),
         }
     }
 
-    fn mapping(&mut self, pairs: &[(Rc<Node>, Rc<Node>)]) -> Result<Value, String> {
+    fn mapping(&mut self, pairs: &[(Rc<Node>, Rc<Node>)], inside: bool) -> Result<Value, String> {
         let mut map = Map::with_capacity(pairs.len());
         let (mut merged, mut merges): (Vec<Map>, bool) = (Vec::new(), false);
         let mut keys = std::collections::HashSet::with_capacity(pairs.len());
@@ -137,16 +144,16 @@ impl Reader {
                 if std::mem::replace(&mut merges, true) {
                     return Err("duplicate merge key".into());
                 }
-                self.merge(value, &mut merged)?;
+                self.merge(value, inside, &mut merged)?;
                 continue;
             }
             // Upstream cannot print such a map; of the outermost it makes texts of all keys.
             if !self.place.is_empty() && !is_text(key) {
                 return Err("json: unsupported type: map[interface {}]interface {}".into());
             }
-            let name = self.key(key)?;
+            let name = self.key(key, inside)?;
             self.place.push(name.clone());
-            let value = self.value(value)?;
+            let value = self.value(value, inside)?;
             self.place.pop();
             if !keys.insert(name.clone()) {
                 return Err(format!("yaml: mapping key {name:?} already defined"));
@@ -162,34 +169,50 @@ impl Reader {
     }
 
     /// The maps that a merge key names, the first of which wins.
-    fn merge(&mut self, node: &Rc<Node>, merged: &mut Vec<Map>) -> Result<(), String> {
-        match &node.body {
-            Body::Mapping(_) => {}
-            Body::Alias(target) if matches!(target.body, Body::Mapping(_)) => {}
-            Body::Alias(_) => return Err("invalid map merge: received alias for a non-map value".into()),
-            Body::Sequence(items) => {
+    fn merge(&mut self, node: &Rc<Node>, inside: bool, merged: &mut Vec<Map>) -> Result<(), String> {
+        // Its fields become those of the map that merges it, without the brackets around them.
+        let named = match &node.body {
+            Body::Alias(target) => target,
+            _ => node,
+        };
+        let fields = match (&node.body, &named.body) {
+            (_, Body::Mapping(pairs)) => pairs,
+            (Body::Within(anchor), _) => {
+                return Err(format!("yaml: anchor '{}' value contains itself", anchor.name));
+            }
+            (Body::Alias(_), _) => return Err("invalid map merge: received alias for a non-map value".into()),
+            (Body::Sequence(items), _) => {
                 if items.iter().any(|item| matches!(item.body, Body::Sequence(_))) {
                     return Err("invalid map merge: received a nested sequence".into());
                 }
-                return items.iter().try_for_each(|item| self.merge(item, merged));
+                return items.iter().try_for_each(|item| self.merge(item, inside, merged));
             }
-            Body::Scalar(..) => return Err("map merge requires map or sequence of maps as the value".into()),
-        }
-        if let Value::Object(map) = self.value(node)? {
+            _ => return Err("map merge requires map or sequence of maps as the value".into()),
+        };
+        if let Value::Object(map) = self.mapping(fields, inside)? {
             merged.push(map);
         }
         Ok(())
     }
 
-    fn key(&mut self, node: &Rc<Node>) -> Result<String, String> {
+    fn key(&mut self, node: &Rc<Node>, inside: bool) -> Result<String, String> {
         match &node.body {
-            Body::Alias(target) => self.key(target),
+            Body::Alias(target) => self.key(target, inside),
+            Body::Within(anchor) => Err(format!("yaml: anchor '{}' value contains itself", anchor.name)),
             // Upstream prints a key that is a written null twice, and does not read that again.
             Body::Scalar(text, implicit)
                 if !text.is_empty()
                     && scalar(text, *implicit, &node.tag).is_ok_and(|value| value.is_null()) =>
             {
                 Err(format!("yaml: mapping key {text:?} already defined"))
+            }
+            // One of several lines, or a long one, is printed as it was written, and others in quotes.
+            Body::Scalar(text, _)
+                if node.form.is_block()
+                    && !inside
+                    && (text.len() > 128 || text.contains(super::fold::is_break)) =>
+            {
+                super::fold::again(text, node.form).map(Into::into)
             }
             Body::Scalar(text, _) => Ok(text.to_string()),
             Body::Sequence(_) | Body::Mapping(_) => Err("yaml: a key must be a text".into()),
@@ -201,11 +224,12 @@ impl Reader {
 fn is_text(key: &Node) -> bool {
     match &key.body {
         Body::Alias(target) => is_text(target),
-        Body::Scalar(text, true) => type_of(text).0 == "str",
+        // A key that is not written is printed as an empty text.
+        Body::Scalar(text, true) => text.is_empty() || type_of(text).0 == "str",
         Body::Scalar(..) => {
             matches!(key.tag.as_str(), "" | "!") || key.tag.strip_prefix(PREFIX) == Some("str")
         }
-        Body::Sequence(_) | Body::Mapping(_) => false,
+        Body::Sequence(_) | Body::Mapping(_) | Body::Within(_) => false,
     }
 }
 
@@ -233,7 +257,7 @@ fn scalar(text: &SmolStr, implicit: bool, tag: &str) -> Result<Value, String> {
     if wanted == "binary" {
         let bytes = crate::sprig::encoding::base64_decode(text.as_bytes())
             .map_err(|_| "yaml: !!binary value contains invalid base64 data".to_string())?;
-        return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned().into()));
+        return Ok(Value::String(crate::go::text::decode(&bytes).as_ref().into()));
     }
     let is_tagged = RESOLVED.contains(&wanted);
     if !implicit && !is_tagged {

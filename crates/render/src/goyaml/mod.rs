@@ -5,6 +5,7 @@
 
 mod decode;
 mod fold;
+mod json;
 pub mod kyaml;
 mod node;
 mod scan;

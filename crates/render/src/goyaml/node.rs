@@ -1,7 +1,8 @@
 //! Tokens to nodes: libyaml's grammar, and anchors by name.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use smol_str::SmolStr;
 
@@ -16,17 +17,22 @@ pub(super) struct Node {
     pub form: Form,
 }
 
-/// What Kustomize changes when it prints what it read, before it decodes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How it is written, as far as Kustomize changes it when it prints what it read, before it decodes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    #[default]
-    Written,
-    /// Nothing is written where a value could be, within brackets.
-    Gap,
+    /// In quotes, plain, or as lines of values.
+    Other,
     Folded,
     Literal,
-    /// A plain text within brackets.
-    Inside,
+    /// A list or a map in brackets.
+    Brackets,
+}
+
+impl Form {
+    /// Lines of a text below `|` or `>`.
+    pub fn is_block(self) -> bool {
+        matches!(self, Form::Folded | Form::Literal)
+    }
 }
 
 impl Node {
@@ -42,31 +48,48 @@ pub(super) enum Body {
     Sequence(Vec<Rc<Node>>),
     Mapping(Vec<(Rc<Node>, Rc<Node>)>),
     Alias(Rc<Node>),
+    /// An alias within the node that it names.
+    Within(Rc<Anchor>),
+}
+
+/// The name of a node and, once that is complete, the node. It does not keep it: it may lie within it.
+#[derive(Debug)]
+pub(super) struct Anchor {
+    pub name: String,
+    node: OnceCell<Weak<Node>>,
+}
+
+impl Anchor {
+    /// The node, for as long as its document is there.
+    pub fn node(&self) -> Option<Rc<Node>> {
+        self.node.get()?.upgrade()
+    }
 }
 
 pub(super) struct Parser<'a> {
     scanner: Scanner<'a>,
     tags: Vec<(String, String)>,
-    /// None is an anchor whose node is not complete.
-    anchors: HashMap<String, Option<Rc<Node>>>,
+    /// By name, and their nodes that are complete.
+    anchors: HashMap<String, (Rc<Anchor>, Option<Rc<Node>>)>,
     depth: usize,
     started: bool,
-    /// An alias within its own anchor: told when the document is through, as what cannot be decoded and not what cannot be read.
-    within_itself: Option<String>,
 }
 
 type Done<T> = Result<T, String>;
 
 impl<'a> Parser<'a> {
+    /// As go-yaml 2 reads a text.
     pub fn new(text: &'a str) -> Done<Parser<'a>> {
-        Ok(Parser {
-            scanner: Scanner::new(text)?,
-            tags: Vec::new(),
-            anchors: HashMap::new(),
-            depth: 0,
-            started: false,
-            within_itself: None,
-        })
+        Parser::with(Scanner::new(text, 0)?)
+    }
+
+    /// As go-yaml 3 does, which looks two tokens further for comments.
+    pub fn ahead(text: &'a str) -> Done<Parser<'a>> {
+        Parser::with(Scanner::new(text, 2)?)
+    }
+
+    fn with(scanner: Scanner<'a>) -> Done<Parser<'a>> {
+        Ok(Parser { scanner, tags: Vec::new(), anchors: HashMap::new(), depth: 0, started: false })
     }
 
     fn kind(&mut self) -> Done<Kind> {
@@ -121,10 +144,7 @@ impl<'a> Parser<'a> {
             self.scanner.skip();
         }
         self.tags.clear();
-        match self.within_itself.take() {
-            Some(text) => Err(text),
-            None => Ok(Some(node)),
-        }
+        Ok(Some(node))
     }
 
     fn directives(&mut self) -> Done<()> {
@@ -160,12 +180,7 @@ impl<'a> Parser<'a> {
 
     /// A null that is not written.
     fn empty(&self) -> Done<Rc<Node>> {
-        Ok(Node::new(Body::Scalar(SmolStr::default(), true), Form::Written))
-    }
-
-    /// The same within brackets.
-    fn gap(&self) -> Done<Rc<Node>> {
-        Ok(Node::new(Body::Scalar(SmolStr::default(), true), Form::Gap))
+        Ok(Node::new(Body::Scalar(SmolStr::default(), true), Form::Other))
     }
 
     fn node(&mut self, block: bool, indentless: bool) -> Done<Rc<Node>> {
@@ -174,12 +189,8 @@ impl<'a> Parser<'a> {
             self.scanner.skip();
             return match self.anchors.get(&name) {
                 None => Err(format!("yaml: unknown anchor '{name}' referenced")),
-                Some(None) => {
-                    let text = || format!("yaml: anchor '{name}' value contains itself");
-                    self.within_itself.get_or_insert_with(text);
-                    self.empty()
-                }
-                Some(Some(node)) => Ok(Node::new(Body::Alias(node.clone()), Form::Written)),
+                Some((anchor, None)) => Ok(Node::new(Body::Within(anchor.clone()), Form::Other)),
+                Some((_, Some(node))) => Ok(Node::new(Body::Alias(node.clone()), Form::Other)),
             };
         }
         let (mut anchor, mut tag) = (None, None);
@@ -190,30 +201,46 @@ impl<'a> Parser<'a> {
                     anchor = Some(name);
                 }
                 Kind::Tag(handle, suffix) if tag.is_none() => {
-                    let prefix = if handle.is_empty() {
-                        String::new()
-                    } else {
-                        match self.tags.iter().find(|(own, _)| *own == handle) {
-                            Some((_, prefix)) => prefix.clone(),
-                            None => return self.error("found undefined tag handle", start),
-                        }
-                    };
+                    let line = self.mark()?.line;
                     self.scanner.skip();
-                    tag = Some(prefix + &suffix);
+                    tag = Some((handle, suffix, line));
                 }
                 _ => {}
             }
         }
-        if let Some(name) = &anchor {
-            self.anchors.insert(name.clone(), None);
+        let tag = match tag {
+            None => None,
+            Some((handle, suffix, line)) => {
+                // What follows is looked at first, and its faults are told.
+                self.kind()?;
+                let prefix = self.tags.iter().find(|(own, _)| *own == handle);
+                match prefix {
+                    _ if handle.is_empty() => Some(suffix),
+                    Some((_, prefix)) => Some(format!("{prefix}{suffix}")),
+                    None => {
+                        let line = if line == 0 { start.line } else { line };
+                        return fault(line, "found undefined tag handle");
+                    }
+                }
+            }
+        };
+        let anchor = anchor.map(|name| Rc::new(Anchor { name, node: OnceCell::new() }));
+        if let Some(anchor) = &anchor {
+            self.anchors.insert(anchor.name.clone(), (anchor.clone(), None));
         }
         self.depth += 1;
-        let body = self.body(block, indentless, &anchor, &tag, start);
+        let body = self.body(block, indentless, anchor.is_some(), &tag, start);
         self.depth -= 1;
         let (body, form) = body?;
         let node = Rc::new(Node { tag: tag.unwrap_or_default(), body, form });
-        if let Some(name) = anchor {
-            self.anchors.insert(name, Some(node.clone()));
+        if let Some(anchor) = anchor {
+            let _ = anchor.node.set(Rc::downgrade(&node));
+            // A node of the same name may lie within it, and is what the name means from there on.
+            if let Some((own, complete)) = self.anchors.get_mut(&anchor.name)
+                && Rc::ptr_eq(own, &anchor)
+            {
+                *complete = Some(node.clone());
+            }
         }
         Ok(node)
     }
@@ -222,7 +249,7 @@ impl<'a> Parser<'a> {
         &mut self,
         block: bool,
         indentless: bool,
-        anchor: &Option<String>,
+        named: bool,
         tag: &Option<String>,
         start: Mark,
     ) -> Done<(Body, Form)> {
@@ -237,23 +264,19 @@ impl<'a> Parser<'a> {
                 let form = match style {
                     Style::Folded => Form::Folded,
                     Style::Literal => Form::Literal,
-                    Style::Plain if !block => Form::Inside,
-                    Style::Plain | Style::Quoted => Form::Written,
+                    Style::Plain | Style::Quoted => Form::Other,
                 };
                 return Ok((Body::Scalar(text, implicit), form));
             }
-            Kind::FlowSequenceStart => self.flow_sequence(),
-            Kind::FlowMappingStart => self.flow_mapping(),
+            Kind::FlowSequenceStart => return Ok((self.flow_sequence()?, Form::Brackets)),
+            Kind::FlowMappingStart => return Ok((self.flow_mapping()?, Form::Brackets)),
             Kind::SequenceStart if block => self.sequence(),
             Kind::MappingStart if block => self.mapping(),
-            _ if tag.is_some() => Ok(Body::Scalar(SmolStr::default(), false)),
-            _ if anchor.is_some() => {
-                let form = if block { Form::Written } else { Form::Gap };
-                return Ok((Body::Scalar(SmolStr::default(), true), form));
-            }
+            _ if tag.is_some() => Ok(Body::Scalar(SmolStr::default(), tag.as_deref() == Some("!"))),
+            _ if named => Ok(Body::Scalar(SmolStr::default(), true)),
             _ => self.error("did not find expected node content", start),
         };
-        body.map(|body| (body, Form::Written))
+        body.map(|body| (body, Form::Other))
     }
 
     fn sequence(&mut self) -> Done<Body> {
@@ -340,7 +363,11 @@ impl<'a> Parser<'a> {
                 Kind::Key => {
                     self.scanner.skip();
                     let key = match self.kind()? {
-                        Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd => self.gap()?,
+                        Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd => {
+                            // Upstream passes over what it only looked at.
+                            self.scanner.skip();
+                            self.empty()?
+                        }
                         _ => self.node(false, false)?,
                     };
                     let mut value = None;
@@ -352,10 +379,10 @@ impl<'a> Parser<'a> {
                     }
                     let value = match value {
                         Some(value) => value,
-                        None => self.gap()?,
+                        None => self.empty()?,
                     };
                     let body = Body::Mapping(vec![(key, value)]);
-                    items.push(Node::new(body, Form::Written));
+                    items.push(Node::new(body, Form::Brackets));
                 }
                 Kind::FlowSequenceEnd => break,
                 _ => items.push(self.node(false, false)?),
@@ -383,7 +410,7 @@ impl<'a> Parser<'a> {
                 Kind::Key => {
                     self.scanner.skip();
                     match self.kind()? {
-                        Kind::Value | Kind::FlowEntry | Kind::FlowMappingEnd => self.gap()?,
+                        Kind::Value | Kind::FlowEntry | Kind::FlowMappingEnd => self.empty()?,
                         _ => self.node(false, false)?,
                     }
                 }
@@ -391,7 +418,7 @@ impl<'a> Parser<'a> {
                 _ => {
                     // A key alone has no value.
                     let key = self.node(false, false)?;
-                    let value = self.gap()?;
+                    let value = self.empty()?;
                     pairs.push((key, value));
                     continue;
                 }
@@ -405,7 +432,7 @@ impl<'a> Parser<'a> {
             }
             let value = match value {
                 Some(value) => value,
-                None => self.gap()?,
+                None => self.empty()?,
             };
             pairs.push((key, value));
         }

@@ -38,6 +38,30 @@ fn faults_are_upstreams() {
 }
 
 #[test]
+fn what_lies_within_itself_is_found_in_its_turn() {
+    let check = |text: &str, expected: &str| {
+        let got = json(text);
+        assert_eq!(
+            got.strip_prefix("error converting YAML to JSON: yaml: ").unwrap_or(&got),
+            expected,
+            "{text}"
+        );
+    };
+    check("a: &a [*a]\n", "anchor 'a' value contains itself");
+    check("a: &a\n  <<: *a\n", "anchor 'a' value contains itself");
+    check("a: &a\n  b: !!int x\n  c: *a\n", "cannot decode !!str `x` as a !!int");
+    check("a: &a\n- <<: *a\n", "map merge requires map or sequence of maps as the value");
+    // The inner one of a name is what the name means behind it.
+    check("a: &a [&a x, *a]\nb: *a\n", r#"{"a":["x","x"],"b":"x"}"#);
+    assert!(kyaml::documents("a: &a [*a]\n").unwrap_err().contains("contains itself"));
+    // Aliases nest what a text by itself may not.
+    let deep = format!("{}*b{}", "[".repeat(150), "]".repeat(150));
+    let deep = format!("a: &b {}\nc: &c {deep}\n", deep.replace("*b", "x"));
+    check(&deep, "exceeded max depth of 10000");
+    assert!(kyaml::documents(&deep).unwrap_err().contains("exceeded max depth"));
+}
+
+#[test]
 fn bombs_end() {
     let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
     for level in 1..12 {
@@ -58,5 +82,10 @@ fn kustomize_tells_what_is_not_written() {
     let text = serde_json::to_string(&document.value).unwrap();
     assert_eq!(text, r#"{"a":null,"b":null,"c":{"d":""},"e":[{"f":""}],"g":"2001-01-01T00:00:00Z","h":"x"}"#);
     assert_eq!(document.unwritten, [["a"]]);
-    assert!(kyaml::documents("a: 1\na: 2\n").unwrap_err().contains("already defined"));
+    for doubled in ["a: 1\na: 2\n", r#"{"a": 1, "b": {"c": 1, "c": 2}}"#] {
+        assert!(kyaml::documents(doubled).unwrap_err().contains("already defined"));
+    }
+    // JSON that is no YAML.
+    assert!(kyaml::documents(r#"{"a": "\/"}"#).unwrap_err().contains("unknown escape"));
+    assert!(kyaml::documents("\t{}").unwrap_err().contains("cannot start any token"));
 }

@@ -1,6 +1,7 @@
 //! The functions of a substitution, by their operator. Texts are counted and cut in bytes, as upstream.
 
 use super::Fault;
+use crate::go::text::{chars, first as first_of};
 
 /// Bytes of a text that a substitution may make: replacements in one another could double it without end.
 pub(super) const LONGEST: usize = 16 << 20;
@@ -19,11 +20,11 @@ pub(super) fn call(operator: &str, text: &str, arguments: &[String]) -> Result<S
         ("^", _) => first_char(text, upper),
         ("^^", _) => text.chars().map(upper).collect(),
         ("#", None) => text.len().to_string(),
-        ("#", Some(pattern)) => trim(text, pattern, Reach::Shortest)?,
-        ("##", Some(pattern)) => trim(text, pattern, Reach::Longest)?,
-        ("%", Some(pattern)) => reverse(&trim(&reverse(text), &reverse(pattern), Reach::Shortest)?),
-        ("%%", Some(pattern)) => reverse(&trim(&reverse(text), &reverse(pattern), Reach::Longest)?),
-        (":", Some(_)) => part(text, arguments)?,
+        ("#", Some(pattern)) => trim(text, pattern, Reach::Shortest),
+        ("##", Some(pattern)) => trim(text, pattern, Reach::Longest),
+        ("%", Some(pattern)) => reverse(&trim(&reverse(text), &reverse(pattern), Reach::Shortest)),
+        ("%%", Some(pattern)) => reverse(&trim(&reverse(text), &reverse(pattern), Reach::Longest)),
+        (":", Some(_)) => part(text, arguments),
         ("/#", Some(old)) if arguments.len() == 2 => match text.strip_prefix(old) {
             Some(rest) => format!("{}{rest}", arguments[1]),
             None => text.into(),
@@ -67,29 +68,56 @@ fn reverse(text: &str) -> String {
 }
 
 /// `${var:position}` and `${var:position:length}`; what is no number changes nothing.
-fn part(text: &str, arguments: &[String]) -> Result<String, Fault> {
+fn part(text: &str, arguments: &[String]) -> String {
     let number = |text: &str| text.parse::<i64>().ok();
-    let Some(position) = number(&arguments[0]) else { return Ok(text.into()) };
+    let Some(position) = number(&arguments[0]) else { return text.into() };
     let length = text.len() as i64;
     let position = if position < 0 { (length + position).max(0) } else { position };
     let end = match arguments.get(1) {
         None => length,
         Some(count) => match number(count) {
-            None => return Ok(text.into()),
+            None => return text.into(),
             // Below zero it counts from the end; one before the position leaves nothing.
             Some(count) if count < 0 => (length + count).max(position),
             Some(count) => position.saturating_add(count).min(length),
         },
     };
     if position >= length {
-        return Ok(String::new());
+        return String::new();
     }
-    whole(&text.as_bytes()[position as usize..end as usize])
+    part_of(&text.as_bytes()[position as usize..end as usize])
 }
 
-/// A part of a text, unless a character was cut.
-fn whole(bytes: &[u8]) -> Result<String, Fault> {
-    std::str::from_utf8(bytes).map(Into::into).map_err(|_| Fault::Cut)
+/// Characters for private use that stand for the bytes of one that was cut, until all is written: the other half may follow.
+const LOOSE: u32 = 0x10_fe00;
+
+/// A part of a text, with what was cut of characters at its ends.
+fn part_of(bytes: &[u8]) -> String {
+    let loose =
+        |at: usize| char::from_u32(LOOSE + u32::from(bytes[at])).unwrap_or(char::REPLACEMENT_CHARACTER);
+    chars(bytes)
+        .map(
+            |(at, char, length)| {
+                if char == char::REPLACEMENT_CHARACTER && length == 1 { loose(at) } else { char }
+            },
+        )
+        .collect()
+}
+
+/// A text whose cut characters are put together again.
+pub(super) fn whole(text: String) -> Result<String, Fault> {
+    let byte = |char: char| u8::try_from((char as u32).wrapping_sub(LOOSE)).ok().filter(|byte| *byte >= 0x80);
+    if !text.chars().any(|char| byte(char).is_some()) {
+        return Ok(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    for char in text.chars() {
+        match byte(char) {
+            Some(byte) => out.push(byte),
+            None => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    String::from_utf8(out).map_err(|_| Fault::Cut)
 }
 
 #[derive(PartialEq, Eq)]
@@ -99,11 +127,11 @@ enum Reach {
 }
 
 /// Takes off the part at the start that the pattern matches; an empty part is no match.
-fn trim(text: &str, pattern: &str, reach: Reach) -> Result<String, Fault> {
+fn trim(text: &str, pattern: &str, reach: Reach) -> String {
     let bytes = text.as_bytes();
     let mut lengths = (1..=bytes.len()).filter(|length| matches(pattern.as_bytes(), &bytes[..*length]));
     let found = if reach == Reach::Shortest { lengths.next() } else { lengths.next_back() };
-    whole(&bytes[found.unwrap_or(0)..])
+    part_of(&bytes[found.unwrap_or(0)..])
 }
 
 /// `*` (slashes too), `?`, `[a-z]`, `[^a]`, `\x`. A pattern that is none matches nothing.
@@ -137,16 +165,11 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 
 /// Lengths of the element at the start of the pattern and of what it matches.
 fn single(pattern: &[u8], name: &[u8]) -> Option<(usize, usize)> {
-    let char = |bytes: &[u8]| -> Option<(char, usize)> {
-        let length =
-            (1..=bytes.len().min(4)).find(|length| std::str::from_utf8(&bytes[..*length]).is_ok())?;
-        Some((std::str::from_utf8(&bytes[..length]).ok()?.chars().next()?, length))
-    };
     let (first, byte) = (*pattern.first()?, *name.first()?);
     match first {
-        b'?' => Some((1, char(name).map_or(1, |(_, length)| length))),
+        b'?' => Some((1, first_of(name)?.1)),
         b'[' => {
-            let (wanted, used) = char(name)?;
+            let (wanted, used) = first_of(name)?;
             let mut at = 1;
             let negated = pattern.get(at) == Some(&b'^');
             at += usize::from(negated);
@@ -155,7 +178,7 @@ fn single(pattern: &[u8], name: &[u8]) -> Option<(usize, usize)> {
                     return None;
                 }
                 *at += usize::from(pattern[*at] == b'\\');
-                let (found, length) = char(pattern.get(*at..)?)?;
+                let (found, length) = first_of(pattern.get(*at..)?)?;
                 *at += length;
                 Some(found)
             };

@@ -12,7 +12,7 @@ pub(super) const DEPTH: usize = 64;
 pub fn evaluate(text: &str, variables: &Variables, strict: bool) -> Result<String, Fault> {
     // What cannot be read is told before what cannot be evaluated.
     Reader { text, at: 0, variables, strict, dry: true }.all()?;
-    Reader { text, at: 0, variables, strict, dry: false }.all()
+    functions::whole(Reader { text, at: 0, variables, strict, dry: false }.all()?)
 }
 
 /// One pass over a text.
@@ -111,6 +111,8 @@ impl Reader<'_> {
                 }
                 operator
             }
+            // Upstream steps back by as many bytes as the character behind has, and finds no colon.
+            (Some(':'), Some(second)) if second.len_utf8() > 1 => return Err(Fault::Bad),
             (Some(':'), _) => {
                 self.at += 1;
                 arguments.push(self.argument(depth, Escapes::None, |char| char != ':' && char != '}')?);

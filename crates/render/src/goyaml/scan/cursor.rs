@@ -102,7 +102,8 @@ impl Scanner<'_> {
 
     pub(super) fn skip_to_token(&mut self) {
         loop {
-            if self.mark.column == 0 && self.bytes[self.pos..].starts_with(b"\xef\xbb\xbf") {
+            // Upstream looks for a mark of the byte order at the start of what it has read, and passes over what is here.
+            if self.mark.column == 0 && self.bytes.starts_with(b"\xef\xbb\xbf") && !self.is_end(0) {
                 self.advance();
             }
             while self.at(0) == b' ' || self.at(0) == b'\t' && (self.flow > 0 || !self.key_allowed) {

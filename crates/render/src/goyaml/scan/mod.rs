@@ -98,7 +98,11 @@ pub(super) struct Scanner<'a> {
     indent: i64,
     indents: Vec<i64>,
     keys: Vec<SimpleKey>,
+    /// Numbers of tokens that may be keys, with their places in `keys`. Upstream does not take out all that it takes out of those.
+    by_token: Vec<(usize, usize)>,
     key_allowed: bool,
+    /// How many tokens behind the first are fetched: faults in them are told early.
+    ahead: usize,
     /// Behind `bytes` lies what cannot be read, and whether it was looked for.
     cut: bool,
     starved: Cell<bool>,
@@ -114,7 +118,7 @@ pub(super) fn fault<T>(line: usize, problem: &str) -> Done<T> {
 }
 
 impl<'a> Scanner<'a> {
-    pub fn new(text: &'a str) -> Done<Scanner<'a>> {
+    pub fn new(text: &'a str, ahead: usize) -> Done<Scanner<'a>> {
         let end = readable(text);
         if end == Some(0) {
             return Err(CONTROL.into());
@@ -133,7 +137,9 @@ impl<'a> Scanner<'a> {
             indent: -1,
             indents: Vec::new(),
             keys: vec![SimpleKey::default()],
+            by_token: Vec::new(),
             key_allowed: true,
+            ahead,
         })
     }
 
@@ -152,13 +158,11 @@ impl<'a> Scanner<'a> {
     /// Fetches until the next token can be no simple key's any more.
     fn fill(&mut self) -> Done<()> {
         loop {
-            if !self.tokens.is_empty() {
-                let taken = self.taken;
-                let pending = self.keys.iter().position(|key| key.possible && key.token == taken);
-                match pending {
+            if self.tokens.len() > self.ahead {
+                match self.by_token.iter().find(|(token, _)| *token == self.taken) {
                     None => return Ok(()),
-                    Some(at) => {
-                        if !self.key_is_valid(at)? {
+                    Some((_, at)) => {
+                        if !self.key_is_valid(*at)? {
                             return Ok(());
                         }
                     }
@@ -229,7 +233,9 @@ impl<'a> Scanner<'a> {
         match here {
             b'[' | b'{' => {
                 self.save_key()?;
-                self.keys.push(SimpleKey::default());
+                // It has the number of the bracket itself, which can so no longer be a key if nothing in it could.
+                let token = self.taken + self.tokens.len();
+                self.keys.push(SimpleKey { token, ..SimpleKey::default() });
                 self.flow += 1;
                 if self.flow > super::DEPTH {
                     return self.error("exceeded max depth of 10000");
@@ -241,7 +247,9 @@ impl<'a> Scanner<'a> {
                 self.remove_key()?;
                 if self.flow > 0 {
                     self.flow -= 1;
-                    self.keys.pop();
+                    if let Some(key) = self.keys.pop() {
+                        self.forget(key.token);
+                    }
                 }
                 self.key_allowed = false;
                 self.single(if here == b']' { Kind::FlowSequenceEnd } else { Kind::FlowMappingEnd });
@@ -330,6 +338,8 @@ impl<'a> Scanner<'a> {
             let token = self.taken + self.tokens.len();
             self.remove_key()?;
             *self.last_key() = SimpleKey { possible: true, required, token, mark: self.mark };
+            self.forget(token);
+            self.by_token.push((token, self.keys.len() - 1));
         }
         Ok(())
     }
@@ -343,8 +353,23 @@ impl<'a> Scanner<'a> {
         if key.possible && key.required {
             return self.error("could not find expected ':'");
         }
-        self.last_key().possible = false;
+        if key.possible {
+            self.last_key().possible = false;
+            self.forget(key.token);
+        }
         Ok(())
+    }
+
+    fn forget(&mut self, token: usize) {
+        self.by_token.retain(|(own, _)| *own != token);
+    }
+
+    /// Puts a token before that of a number; if that was taken it comes last, as upstream.
+    fn put_before(&mut self, number: usize, token: Token) {
+        match number.checked_sub(self.taken) {
+            Some(at) => self.tokens.insert(at, token),
+            None => self.tokens.push_back(token),
+        }
     }
 
     fn roll(&mut self, mark: Mark, before: Option<usize>, kind: Kind) -> Done<()> {
@@ -358,7 +383,7 @@ impl<'a> Scanner<'a> {
         }
         let token = Token { kind, start: mark };
         match before {
-            Some(number) => self.tokens.insert(number - self.taken, token),
+            Some(number) => self.put_before(number, token),
             None => self.tokens.push_back(token),
         }
         Ok(())
@@ -376,9 +401,10 @@ impl<'a> Scanner<'a> {
         let key = self.keys[last];
         if self.key_is_valid(last)? {
             let token = Token { kind: Kind::Key, start: key.mark };
-            self.tokens.insert(key.token - self.taken, token);
+            self.put_before(key.token, token);
             self.roll(key.mark, Some(key.token), Kind::MappingStart)?;
             self.keys[last].possible = false;
+            self.forget(key.token);
             self.key_allowed = false;
         } else {
             if self.flow == 0 {
