@@ -35,6 +35,8 @@ func told(ask func(json.RawMessage) (any, error), line json.RawMessage) (answer 
 func askResources(line json.RawMessage) (any, error) {
 	var q struct {
 		Text string `json:"text"`
+		// Bare leaves out the comments of what was read.
+		Bare bool `json:"bare"`
 	}
 	if err := json.Unmarshal(line, &q); err != nil {
 		return nil, err
@@ -52,6 +54,9 @@ func askResources(line json.RawMessage) (any, error) {
 	}
 	var out strings.Builder
 	for _, node := range nodes {
+		if q.Bare {
+			bare(node.YNode())
+		}
 		if node.IsNilOrEmpty() {
 			continue
 		}
@@ -70,6 +75,13 @@ func askResources(line json.RawMessage) (any, error) {
 		out.WriteString("---\n")
 	}
 	return out.String(), nil
+}
+
+func bare(node *yaml.Node) {
+	node.HeadComment, node.LineComment, node.FootComment = "", "", ""
+	for _, inner := range node.Content {
+		bare(inner)
+	}
 }
 
 var separator = regexp.MustCompile(`\n---.*\n`)

@@ -65,7 +65,9 @@ pub fn build(tree: &Tree, at: &str, options: &Options, limits: Limits) -> Result
         let documents = if file.ends_with(".json") { json(&file, &text)? } else { yaml(&file, &text)? };
         for document in documents {
             let from = all.len();
-            expand(document, &file, &mut all)?;
+            if let Err(error) = expand(document, &file, &mut all) {
+                incomplete = incomplete.or(Some(error));
+            }
             for object in &all[from..] {
                 incomplete = incomplete.or_else(|| complete(object, &file).err());
             }

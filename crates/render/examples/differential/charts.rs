@@ -219,6 +219,7 @@ pub fn run(count: usize, seed: u64) -> bool {
             lines.map(|(theirs, ours)| format!("  upstream {theirs}\n  here     {ours}\n")).collect()
         },
         shown: 10,
+        known: &[],
     };
     layer.run(count, seed, question)
 }

@@ -21,6 +21,15 @@ pub struct Layer<'a> {
     pub tell: &'a dyn Fn(&Value, &Answer, &Answer) -> String,
     /// How many of them are printed.
     pub shown: usize,
+    /// What is known and left.
+    pub known: &'a [Known],
+}
+
+/// A class of questions whose answers differ for a known reason: without that reason they are the same.
+pub struct Known {
+    pub name: &'static str,
+    /// Takes the reason out of a question; false if it has none of it.
+    pub without: fn(&mut Value) -> bool,
 }
 
 impl Layer<'_> {
@@ -48,7 +57,17 @@ impl Layer<'_> {
         assert_eq!(answered, count, "the oracle gave up");
         let took = since.elapsed().as_secs();
         let found = others.len();
-        self.ask_anew(&mut others, seed, again.clone());
+        // Each so often that what is chance comes out once.
+        let chance = Known { name: "answered by chance", without: |_| true };
+        let mut counts = String::new();
+        for (known, times) in std::iter::once((&chance, 16)).chain(self.known.iter().map(|known| (known, 1)))
+        {
+            let before = others.len();
+            self.ask_anew(&mut others, known.without, times, seed, again.clone());
+            if before > others.len() || known.name == chance.name {
+                counts.push_str(&format!("{} {}, ", before - others.len(), known.name));
+            }
+        }
         let mut file = std::env::var_os("DIFFERENCES").map(|path| std::fs::File::create(path).unwrap());
         for (at, (number, theirs)) in others.iter().enumerate() {
             let asked = again(*number, seed);
@@ -66,31 +85,36 @@ impl Layer<'_> {
             }
         }
         println!(
-            "{}: {count} from seed {seed} in {took} s, {} same, {refused} refused by both, {} answered by chance, {} other",
+            "{}: {count} from seed {seed} in {took} s, {} same, {refused} refused by both, {counts}{} other",
             self.name,
             count - refused - found,
-            found - others.len(),
             others.len()
         );
         others.is_empty()
     }
 
-    /// Asks what differs some times more, and keeps what upstream never answers as this does.
+    /// Asks what differs some times more without a reason, and keeps what upstream never answers as this does.
     fn ask_anew(
         &self,
         others: &mut Vec<(usize, Answer)>,
+        without: fn(&mut Value) -> bool,
+        times: usize,
         seed: u64,
-        question: impl Fn(usize, u64) -> Value + Clone + Send + 'static,
+        question: impl Fn(usize, u64) -> Value,
     ) {
-        const TIMES: usize = 16;
-        let numbers: Vec<usize> = others.iter().map(|(number, _)| *number).collect();
-        let mut met = vec![false; numbers.len()];
-        let (again, asked) = (question.clone(), numbers.clone());
-        let all = (0..numbers.len() * TIMES).map(move |at| question(asked[at / TIMES], seed));
-        ask(all, |at, theirs| {
-            let at = at / TIMES;
-            if !met[at] {
-                met[at] = (self.same)(&theirs, &(self.ours)(&again(numbers[at], seed)));
+        let changed = |(number, _): &(usize, Answer)| {
+            let mut asked = question(*number, seed);
+            without(&mut asked).then_some(asked)
+        };
+        let asked: Vec<Option<Value>> = others.iter().map(changed).collect();
+        let places: Vec<usize> = (0..asked.len()).filter(|at| asked[*at].is_some()).collect();
+        let mut met = vec![false; asked.len()];
+        let all: Vec<Value> =
+            asked.iter().flatten().flat_map(|one| std::iter::repeat_n(one.clone(), times)).collect();
+        ask(all.into_iter(), |at, theirs| {
+            let at = places[at / times];
+            if let (false, Some(asked)) = (met[at], &asked[at]) {
+                met[at] = (self.same)(&theirs, &(self.ours)(asked));
             }
         });
         let mut met = met.into_iter();

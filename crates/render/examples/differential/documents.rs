@@ -6,14 +6,39 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
-use crate::compare::Layer;
+use crate::compare::{Known, Layer};
 use crate::decoders::{ours, pairs, same};
 use crate::oracle::{Answer, ask};
 use crate::scalars;
 
 pub fn run(count: usize, seed: u64) -> bool {
-    let layer = Layer { name: "documents", ours: &ours, same: &same, tell: &tell, shown: 60 };
+    let layer = Layer { name: "documents", ours: &ours, same: &same, tell: &tell, shown: 60, known: KNOWN };
     layer.run(count, seed, question)
+}
+
+/// What of Kustomize's reader is not followed, or of both: what it does with comments when it prints what it read, where it looks
+/// for a mark of the byte order, and that it passes over lines of tabs between comments.
+const KNOWN: &[Known] = &[
+    Known {
+        name: "other without their comments",
+        without: |asked| {
+            asked["bare"] = true.into();
+            asked["text"].as_str().is_some_and(|text| text.contains('#'))
+        },
+    },
+    Known {
+        name: "other without a mark of the byte order",
+        without: |asked| replace(asked, "\u{feff}", "x"),
+    },
+    Known { name: "other without tabs", without: |asked| replace(asked, "\t", " ") },
+];
+
+fn replace(asked: &mut Value, from: &str, to: &str) -> bool {
+    let text = asked["text"].as_str().unwrap_or_default();
+    let changed = text.replace(from, to);
+    let any = changed != text;
+    asked["text"] = changed.into();
+    any
 }
 
 /// One document, printed, to look at.

@@ -329,6 +329,7 @@ pub fn run(count: usize, seed: u64) -> bool {
             format!("{}\n{}", asked["text"].as_str().unwrap_or_default(), both(theirs, ours))
         },
         shown: 40,
+        known: &[],
     };
     layer.run(count, seed, question)
 }

@@ -60,7 +60,14 @@ pub fn run(file: &str, verbose: bool) -> bool {
         }
         out
     };
-    let layer = Layer { name: "plugins", ours: &ours, same: &trees::same, tell: &tell, shown: usize::MAX };
+    let layer = Layer {
+        name: "plugins",
+        ours: &ours,
+        same: &trees::same,
+        tell: &tell,
+        shown: usize::MAX,
+        known: &[],
+    };
     let asked = all.clone();
     let fine = layer.run(all.len(), 0, move |at, _| trees::question(at, asked[at].tree()));
     for (file, [asked, other]) in counts.into_inner() {

@@ -252,6 +252,7 @@ pub fn run(count: usize, seed: u64) -> bool {
             format!("{}\n{}\n{}", file("values.schema.json"), file("values.yaml"), both(theirs, ours))
         },
         shown: 40,
+        known: &[],
     };
     layer.run(count, seed, question)
 }

@@ -75,6 +75,7 @@ pub fn run(count: usize, seed: u64) -> bool {
             format!("{about}\n{}", both(theirs, ours))
         },
         shown: 60,
+        known: &[],
     };
     layer.run(count, seed, question)
 }

@@ -85,7 +85,7 @@ fn compare(
         }
         out
     };
-    Layer { name, ours: &build, same: &same, tell: &tell, shown: 25 }.run(count, seed, question)
+    Layer { name, ours: &build, same: &same, tell: &tell, shown: 25, known: &[] }.run(count, seed, question)
 }
 
 /// One tree, printed, to look at.

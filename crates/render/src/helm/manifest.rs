@@ -155,10 +155,10 @@ fn one(
     let inner = head.object("metadata", metadata).map_err(decoding)?;
     let inner = Decoder { name: "SimpleHead", map: inner.unwrap_or(&empty) };
     let name =
-        inner.text("name").map_err(|error| decoding(error.replace("SimpleHead.", "SimpleHead.metadata.")))?;
+        inner.text("name").map_err(|error| decoding(error.replace("SimpleHead.", ".metadata.")))?;
     let annotations = inner
         .map_of_texts("annotations")
-        .map_err(|error| decoding(error.replace("SimpleHead.", "SimpleHead.metadata.")))?
+        .map_err(|error| decoding(error.replace("SimpleHead.", ".metadata.")))?
         .unwrap_or_default();
     let annotation =
         |key: &str| annotations.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());

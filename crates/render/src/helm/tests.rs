@@ -63,6 +63,17 @@ fn archive(entries: &[(&str, usize)]) -> Vec<u8> {
 }
 
 #[test]
+fn fields_of_metadata_are_told_without_the_head() {
+    let one = |metadata: &str| {
+        let text = format!("apiVersion: v1\nkind: A\nmetadata: {metadata}\n");
+        render(&[("templates/a.yaml", &text)], &[]).unwrap_err()
+    };
+    assert!(one("{name: [a]}").contains("array into Go struct field .metadata.name of type string"));
+    assert!(one("{annotations: x}").contains("Go struct field .metadata.annotations of type map[string]string"));
+    assert!(one("x").contains("Go struct field SimpleHead.metadata of type struct"));
+}
+
+#[test]
 fn archives_neither_lead_out_nor_grow() {
     let fails = |entries: &[(&str, usize)], expected: &str| {
         let error = Chart::from_archive(&archive(entries)).unwrap_err().to_string();

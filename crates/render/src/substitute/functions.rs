@@ -63,8 +63,12 @@ fn first_char(text: &str, change: fn(char) -> char) -> String {
     chars.next().map(change).into_iter().chain(chars).collect()
 }
 
+/// What was cut of characters is lost in turning a text around, as upstream.
 fn reverse(text: &str) -> String {
-    text.chars().rev().collect()
+    text.chars()
+        .rev()
+        .map(|char| if loose(char).is_some() { char::REPLACEMENT_CHARACTER } else { char })
+        .collect()
 }
 
 /// `${var:position}` and `${var:position:length}`; what is no number changes nothing.
@@ -104,15 +108,19 @@ fn part_of(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// The byte that a character stands for, if it does.
+fn loose(char: char) -> Option<u8> {
+    u8::try_from((char as u32).wrapping_sub(LOOSE)).ok().filter(|byte| *byte >= 0x80)
+}
+
 /// A text whose cut characters are put together again.
 pub(super) fn whole(text: String) -> Result<String, Fault> {
-    let byte = |char: char| u8::try_from((char as u32).wrapping_sub(LOOSE)).ok().filter(|byte| *byte >= 0x80);
-    if !text.chars().any(|char| byte(char).is_some()) {
+    if !text.chars().any(|char| loose(char).is_some()) {
         return Ok(text);
     }
     let mut out = Vec::with_capacity(text.len());
     for char in text.chars() {
-        match byte(char) {
+        match loose(char) {
             Some(byte) => out.push(byte),
             None => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
         }

@@ -67,6 +67,7 @@ fn lengths_below_zero_count_from_the_end() {
     assert_eq!(evaluate("${e:0:1}", &variables, false), Err(Fault::Cut));
     // A part of a character is one to a pattern.
     assert_eq!(evaluate("${e#[^a]*}", &variables, false), Err(Fault::Cut));
+    assert_eq!(evaluate("x${e%?}", &variables, false), Ok("x\u{fffd}".into()));
     assert_eq!(evaluate("${a:é}", &variables, false), Err(Fault::Bad));
     assert_eq!(evaluate("${e:0:1}${e:1:1}", &variables, false), Ok("é".into()));
     // Other faults are told before it.
