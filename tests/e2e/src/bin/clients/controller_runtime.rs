@@ -1,5 +1,6 @@
 //! controller-runtime's own integration tests: its client, caches (client-go's informers), managers, controllers and webhooks. They
-//! run on envtest, which is told to use the cluster that is there.
+//! run on envtest, which is told to use the cluster that is there: with the flags that envtest gives, and one for each package, as
+//! envtest starts one.
 
 use std::process::Command;
 
@@ -18,8 +19,11 @@ pub const CLIENT: Client = Client {
         "--disable-controller-manager",
         "--disable",
         "fleet,coredns",
+        "--kube-apiserver-arg",
+        "disable-admission-plugins=ServiceAccount",
     ],
     node: false,
+    parts: PACKAGES,
     run,
 };
 
@@ -54,30 +58,27 @@ pub fn prepare(programs: &Programs) -> Result<()> {
 }
 
 fn run(place: &Place<'_>) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
-    for name in PACKAGES {
-        let report = place.out.join(format!("{}.json", program(name)));
-        let log = std::fs::File::create(place.out.join(format!("{}.log", program(name))))?;
-        Command::new(place.programs.tests(&program(name), "clients", &package(name))?)
-            .current_dir(place.programs.sources("clients", &package(name))?)
-            .arg(format!("--ginkgo.json-report={}", report.display()))
-            .args(["--ginkgo.no-color", "--ginkgo.timeout=10m"])
-            .args(place.focus.map(|focus| format!("--ginkgo.focus={focus}")))
-            .env("USE_EXISTING_CLUSTER", "true")
-            .env("KUBECONFIG", place.machine.kubeconfig())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .status()
-            .with_context(|| format!("cannot start {}", program(name)))?;
-        let text = std::fs::read_to_string(&report)
-            .with_context(|| format!("{} wrote no report: see its log", program(name)))?;
-        let found = read(name, &serde_json::from_str(&text)?);
-        let failed = found.iter().filter(|one| matches!(one.end, End::Failed(_)));
-        failed.for_each(|one| println!("    {one:?}"));
-        println!("    {name}: {} tests", found.len());
-        outcomes.extend(found);
-    }
-    Ok(outcomes)
+    let name = place.part;
+    let report = place.out.join(format!("{}.json", program(name)));
+    let log = std::fs::File::create(place.out.join(format!("{}.log", program(name))))?;
+    Command::new(place.programs.tests(&program(name), "clients", &package(name))?)
+        .current_dir(place.programs.sources("clients", &package(name))?)
+        .arg(format!("--ginkgo.json-report={}", report.display()))
+        .args(["--ginkgo.no-color", "--ginkgo.timeout=10m"])
+        .args(place.focus.map(|focus| format!("--ginkgo.focus={focus}")))
+        .env("USE_EXISTING_CLUSTER", "true")
+        .env("KUBECONFIG", place.machine.kubeconfig())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .status()
+        .with_context(|| format!("cannot start {}", program(name)))?;
+    let text = std::fs::read_to_string(&report)
+        .with_context(|| format!("{} wrote no report: see its log", program(name)))?;
+    let found = read(name, &serde_json::from_str(&text)?);
+    let failed = found.iter().filter(|one| matches!(one.end, End::Failed(_)));
+    failed.for_each(|one| println!("    {one:?}"));
+    println!("    {name}: {} tests", found.len());
+    Ok(found)
 }
 
 /// Ginkgo's report: each leaf with the texts of what contains it.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::lines::{self, Outcome};
 use crate::{Client, Place};
 
-pub const CLIENT: Client = Client { name: "helm", flags: &[], node: true, run };
+pub const CLIENT: Client = Client { name: "helm", flags: &[], node: true, parts: &[], run };
 
 fn run(place: &Place<'_>) -> Result<Vec<Outcome>> {
     let mut command = Command::new("bash");

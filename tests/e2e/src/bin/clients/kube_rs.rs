@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::lines::{End, Outcome};
 use crate::{Client, Place};
 
-pub const CLIENT: Client = Client { name: "kube-rs", flags: &[], node: true, run };
+pub const CLIENT: Client = Client { name: "kube-rs", flags: &[], node: true, parts: &[], run };
 
 /// Crate, and the features with which its tests build.
 const CRATES: &[(&str, &str)] = &[

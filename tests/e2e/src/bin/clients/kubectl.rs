@@ -23,6 +23,7 @@ pub const CLIENT: Client = Client {
         "disable-admission-plugins=ServiceAccount,DefaultStorageClass,DefaultTolerationSeconds,MutatingAdmissionWebhook,ValidatingAdmissionWebhook,StorageObjectInUseProtection",
     ],
     node: false,
+    parts: &[],
     run,
 };
 

@@ -44,6 +44,8 @@ struct Client {
     flags: &'static [&'static str],
     /// Whether pods must run.
     node: bool,
+    /// Each has a server of its own; of none there is one for all tests.
+    parts: &'static [&'static str],
     run: fn(&Place<'_>) -> Result<Vec<Outcome>>,
 }
 
@@ -59,6 +61,8 @@ pub struct Place<'a> {
     /// `tests/clients`.
     sources: PathBuf,
     focus: Option<&'a str>,
+    /// Which of the client's parts; empty: it has none.
+    part: &'static str,
 }
 
 /// The image that tests of clients run: busybox with its applets.
@@ -103,15 +107,20 @@ fn run(args: &Args) -> Result<bool> {
         }
         std::fs::create_dir_all(&folder)?;
         println!("==> {}; logs are in {}", client.name, folder.display());
-        let outcomes = on_a_machine(client, &binary, &folder, |machine| {
-            (client.run)(&Place {
-                machine,
-                programs: &programs,
-                out: folder.clone(),
-                sources: sources.clone(),
-                focus: args.focus.as_deref(),
-            })
-        })?;
+        let mut outcomes = Vec::new();
+        for part in if client.parts.is_empty() { &[""] } else { client.parts } {
+            let log = folder.join(format!("skiff{}.log", part.replace('/', "-")));
+            outcomes.extend(on_a_machine(client, &binary, &log, |machine| {
+                (client.run)(&Place {
+                    machine,
+                    programs: &programs,
+                    out: folder.clone(),
+                    sources: sources.clone(),
+                    focus: args.focus.as_deref(),
+                    part,
+                })
+            })?);
+        }
         report.add(client.name, outcomes, args.focus.as_deref());
     }
     namespace::end_all();
@@ -132,7 +141,7 @@ fn prepare(client: &str, programs: &Programs, sources: &Path, out: &Path) -> Res
 fn on_a_machine<T>(
     client: &Client,
     binary: &Path,
-    out: &Path,
+    log: &Path,
     work: impl FnOnce(&Machine) -> Result<T>,
 ) -> Result<T> {
     let folder = tempfile::Builder::new().prefix("skiff-clients-").tempdir()?;
@@ -155,7 +164,7 @@ fn on_a_machine<T>(
         Ok(())
     });
     let done = started.and_then(|()| work(&machine));
-    let _none = std::fs::copy(machine.log(), out.join("skiff.log"));
+    let _none = std::fs::copy(machine.log(), log);
     let ended = machine.uninstall();
     let done = done?;
     ended.map(|()| done)

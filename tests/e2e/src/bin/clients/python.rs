@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::lines::{self, Outcome};
 use crate::{BUSYBOX, Client, Place};
 
-pub const CLIENT: Client = Client { name: "python", flags: &[], node: true, run };
+pub const CLIENT: Client = Client { name: "python", flags: &[], node: true, parts: &[], run };
 
 fn home(out: &Path) -> PathBuf {
     out.join("venv")
