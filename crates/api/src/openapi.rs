@@ -2,8 +2,8 @@
 //! index of their hashes (KEP-2896), and version 2 in one piece.
 //!
 //! Schemas carry what clients act on: types, keys of lists and merges, defaults, enums, group-version-kinds. Only what
-//! every object has is described: the facts have no descriptions. Version 2 is JSON only: clients that want it in protobuf get 406, and all of them
-//! ask for version 3 first (`kubectl` since 1.27).
+//! every object has is described: the facts have no descriptions. Version 2 is also made in protobuf ([`protobuf`]); version 3 is JSON
+//! alone, which is what its clients ask for.
 
 use sha2::{Digest, Sha256};
 
@@ -14,6 +14,7 @@ use crate::{Kind, Kinds, Map, Value};
 mod custom;
 mod descriptions;
 mod paths;
+pub mod protobuf;
 mod schemas;
 
 use schemas::Form;

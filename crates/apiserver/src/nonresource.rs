@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use crate::aggregate;
+use crate::http::accept::MEDIA;
 use crate::http::answer::Asked;
 use crate::http::{Accept, Body, respond};
 use crate::server::Inner;
@@ -16,8 +17,10 @@ use crate::status::{Result, Status};
 const CHECKS: [&str; 4] = ["ping", "log", "store", "watch-cache"];
 
 pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> Result<Response<Body>> {
-    let accept = Accept::of(&parts.headers, &asked.query, false).unwrap_or_default();
     let path = asked.info.path.as_str();
+    let text = parts.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+    let asked_for = Accept::of(&parts.headers, &asked.query, false);
+    let accept = *asked_for.as_ref().unwrap_or(&Accept::default());
     let value = |value: Option<Value>| match value {
         Some(value) => Ok(respond::value(&accept, StatusCode::OK, &value)),
         None => Err(Status::no_such_path()),
@@ -29,6 +32,16 @@ pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> 
             }
             _ => Status::no_such_path(),
         });
+    }
+    if asked_for.is_err() {
+        // The routes that choose among forms; the others have one, and give it whatever is asked for.
+        match path.trim_matches('/').split('/').next() {
+            Some("api" | "apis") if !text.is_some_and(wants_aggregated) => {
+                return Err(Status::no_representation(MEDIA));
+            }
+            Some("version") => return Err(Status::no_representation("application/json")),
+            _ => {}
+        }
     }
     match path {
         "/version" | "/version/" => return Ok(version()),
@@ -64,7 +77,6 @@ pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> 
         ["healthz" | "livez" | "readyz", ..] => health(inner, asked, &places).await,
         ["api"] | ["apis"] => {
             let core = places[0] == "api";
-            let text = parts.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
             if text.is_some_and(wants_aggregated) {
                 let mut document = discovery::aggregated(&kinds, core);
                 if !core {

@@ -1,7 +1,7 @@
 //! `/openapi/v2` and `/openapi/v3`, with what clients need to keep them (k8s.io/kube-openapi/pkg/handler3): a tag that changes
 //! with the document, 304 for who has it, and a year for a document that was asked for by its hash.
 //!
-//! Documents are made when they are asked for: they are large, and asked for rarely.
+//! Documents are made when they are asked for: they are large, and asked for rarely. Version 2 comes as JSON or as protobuf.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::aggregate;
+use crate::http::accept::{clauses, takes_gzip};
 use crate::http::{Accept, Body, Query, respond};
 use crate::server::Inner;
 use crate::status::{Result, Status};
@@ -54,6 +55,24 @@ impl Wanted {
     }
 }
 
+/// How version 2 in protobuf is named, and how client-go asks for it, which is an older name.
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const OLD_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// What the best clause of an `Accept` header that can be served asks for. The index has one form, whatever is asked for.
+fn protobuf_is_wanted(accept: &str, wanted: &Wanted) -> Result<bool> {
+    if matches!(wanted, Wanted::Index) {
+        return Ok(false);
+    }
+    let accept = if accept.is_empty() { "*/*" } else { accept };
+    let form = |clause: &str| match clause.split(';').next().unwrap_or_default().trim() {
+        "application/json" | "application/*" | "*/*" => Some(false),
+        PROTOBUF | OLD_PROTOBUF if matches!(wanted, Wanted::V2) => Some(true),
+        _ => None,
+    };
+    clauses(accept).find_map(form).ok_or_else(|| Status::not_acceptable("application/json"))
+}
+
 /// Answers the path `/openapi/` and `rest`.
 pub(crate) async fn answer(
     inner: &Arc<Inner>,
@@ -65,11 +84,8 @@ pub(crate) async fn answer(
     let header = |name: HeaderName| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_string()
     };
-    let text = header(ACCEPT);
-    if !text.is_empty() && !text.contains("json") && !text.contains("*/*") {
-        return Err(Status::not_acceptable("application/json"));
-    }
     let wanted = Wanted::of(rest).ok_or_else(Status::no_such_path)?;
+    let protobuf = protobuf_is_wanted(&header(ACCEPT), &wanted)?;
     if let Wanted::Of { group, version } = &wanted
         && let Some(entry) = inner.aggregated.of_version(group, version)
     {
@@ -106,6 +122,11 @@ pub(crate) async fn answer(
         }
         match has(&hash) {
             true => not_modified(),
+            false if protobuf => {
+                let made = tokio::task::spawn_blocking(move || openapi::protobuf::v2(&document)).await;
+                let gzip = takes_gzip(&parts.headers);
+                respond::packed(StatusCode::OK, PROTOBUF, made.map_err(Status::internal)?, gzip)
+            }
             false => respond::value(accept, StatusCode::OK, &document),
         }
     };

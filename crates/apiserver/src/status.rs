@@ -164,6 +164,11 @@ impl Status {
         let message = format!("only the following media types are accepted: {accepted}");
         Status::new(406, "NotAcceptable", message)
     }
+    /// The same of a route of built-in kinds, where upstream's router says it.
+    pub fn no_representation(available: &str) -> Status {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {available}");
+        Status::new(406, "NotAcceptable", message).with(Details::default())
+    }
     /// An object that fails validation.
     pub fn invalid(kind: &Kind, name: &str, errors: &[field::Error]) -> Status {
         Status::invalid_kind(&kind.resource.group, &kind.kind, name, errors)

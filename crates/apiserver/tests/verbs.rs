@@ -296,4 +296,13 @@ async fn answers_in_the_form_that_is_asked_for() {
     assert!(String::from_utf8_lossy(&yaml.bytes).contains("kind: ConfigMap"));
     let cbor = cluster.request_with(Method::GET, MAPS, "", &[("accept", "application/cbor")]).await;
     assert_eq!(cbor.code, 406);
+    let text = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+                application/vnd.kubernetes.protobuf";
+    let streams = ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+    assert_eq!(cbor.message(), format!("{text}{streams}"));
+    let groups = cluster.request_with(Method::GET, "/api", "", &[("accept", "application/cbor")]).await;
+    assert_eq!((groups.code.as_u16(), groups.message()), (406, text.to_string()));
+    let body = [("content-type", "application/cbor")];
+    let cbor = cluster.request_with(Method::POST, MAPS, "x", &body).await;
+    assert_eq!(cbor.code, 415);
 }

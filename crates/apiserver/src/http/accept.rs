@@ -32,7 +32,11 @@ pub struct Accept {
     pub gzip: bool,
 }
 
+/// CBOR is not among them: upstream has it off (CBORServingAndStorage, alpha in v1.36).
 pub const MEDIA: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+/// Of a list, which can be watched.
+pub const LISTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf, \
+                          application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 impl Accept {
     /// `tables`: the resource has columns.
@@ -46,11 +50,7 @@ impl Accept {
                 ["curl", "Wget", "Mozilla/5.0"].iter().any(|known| agent.starts_with(known))
             }),
         };
-        let gzip = headers
-            .get(ACCEPT_ENCODING)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|text| text.split(',').any(|one| one.trim().split(';').next() == Some("gzip")));
-        Ok(Accept { media, form, pretty, gzip })
+        Ok(Accept { media, form, pretty, gzip: takes_gzip(headers) })
     }
 
     /// The form of a failure: what the header's text alone asks for.
@@ -85,6 +85,17 @@ fn best(text: &str, tables: bool) -> Option<(Media, As)> {
     if text.is_empty() || text == "application/json" || text == "*/*" {
         return Some((Media::Json, As::Object));
     }
+    clauses(text).find_map(|clause| one(clause, tables))
+}
+
+/// Whether long answers may be compressed.
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let text = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(',').any(|one| one.trim().split(';').next() == Some("gzip"))
+}
+
+/// The clauses of an `Accept` header, the most wanted first; those that are not wanted are left out.
+pub(crate) fn clauses(text: &str) -> impl Iterator<Item = &str> {
     let mut clauses: Vec<(f32, &str)> = text
         .split(',')
         .map(|clause| {
@@ -93,7 +104,7 @@ fn best(text: &str, tables: bool) -> Option<(Media, As)> {
         })
         .collect();
     clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
-    clauses.into_iter().filter(|(quality, _)| *quality > 0.0).find_map(|(_, clause)| one(clause, tables))
+    clauses.into_iter().filter(|(quality, _)| *quality > 0.0).map(|(_, clause)| clause)
 }
 
 fn one(clause: &str, tables: bool) -> Option<(Media, As)> {

@@ -13,7 +13,7 @@ use http::{HeaderName, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use parking_lot::Mutex;
 
-use super::{Accept, Body, Info, Query, respond};
+use super::{Accept, Body, Info, Query, accept, respond};
 use crate::audit::{Entry, Shown};
 use crate::engine::{Call, websocket};
 use crate::flow::Sorted;
@@ -202,7 +202,11 @@ impl Inner {
             return Err(Status::no_such_path());
         }
         let tables = matches!(info.verb, "get" | "list" | "watch") && target.cache.is_some();
-        let accept = Accept::of(&parts.headers, &query, tables)?;
+        let accept = Accept::of(&parts.headers, &query, tables).map_err(|status| match info.verb {
+            _ if target.kind.custom => status,
+            "list" | "watch" => Status::no_representation(accept::LISTED),
+            _ => Status::no_representation(accept::MEDIA),
+        })?;
         let call = Call {
             inner: self.clone(),
             identity,

@@ -32,13 +32,18 @@ pub fn text(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 /// A value with `kind` and `apiVersion`; protobuf where its type has one, else JSON.
 pub fn value(accept: &Accept, code: StatusCode, value: &Value) -> Response<Body> {
     let (media, encoded) = encode(accept, value);
-    if accept.gzip && encoded.len() as u64 >= COMPRESS {
-        let chunks = Gzip::new(std::iter::once(Bytes::from(encoded)));
-        let mut response = body(code, media.content_type(), Body::lazy(chunks, None));
-        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        return response;
+    packed(code, media.content_type(), encoded, accept.gzip)
+}
+
+/// Bytes, compressed if the client takes that and they are many.
+pub fn packed(code: StatusCode, content_type: &'static str, encoded: Vec<u8>, gzip: bool) -> Response<Body> {
+    if !gzip || (encoded.len() as u64) < COMPRESS {
+        return bytes(code, content_type, encoded);
     }
-    bytes(code, media.content_type(), encoded)
+    let chunks = Gzip::new(std::iter::once(Bytes::from(encoded)));
+    let mut response = body(code, content_type, Body::lazy(chunks, None));
+    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
 }
 
 /// The bytes of a value, and the form that they have in the end.
