@@ -15,6 +15,8 @@ use crate::status::{Result, Status};
 
 /// What `/readyz?verbose` names: the things that must work for a ready server.
 const CHECKS: [&str; 4] = ["ping", "log", "store", "watch-cache"];
+/// Named where there are KMS plugins: what they said last.
+const PLUGINS: &str = "kms-providers";
 
 pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> Result<Response<Body>> {
     let path = asked.info.path.as_str();
@@ -141,7 +143,9 @@ fn issuer(inner: &Inner) -> Response<Body> {
 async fn health(inner: &Arc<Inner>, asked: &Asked, places: &[&str]) -> Result<Response<Body>> {
     let mut report = String::new();
     let mut good = true;
-    for check in CHECKS {
+    let plugins = inner.encrypted.as_ref().and_then(|encrypted| encrypted.health_of_plugins());
+    let more = plugins.as_ref().map(|_| PLUGINS);
+    for check in CHECKS.into_iter().chain(more) {
         if places.get(1).is_some_and(|only| *only != check) {
             continue;
         }
@@ -151,6 +155,7 @@ async fn health(inner: &Arc<Inner>, asked: &Asked, places: &[&str]) -> Result<Re
         }
         let fine = match check {
             "store" => inner.store.current().await.is_ok(),
+            PLUGINS => !matches!(plugins, Some(Err(_))),
             "watch-cache" => inner.caches.all().iter().all(|cache| cache.synced()),
             _ => true,
         };

@@ -226,6 +226,7 @@ impl Server {
     /// Ends connections, watches and the server's own tasks. The store is its owner's to close.
     pub async fn stop(&self) {
         self.inner.tasks.stop().await;
+        crate::bootstrap::endpoints::withdraw(&self.inner).await;
     }
 }
 

@@ -169,6 +169,8 @@ async fn a_plugin_seals_secrets_and_its_new_key_seals_them_anew() {
     let after = stored(&cluster, "one").await;
     assert!(after.windows(5).any(|part| part == b"key-7") && !after.windows(5).any(|part| part == b"key-0"));
     assert_eq!(password(&cluster, "one").await, "one");
+    let checks = cluster.request(http::Method::GET, "/readyz?verbose", "").await;
+    assert!(String::from_utf8_lossy(&checks.bytes).contains("[+]kms-providers ok"));
     // A plugin that is not well changes nothing.
     plugin.unwell.store(true, Ordering::Relaxed);
     let why = cluster.server.reload_encryption(&document(&socket)).await.unwrap_err().to_string();

@@ -154,6 +154,19 @@ pub trait Store: Send + Sync + 'static {
     /// cannot be subtracted for that: a start skips those that were reserved.)
     async fn before_last(&self, changes: usize) -> Result<Revision, Error>;
 
+    /// Says to all processes that have this store open that this one is there, for as long; gives the names of those that said so
+    /// and whose time is not over. `None`: only one process has the store open.
+    async fn announce(&self, name: &str, lasts: std::time::Duration) -> Result<Option<Vec<String>>, Error> {
+        let _alone = (name, lasts);
+        Ok(None)
+    }
+
+    /// Takes back what [`Store::announce`] said.
+    async fn withdraw(&self, name: &str) -> Result<(), Error> {
+        let _alone = name;
+        Ok(())
+    }
+
     /// A revision at or after every write answered so far (on SQLite a load, on etcd a quorum read).
     async fn current(&self) -> Result<Revision, Error>;
 

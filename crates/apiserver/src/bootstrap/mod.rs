@@ -1,9 +1,9 @@
 //! What every cluster has: four namespaces, upstream's roles and bindings, two priority classes, the `kubernetes` Service with its
 //! endpoints. Made and put right at every start; nothing is written when nothing is missing.
 
+pub(crate) mod endpoints;
 mod policy;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::Value;
@@ -171,46 +171,5 @@ async fn kubernetes(inner: &Arc<Inner>) -> Result<(), Status> {
         };
         inner.change(place, Part::Main, &make).await?;
     }
-    if address.ip().is_loopback() {
-        // No pod could follow such an endpoint, and validation refuses it.
-        tracing::warn!(%address, "the advertised address is a loopback address: the kubernetes Service gets no endpoints");
-        return Ok(());
-    }
-    let port = serde_json::json!({"name": "https", "protocol": "TCP", "port": address.port()});
-    let (endpoints, slice) = endpoints_of(address.ip(), &port);
-    for (place, value, fields) in [
-        (("", "v1", "endpoints", "default", "kubernetes"), endpoints, &["subsets"][..]),
-        (
-            ("discovery.k8s.io", "v1", "endpointslices", "default", "kubernetes"),
-            slice,
-            &["addressType", "endpoints", "ports"][..],
-        ),
-    ] {
-        let there = inner.ensure(place, value.clone()).await?.value();
-        if fields.iter().any(|field| there.get(field) != value.get(field)) {
-            let make = |old: &Value| {
-                let mut new = old.clone();
-                for field in fields {
-                    new.set(&[field], value.get(field).cloned().unwrap_or_default());
-                }
-                Ok(new)
-            };
-            inner.change(place, Part::Main, &make).await?;
-        }
-    }
-    Ok(())
-}
-
-fn endpoints_of(ip: IpAddr, port: &serde_json::Value) -> (Value, Value) {
-    let endpoints = json(serde_json::json!({
-        "metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-        "subsets": [{"addresses": [{"ip": ip.to_string()}], "ports": [port]}],
-    }));
-    let slice = json(serde_json::json!({
-        "metadata": {"labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": if ip.is_ipv4() { "IPv4" } else { "IPv6" },
-        "endpoints": [{"addresses": [ip.to_string()], "conditions": {"ready": true}}],
-        "ports": [port],
-    }));
-    (endpoints, slice)
+    endpoints::start(inner).await
 }

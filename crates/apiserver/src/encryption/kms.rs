@@ -3,11 +3,13 @@
 //! made of the seed and of 32 bytes of chance. Bytes are upstream's: what one sealed the other opens by the same plugin.
 //!
 //! Invariant: a value is sealed under the key that the plugin named last; when it names another, what the former sealed is stale. The
-//! plugin is asked when a seed is made and when one is met that is not known yet, never for a value.
+//! plugin is asked when a seed is made and when one is met that is not known yet, never for a value. Where it has named no key for
+//! three minutes nothing is sealed any more, so that who moves to another key knows after that time that the old one seals nothing;
+//! what is sealed is opened all the same.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -34,6 +36,10 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Seeds that are remembered; each is one call of the plugin to know again.
 const KNOWN: usize = 1000;
 
+/// How long a key seals after the plugin was asked for it (upstream's kmsv2PluginWriteDEKSourceMaxTTL).
+const LASTS: Duration = Duration::from_secs(3 * 60);
+const OUTDATED: &str = "the KMS plugin has named no key for three minutes";
+
 const CANNOT_OPEN: &str = "the KMS plugin has not opened its key, or the bytes are not what was sealed";
 
 type Annotations = BTreeMap<String, Vec<u8>>;
@@ -50,8 +56,25 @@ pub(super) struct Plugin {
 struct State {
     /// What seals now.
     current: Option<Arc<Sealing>>,
+    /// Until when it does.
+    lasts: Option<Instant>,
+    /// The version that the plugin told first, which it keeps.
+    version: String,
+    /// Why the last question failed.
+    trouble: Option<String>,
     /// By the hash of a sealed seed: the seed, and how it is used.
     known: HashMap<[u8; 32], Arc<Source>>,
+}
+
+impl State {
+    /// What seals at a moment.
+    fn sealing(&self, now: Instant) -> Result<Arc<Sealing>, &'static str> {
+        let current = self.current.clone().ok_or("the KMS plugin has named no key yet")?;
+        match self.lasts {
+            Some(end) if now <= end => Ok(current),
+            _ => Err(OUTDATED),
+        }
+    }
 }
 
 struct Source {
@@ -199,16 +222,48 @@ impl Plugin {
 
     /// Asks which key is the present one, and makes a seed under it if it is another; `true`: it is.
     pub async fn refresh(&self) -> Result<bool, String> {
+        // The answer may be as old as the question.
+        let lasts = Instant::now() + LASTS;
+        let answer = self.ask(lasts).await;
+        self.state.lock().trouble = answer.as_ref().err().cloned();
+        answer
+    }
+
+    /// Why the last [`Plugin::refresh`] failed.
+    pub fn trouble(&self) -> Option<String> {
+        self.state.lock().trouble.clone()
+    }
+
+    async fn ask(&self, lasts: Instant) -> Result<bool, String> {
         let answer = self.call(STATUS, Writer::default()).await?;
         let [version, health, key_id] = texts(&answer, [1, 2, 3]).map_err(|error| self.odd(error))?;
         if !matches!(version.as_str(), "v2" | "v2beta1") {
             return Err(self.odd(format_args!("version {version:?}")));
         }
-        if health != "ok" {
-            return Err(format!("the KMS plugin {} is not well: {health}", self.name));
+        {
+            let mut state = self.state.lock();
+            if state.version.is_empty() {
+                state.version.clone_from(&version);
+            } else if state.version != version {
+                return Err(self.odd(format_args!("version {version:?} after {:?}", state.version)));
+            }
         }
-        if self.state.lock().current.as_ref().is_some_and(|current| current.key_id == key_id) {
-            return Ok(false);
+        // As upstream: who is not well may name its key all the same.
+        let named = self.follow(&key_id, lasts).await?;
+        match health.as_str() {
+            "ok" => Ok(named),
+            _ => Err(format!("the KMS plugin {} is not well: {health}", self.name)),
+        }
+    }
+
+    /// Has the key of this name seal; `true`: it is another one than before.
+    async fn follow(&self, named: &str, lasts: Instant) -> Result<bool, String> {
+        {
+            let mut state = self.state.lock();
+            if state.current.as_ref().is_some_and(|current| current.key_id == named) {
+                state.lasts = Some(lasts);
+                return Ok(false);
+            }
         }
         let mut seed = vec![0; SEED];
         rand::RngCore::fill_bytes(&mut rand::rng(), &mut seed);
@@ -234,11 +289,15 @@ impl Plugin {
         if sealed.is_empty() || key_id.is_empty() {
             return Err(self.odd("neither ciphertext nor key_id may be empty"));
         }
+        if key_id != named {
+            return Err(self.odd(format_args!("it names the key {named:?} and seals by {key_id:?}")));
+        }
         let mut state = self.state.lock();
         let known = Arc::new(Source { key: seed.clone(), kind: HKDF_SEED });
         state.known.insert(Sha256::digest(&sealed).into(), known);
         let source = Source { key: seed, kind: HKDF_SEED };
         state.current = Some(Arc::new(Sealing { source, sealed, key_id, annotations }));
+        state.lasts = Some(lasts);
         Ok(true)
     }
 
@@ -281,7 +340,7 @@ impl Plugin {
     }
 
     pub fn seal(&self, bound: &[u8], plain: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
-        let current = self.state.lock().current.clone().ok_or("the KMS plugin has named no key yet")?;
+        let current = self.state.lock().sealing(Instant::now())?;
         let data = current.source.seal(bound, plain).ok_or("the value cannot be sealed")?;
         let envelope = Envelope {
             data,
@@ -326,6 +385,20 @@ mod tests {
         assert_eq!(source(2).open(b"name", &sealed), None);
         assert_ne!(source(1).seal(b"name", b"secret").unwrap(), sealed);
         assert_eq!(source(1).open(b"name", &sealed[..40]), None);
+    }
+
+    #[test]
+    fn a_key_seals_as_long_as_the_plugin_names_it() {
+        let now = Instant::now();
+        let mut state = State::default();
+        assert!(state.sealing(now).is_err());
+        let source = Source { key: vec![1; SEED], kind: HKDF_SEED };
+        let sealing =
+            Sealing { source, sealed: vec![1], key_id: "1".into(), annotations: Annotations::new() };
+        state.current = Some(Arc::new(sealing));
+        state.lasts = Some(now + LASTS);
+        assert!(state.sealing(now + LASTS).is_ok());
+        assert_eq!(state.sealing(now + LASTS + Duration::from_nanos(1)).err(), Some(OUTDATED));
     }
 
     #[test]

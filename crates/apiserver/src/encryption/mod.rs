@@ -182,6 +182,13 @@ impl Rules {
         Ok(changed)
     }
 
+    /// What the KMS plugins said last; `None`: there is none.
+    fn health_of_plugins(&self) -> Option<Result<(), String>> {
+        let troubles: Vec<Option<String>> = self.plugins().map(|(_, plugin)| plugin.trouble()).collect();
+        let first = troubles.iter().flatten().next().cloned();
+        (!troubles.is_empty()).then(|| first.map_or(Ok(()), Err))
+    }
+
     /// Of these values those that a plugin sealed, for [`Rules::learn`].
     fn of_plugins<'v>(&self, values: impl Iterator<Item = &'v Bytes>) -> Vec<Bytes> {
         let sealed = |value: &&Bytes| self.plugins().any(|(prefix, _)| value.starts_with(prefix.as_bytes()));

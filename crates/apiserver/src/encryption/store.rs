@@ -4,6 +4,7 @@
 //! of them are history.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{Key, Revision};
 use arc_swap::ArcSwap;
@@ -16,8 +17,9 @@ use super::Rules;
 /// Records a read of [`Encrypted::rewrite`] and [`Encrypted::replace`].
 const PAGE: usize = 200;
 
-/// Between two questions for the keys of KMS plugins, as upstream's.
-const PLUGINS: std::time::Duration = std::time::Duration::from_secs(60);
+/// Between two questions for the keys of KMS plugins, as upstream's; the second while one of them is not well.
+const PLUGINS: Duration = Duration::from_secs(60);
+const UNWELL: Duration = Duration::from_secs(10);
 
 fn unusable(error: super::Error) -> Error {
     Error::Unusable(error.to_string())
@@ -37,10 +39,16 @@ impl Encrypted {
         // Holds nothing while it sleeps: who drops the store has it closed.
         let follows = Arc::downgrade(&own);
         tasks.spawn("kms-keys", async move {
+            let mut pause = PLUGINS;
             loop {
-                tokio::time::sleep(PLUGINS).await;
+                tokio::time::sleep(pause).await;
                 let Some(own) = follows.upgrade() else { return };
                 own.look_at_plugins().await;
+                pause = if own.health_of_plugins().is_some_and(|health| health.is_err()) {
+                    UNWELL
+                } else {
+                    PLUGINS
+                };
             }
         });
         own
@@ -59,9 +67,14 @@ impl Encrypted {
                 Err(error) => tracing::error!(error = %base::chain(&error), "not everything was sealed anew"),
             },
             Err(error) => {
-                tracing::error!(%error, "a KMS plugin does not tell its key; the last one goes on sealing")
+                tracing::error!(%error, "a KMS plugin does not tell its key; the last one goes on sealing for three minutes")
             }
         }
+    }
+
+    /// What the KMS plugins said last; `None`: there is none.
+    pub fn health_of_plugins(&self) -> Option<Result<(), String>> {
+        self.rules.load().health_of_plugins()
     }
 
     /// Other keys from now on, unless a stored value needs one that is not among them.
@@ -243,6 +256,12 @@ impl Store for Encrypted {
         Ok(receiver)
     }
 
+    async fn announce(&self, name: &str, lasts: Duration) -> Result<Option<Vec<String>>, Error> {
+        self.raw.announce(name, lasts).await
+    }
+    async fn withdraw(&self, name: &str) -> Result<(), Error> {
+        self.raw.withdraw(name).await
+    }
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
         self.raw.compact(revision).await
     }

@@ -68,6 +68,11 @@ impl Layout {
         &self.root
     }
 
+    /// Below which upstream's servers say that they are there.
+    pub(super) fn servers(&self) -> String {
+        format!("{}masterleases/", self.root)
+    }
+
     /// etcd's text of a key, or of a prefix that ends with a slash after a resource or a namespace; empty: the root.
     pub(super) fn of(&self, text: &str) -> String {
         let Some((row, rest)) = split(text) else { return self.root.clone() };
@@ -102,6 +107,12 @@ impl Layout {
         }
         format!("core/{text}").parse().ok()
     }
+}
+
+/// What a server of this address says of itself: an Endpoints, as upstream's.
+pub(super) fn server(ip: &str) -> String {
+    let subset = format!(r#"{{"addresses":[{{"ip":"{ip}"}}]}}"#);
+    format!(r#"{{"kind":"Endpoints","apiVersion":"v1","metadata":{{}},"subsets":[{subset}]}}"#)
 }
 
 /// What follows everything that begins with `prefix`; `prefix` ends with a slash.

@@ -282,6 +282,14 @@ impl Shared {
         Ok(revision)
     }
 
+    /// A new lease of so many seconds. One that nobody uses ends by itself.
+    async fn granted(&self, seconds: u32) -> Result<i64, Error> {
+        let asked = message::lease_grant(seconds);
+        let answer = self.client.call("grant a lease", message::LEASE_GRANT, asked, Again::Reads).await;
+        let answer = answer.map_err(|failure| self.unlikely("grant a lease", failure))?;
+        message::lease_id(&answer).map_err(|error| engine("grant a lease", error))
+    }
+
     /// A lease that ends a key after `ttl` seconds, or up to [`Options::lease_reuse`] later.
     async fn lease(&self, ttl: u32) -> Result<i64, Error> {
         {
@@ -294,12 +302,8 @@ impl Shared {
                 return Ok(lease.id);
             }
         }
-        let asked = message::lease_grant(ttl.saturating_add(self.lease_reuse.as_secs() as u32));
         let granted = Instant::now();
-        // A lease that nobody uses ends by itself.
-        let answer = self.client.call("grant a lease", message::LEASE_GRANT, asked, Again::Reads).await;
-        let answer = answer.map_err(|failure| self.unlikely("grant a lease", failure))?;
-        let id = message::lease_id(&answer).map_err(|error| engine("grant a lease", error))?;
+        let id = self.granted(ttl.saturating_add(self.lease_reuse.as_secs() as u32)).await?;
         self.leases.lock().insert(ttl, Lease { id, granted, keys: 1 });
         Ok(id)
     }
@@ -427,6 +431,30 @@ impl Store for Etcd {
             };
             past.ask().await;
         }
+    }
+
+    async fn announce(&self, name: &str, lasts: Duration) -> Result<Option<Vec<String>>, Error> {
+        const WHAT: &str = "say that this server is there";
+        let shared = self.open_shared()?;
+        let folder = shared.layout.servers();
+        let lease = shared.granted(lasts.as_secs() as u32).await?;
+        let key = format!("{folder}{name}");
+        let value = keys::server(name);
+        let put = Operation::Put { key: &key, value: value.as_bytes(), lease };
+        shared.transact(WHAT, &[], &[put], &key).await?;
+        let all = Range { key: &folder, end: &keys::end(&folder), ..Range::default() };
+        let found = shared.client.range("list servers", all).await;
+        let found = found.map_err(|failure| shared.unlikely("list servers", failure))?;
+        let name = |record: KeyValue| {
+            Some(String::from_utf8_lossy(record.key.strip_prefix(folder.as_bytes())?).into_owned())
+        };
+        Ok(Some(found.records.into_iter().filter_map(name).collect()))
+    }
+
+    async fn withdraw(&self, name: &str) -> Result<(), Error> {
+        let shared = self.open_shared()?;
+        let key = format!("{}{name}", shared.layout.servers());
+        shared.transact("take a server away", &[], &[Operation::Delete { key: &key }], &key).await.map(drop)
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), Error> {
