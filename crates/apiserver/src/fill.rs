@@ -57,8 +57,8 @@ struct State {
     observer: Observer,
     /// Everything up to and with it is in the caches.
     applied: Revision,
-    /// What the start found sealed and nobody has the key of: history, if a later write follows; else the start fails.
-    sealed: BTreeMap<api::Key, encryption::Error>,
+    /// What the start found and nobody reads, with why: history, if a later write follows; else the start fails.
+    unread: BTreeMap<api::Key, String>,
 }
 
 /// Loads every stored kind of `kinds`, then follows the store in a task.
@@ -76,7 +76,7 @@ pub(crate) async fn start(
         rows: HashMap::new(),
         observer,
         applied: Revision(0),
-        sealed: BTreeMap::new(),
+        unread: BTreeMap::new(),
     };
     for kind in kinds {
         let cache = Cache::new(About::of(kind), Limits::default());
@@ -93,12 +93,19 @@ pub(crate) async fn start(
     }
 }
 
-/// The record's value is JSON, or the reason why a start cannot go on with it.
-fn readable(record: &Record) -> Result<(), store::Error> {
-    match encryption::is_sealed(&record.value) {
-        true => Err(store::Error::Unusable(encryption::unreadable(&record.key, &record.value).to_string())),
-        false => Ok(()),
+/// Why a value is no JSON that a start can go on with; `None`: it may be.
+fn unreadable(key: &api::Key, value: &[u8]) -> Option<String> {
+    if value.starts_with(api::protobuf::MAGIC) {
+        return Some(format!(
+            "{key} is in protobuf, as kube-apiserver stores it: this etcd holds another server's cluster, which skiff does not take \
+             over; give skiff an etcd of its own, and that cluster's objects by kubectl"
+        ));
     }
+    encryption::is_sealed(value).then(|| encryption::unreadable(key, value).to_string())
+}
+
+fn readable(record: &Record) -> Result<(), store::Error> {
+    unreadable(&record.key, &record.value).map_or(Ok(()), |why| Err(store::Error::Unusable(why)))
 }
 
 fn failed(what: impl Into<String>, source: store::Error) -> Error {
@@ -180,9 +187,8 @@ impl State {
             for record in page.records {
                 let Some((kind, _)) = self.rows.get(row_of(&record.key)) else { continue };
                 let name = row_of(&record.key).to_string();
-                if encryption::is_sealed(&record.value) {
-                    let why = encryption::unreadable(&record.key, &record.value);
-                    self.sealed.insert(record.key, why);
+                if let Some(why) = unreadable(&record.key, &record.value) {
+                    self.unread.insert(record.key, why);
                     continue;
                 }
                 if !may_lose(&kind.resource)
@@ -227,9 +233,9 @@ impl State {
                 && let Some(ready) = ready.take()
             {
                 // The first is named; what to do is the same for all.
-                let unread = self.sealed.pop_first();
+                let unread = self.unread.pop_first();
                 let failed = unread.is_some();
-                let _ = ready.send(unread.map_or(Ok(()), |(_, why)| Err(why.to_string())));
+                let _ = ready.send(unread.map_or(Ok(()), |(_, why)| Err(why)));
                 if failed {
                     return;
                 }
@@ -298,15 +304,14 @@ impl State {
                 let mut updates: Vec<(Arc<Cache>, Vec<Update>)> = Vec::new();
                 for event in events {
                     let Some((kind, cache)) = self.rows.get(row_of(&event.key)) else { continue };
-                    match event.value.as_deref().filter(|value| encryption::is_sealed(value)) {
-                        Some(value) => {
-                            let why = encryption::unreadable(&event.key, value);
-                            tracing::warn!(%why, "a change in the store's history cannot be read");
-                            self.sealed.insert(event.key, why);
+                    match event.value.as_deref().and_then(|value| unreadable(&event.key, value)) {
+                        Some(why) => {
+                            tracing::warn!(%why, "a change in the store cannot be read");
+                            self.unread.insert(event.key, why);
                             continue;
                         }
-                        None if self.sealed.is_empty() => {}
-                        None => drop(self.sealed.remove(&event.key)),
+                        None if self.unread.is_empty() => {}
+                        None => drop(self.unread.remove(&event.key)),
                     }
                     if event.revision <= cache.revision() {
                         continue;

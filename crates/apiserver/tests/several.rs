@@ -13,6 +13,7 @@ use std::sync::Arc;
 use base::Clock;
 use http::Method;
 use serde_json::json;
+use store::Store;
 use store::etcd::{Etcd, Options};
 use testkit_cluster::{Cluster, NoNodes};
 
@@ -165,4 +166,60 @@ async fn a_watch_on_one_server_sees_what_others_write() {
         }
     }
     assert_eq!(revisions, written);
+}
+
+/// Upstream's lease endpoint reconciler.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_kubernetes_service_leads_to_every_server() {
+    let Some(servers) = start().await else { return };
+    const ENDPOINTS: &str = "/api/v1/namespaces/default/endpoints/kubernetes";
+    const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+    let all = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+    let addresses = async |server: &Cluster| {
+        let (endpoints, slice) = (server.get(ENDPOINTS).await, server.get(SLICE).await);
+        let one = endpoints["subsets"][0]["addresses"].as_array().unwrap();
+        let one: Vec<_> = one.iter().map(|address| address["ip"].as_str().unwrap().to_string()).collect();
+        let other = slice["endpoints"].as_array().unwrap();
+        let other: Vec<_> =
+            other.iter().map(|one| one["addresses"][0].as_str().unwrap().to_string()).collect();
+        assert_eq!(one, other);
+        one
+    };
+    assert_eq!(addresses(&servers.all[0]).await, all);
+    // One that is stopped says so; the next that looks takes it away.
+    servers.all[2].stop().await;
+    let since = std::time::Instant::now();
+    while addresses(&servers.all[1]).await != all[..2] {
+        assert!(since.elapsed().as_secs() < 60, "the server that was stopped stays");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+/// What kube-apiserver wrote is not misread: nothing starts over it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_servers_cluster_is_refused() {
+    let Some(program) = program::find() else { return };
+    let etcd = program::Cluster::start(program, 1);
+    let store: Arc<dyn Store> = Arc::new(Etcd::open(Options::new(etcd.endpoints())).await.unwrap());
+    let row = |kind: &str| api::schema::of_kind("", "v1", kind).unwrap();
+    let map =
+        json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default"}});
+    let map = api::json::parse(map.to_string().as_bytes()).unwrap();
+    let value = Some(api::protobuf::encode(row("ConfigMap"), &map).into());
+    let key = "core/configmaps/default/a".parse().unwrap();
+    let durability = store::Durability::Durable;
+    store
+        .write(store::Write { key, expect: store::Expect::Absent, value, durability, ttl: None })
+        .await
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::system("2026-01-01T00:00:00Z".parse().unwrap());
+    let pki = pki::Pki::open(&dir.path().join("tls"), &clock).unwrap();
+    let config = apiserver::Config::new("192.0.2.1:6443".parse().unwrap(), pki.service_account.clone());
+    let tasks = base::Tasks::new();
+    let server = apiserver::Server::start(config, store.clone(), Arc::new(NoNodes), clock, &tasks).await;
+    let why = base::chain(&server.err().expect("because it is another server's")).to_string();
+    assert!(why.contains("core/configmaps/default/a is in protobuf"), "{why}");
+    tasks.stop().await;
+    store.close().await;
 }
