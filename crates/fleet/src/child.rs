@@ -479,7 +479,7 @@ fn write(request: &Request, documents: &[api::Value]) -> std::io::Result<String>
         out.write_all(&line)?;
         cut::child("child.write");
     }
-    out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+    crate::files::sync(&out.into_inner().map_err(|error| error.into_error())?)?;
     cut::child("child.synced");
     Ok(crate::hash::full(digest))
 }

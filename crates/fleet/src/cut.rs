@@ -3,14 +3,14 @@
 //! A child that is cut dies as by `kill -9`: nothing is closed, flushed or renamed any more. The agent, which shares its
 //! process with the test, stops for good where it is; the test then drops it whole, and starts another one on what is on disk.
 
-/// In the child, in this order: while bytes come (the number counts kilobytes), after a fetch, while the clone is made
-/// afresh, around rendering, while manifests are written (the number counts them), before the answer.
+/// In the child, in this order: while bytes come (the number counts kilobytes), after a fetch, while packs are
+/// merged, around rendering, while manifests are written (the number counts them), before the answer.
 pub const CHILD: &[&str] = &[
     "child.begin",
     "child.received",
     "child.fetched",
-    "child.clone-away",
-    "child.clone-renamed",
+    "child.merge",
+    "child.merged",
     "child.render",
     "child.write",
     "child.synced",
@@ -49,6 +49,10 @@ mod on {
     static ARMED: Mutex<Option<(String, u64)>> = Mutex::new(None);
     static CUT: AtomicBool = AtomicBool::new(false);
     static RECEIVED: AtomicU64 = AtomicU64::new(0);
+    /// Files that this process waited for.
+    static SYNCED: AtomicU64 = AtomicU64::new(0);
+    /// Where the child tells the same, a line each.
+    static SYNCS: Mutex<String> = Mutex::new(String::new());
     /// What the child takes away when it dies, so that the next one lives.
     static NOTE: Mutex<String> = Mutex::new(String::new());
 
@@ -80,14 +84,33 @@ mod on {
         now
     }
 
-    /// Takes `cut=NAME:COUNT:FILE` off the child's command line; the file is removed when it is cut.
+    /// Takes `cut=NAME:COUNT:FILE` off the child's command line; the file is removed when it is cut. `syncs=FILE` gets a line for
+    /// each file that the child waits for.
     pub(crate) fn arm_child() {
         for argument in std::env::args() {
+            if let Some(file) = argument.strip_prefix("syncs=") {
+                *SYNCS.lock() = file.into();
+            }
             let mut parts = argument.strip_prefix("cut=").unwrap_or_default().splitn(3, ':');
             if let (Some(name), Some(count), Some(file)) = (parts.next(), parts.next(), parts.next()) {
                 *NOTE.lock() = file.into();
                 arm(name, count.parse().unwrap_or(1));
             }
+        }
+    }
+
+    /// How often this process waited for the disk.
+    pub fn syncs() -> u64 {
+        SYNCED.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn synced() {
+        SYNCED.fetch_add(1, Ordering::SeqCst);
+        let file = SYNCS.lock().clone();
+        if !file.is_empty()
+            && let Ok(mut file) = std::fs::File::options().create(true).append(true).open(file)
+        {
+            let _ = std::io::Write::write_all(&mut file, b"fsync\n");
         }
     }
 
@@ -138,6 +161,7 @@ mod on {
 #[cfg(not(debug_assertions))]
 mod off {
     pub(crate) fn arm_child() {}
+    pub(crate) fn synced() {}
     pub(crate) fn child(_: &'static str) {}
     pub(crate) fn received(_: usize) {}
     pub(crate) async fn agent(_: &'static str) {}

@@ -13,9 +13,15 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = std::fs::File::create(&beside)?;
     file.write_all(bytes)?;
     cut::agent_now("agent.file-made");
-    file.sync_all()?;
+    sync(&file)?;
     cut::agent_now("agent.file-synced");
     std::fs::rename(&beside, path)?;
     cut::agent_now("agent.file-renamed");
-    std::fs::File::open(directory)?.sync_all()
+    sync(&std::fs::File::open(directory)?)
+}
+
+/// Waits until the disk has a file: the one place that does, so that tests can count.
+pub(crate) fn sync(file: &std::fs::File) -> std::io::Result<()> {
+    cut::synced();
+    file.sync_all()
 }

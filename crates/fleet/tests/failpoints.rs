@@ -65,7 +65,7 @@ impl Rounds {
         }
         let of_child = cut::CHILD.contains(&point);
         let count = 1 + self.chance.below(times(point));
-        if point.starts_with("child.clone") {
+        if point.starts_with("child.merge") {
             self.age_clones();
         }
         let note = self.bench.cut_of_child();
@@ -119,13 +119,18 @@ impl Rounds {
         self.uids = now.into_iter().map(|(name, (uid, _))| (name, uid)).collect();
     }
 
-    /// So many packs that the next fetch makes the clone afresh.
+    /// So many packs that the next fetch merges them.
     fn age_clones(&self) {
         for clone in std::fs::read_dir(self.bench.directory.path().join("data/sources")).unwrap().flatten() {
             let packs = clone.path().join("objects/pack");
-            if packs.exists() {
-                for at in 0..40 {
-                    std::fs::write(packs.join(format!("pack-old-{at}.keep")), "").unwrap();
+            let all = std::fs::read_dir(&packs).into_iter().flatten().flatten().map(|entry| entry.path());
+            let Some(one) = all.filter(|path| path.extension().is_some_and(|end| end == "pack")).min() else {
+                continue;
+            };
+            for at in 0..20 {
+                for end in ["idx", "pack"] {
+                    let copy = packs.join(format!("pack-old-{at}.{end}"));
+                    std::fs::copy(one.with_extension(end), copy).unwrap();
                 }
             }
         }

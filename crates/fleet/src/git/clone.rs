@@ -1,7 +1,7 @@
 //! A clone on disk belongs to one child at a time, and a child may have died at any moment: what it left behind is in nobody's use.
 //!
 //! gix guards its files with lock files that a killed process leaves for ever, and receives packs into files beside the finished
-//! ones. Both are taken away before a fetch, under a lock that the kernel lets go with the process (flock(2)).
+//! ones. The first are taken away before a fetch, the others made into packs of what came, under a lock that the kernel lets go with the process (flock(2)).
 
 use std::fs::File;
 use std::path::Path;
@@ -45,12 +45,14 @@ fn tidy(directory: &Path, depth: usize) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Takes away packs that were never finished.
+/// Takes away packs that were never finished, and packs without an index; the objects that came whole are kept as packs of their own.
 fn unfinished(packs: &Path) -> std::io::Result<()> {
     for entry in entries(packs)? {
+        let path = entry.path();
         let finished = entry.file_name().to_string_lossy().starts_with("pack-");
-        if !finished && entry.file_type()?.is_file() {
-            std::fs::remove_file(entry.path())?;
+        let alone = path.extension().is_some_and(|end| end == "pack") && !path.with_extension("idx").exists();
+        if (!finished || alone) && entry.file_type()?.is_file() {
+            super::receive::salvage(&path, packs)?;
         }
     }
     Ok(())
@@ -78,6 +80,7 @@ mod tests {
             ("refs/skiff/tip", true),
             ("refs/skiff/tip.lock", false),
             ("objects/pack/pack-a.pack", true),
+            ("objects/pack/pack-a.idx", true),
             ("objects/pack/.tmpAbC", false),
             ("objects/info/x.lock", true),
         ];

@@ -2,7 +2,7 @@
 //!
 //! Credentials are sent with the first request: nothing is ever asked of a credential helper.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::{ServerName, UnixTime};
 use tokio::runtime::Runtime;
 
+use super::lines::Pieces;
 use crate::source::Credentials;
 use crate::wire::{Counted, Tally};
 
@@ -326,6 +327,13 @@ impl Part {
     }
 }
 
+/// A body as gix reads it.
+type Body = BufReader<Pieces<Part>>;
+
+fn body(exchange: &Arc<Mutex<Exchange>>) -> Body {
+    BufReader::new(Pieces::new(Part::new(exchange, false)))
+}
+
 impl BufRead for Part {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
         if self.buffer.is_empty() && !self.done {
@@ -423,7 +431,7 @@ fn origin(url: &str) -> Option<&str> {
 
 impl Http for Https {
     type Headers = Part;
-    type ResponseBody = Part;
+    type ResponseBody = Body;
     type PostBody = Posting;
 
     fn get(
@@ -431,12 +439,12 @@ impl Http for Https {
         url: &str,
         base_url: &str,
         headers: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> gix::error::Result<GetResponse<Part, Part>> {
+    ) -> gix::error::Result<GetResponse<Part, Body>> {
         let mut exchange = self.exchange(url, headers);
         // What could not be followed fails when it is read, with the server's answer.
         let _ = self.follow(&mut exchange, base_url);
         let exchange = Arc::new(Mutex::new(exchange));
-        Ok(GetResponse { headers: Part::new(&exchange, true), body: Part::new(&exchange, false) })
+        Ok(GetResponse { headers: Part::new(&exchange, true), body: body(&exchange) })
     }
 
     fn post(
@@ -445,14 +453,14 @@ impl Http for Https {
         base_url: &str,
         headers: impl IntoIterator<Item = impl AsRef<str>>,
         _: PostBodyDataKind,
-    ) -> gix::error::Result<PostResponse<Part, Part, Posting>> {
+    ) -> gix::error::Result<PostResponse<Part, Body, Posting>> {
         let mut exchange = self.exchange(url, headers);
         if let Some((base, tail)) = self.redirected.as_ref().zip(url.strip_prefix(base_url)) {
             exchange.url = format!("{base}{tail}");
         }
         exchange.body = Some(Vec::new());
         let exchange = Arc::new(Mutex::new(exchange));
-        let (headers, body) = (Part::new(&exchange, true), Part::new(&exchange, false));
+        let (headers, body) = (Part::new(&exchange, true), body(&exchange));
         Ok(PostResponse { headers, body, post_body: Posting(exchange) })
     }
 

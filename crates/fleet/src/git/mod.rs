@@ -3,10 +3,14 @@
 
 mod clone;
 mod https;
+mod lines;
 pub mod modules;
+mod packs;
 mod poll;
 mod proxy;
-mod semver;
+mod receive;
+mod resume;
+pub(crate) mod semver;
 pub mod signed;
 mod ssh;
 mod tree;
@@ -15,17 +19,16 @@ pub mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use gix::ObjectId;
-use gix::remote::Direction;
-use gix::remote::fetch::Shallow;
 
 pub use poll::Polls;
 pub use tree::CommitTree;
 pub use url::{Url, parse as parse_url};
 
 use crate::source::Fetch;
+use receive::Server;
+use resume::Failure;
 
 /// Why a source cannot be had. Texts name the repository and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +73,7 @@ pub enum Outcome {
     Commit(Box<Commit>),
 }
 
-/// Packs that pile up before the clone is made afresh: each fetch adds one.
+/// Packs that pile up before they become fewer: each fetch adds one.
 const PACKS: usize = 16;
 /// Where the fetched tip is kept.
 const TIP: &str = "refs/skiff/tip";
@@ -211,119 +214,99 @@ fn fetch(request: &Fetch, url: &Url) -> Result<Outcome, Error> {
     let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
     let home = &request.repository;
     let _claim = clone::claim(home).map_err(|error| fault(format!("{}: {error}", home.display())))?;
-    let packs = std::fs::read_dir(home.join("objects/pack")).map_or(0, |entries| entries.count() / 2);
-    let fresh = home.with_extension("fresh");
-    let _ = std::fs::remove_dir_all(&fresh);
-    // A clone that grew, or that is damaged, is replaced by a new one once that is complete.
-    let place = if packs > PACKS || (home.exists() && open(home).is_err()) { &fresh } else { home };
-    let repo = if place.exists() {
-        open(place)?
+    if home.exists() && open(home).is_err() {
+        std::fs::remove_dir_all(home).map_err(|error| fault(format!("{}: {error}", home.display())))?;
+    }
+    let repo = if home.exists() {
+        open(home)?
     } else {
-        std::fs::create_dir_all(place).map_err(|error| fault(error.to_string()))?;
+        std::fs::create_dir_all(home).map_err(|error| fault(error.to_string()))?;
         let created = gix::ThreadSafeRepository::init_opts(
-            place,
+            home,
             gix::create::Kind::Bare,
             gix::create::Options::default(),
             gix::open::Options::isolated(),
         );
         created.map_err(|error| fault(chain(&error)))?.to_thread_local()
     };
-    let received = receive(repo, request, url)?;
+    let received = receive(repo, home, request, url)?;
     crate::cut::child("child.fetched");
     let Some((found, name)) = received else {
         return Ok(Outcome::Unchanged(request.known.clone().unwrap_or_default()));
     };
-    if place != home {
-        let old = home.with_extension("old");
-        let _ = std::fs::remove_dir_all(&old);
-        let moved = if home.exists() { std::fs::rename(home, &old) } else { Ok(()) };
-        crate::cut::child("child.clone-away");
-        moved.and_then(|()| std::fs::rename(&fresh, home)).map_err(|error| fault(error.to_string()))?;
-        crate::cut::child("child.clone-renamed");
-        let _ = std::fs::remove_dir_all(&old);
+    if packs::count(home) > PACKS {
+        // It only takes more room if that fails.
+        let _ = packs::merge(home);
     }
     let mut unknown = request.clone();
     unknown.known = None;
-    finish(open(home)?, &found, &name, &unknown)
+    let finished = finish(open(home)?, &found, &name, &unknown);
+    if matches!(finished, Err(Error::Object { .. })) {
+        // Its objects were lost with the power, say: the next look begins anew.
+        let _ = std::fs::remove_dir_all(home);
+    }
+    finished
 }
 
 /// Fetches the tip with depth one; gives the commit and its name. `None`: it is the known one, and nothing was sent.
-fn receive(mut repo: gix::Repository, request: &Fetch, url: &Url) -> Result<Option<(Found, String)>, Error> {
+fn receive(
+    repo: gix::Repository,
+    place: &Path,
+    request: &Fetch,
+    url: &Url,
+) -> Result<Option<(Found, String)>, Error> {
     let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
     let none = || Error::Revision { url: request.url.clone(), revision: shown_revision(request).into() };
-    let _ = repo.committer_or_set_generic_fallback();
+    let known = |found: &Found| request.known.as_deref() == Some(found.commit.to_string().as_str());
     let mut revision = shown_revision(request).to_string();
+    let mut found = None;
     if is_commit(&revision) {
         let id = ObjectId::from_hex(revision.as_bytes()).map_err(|error| fault(error.to_string()))?;
         if request.known.as_deref() == Some(revision.as_str()) {
             return Ok(None);
         }
-        if repo.find_commit(id).is_ok() {
+        if repo.find_commit(id).is_ok() && resume::is_whole(place, id) {
             return Ok(Some((Found::commit(id), revision)));
         }
+        found = Some(Found::commit(id));
     }
-    if let Some(range) = revision.strip_prefix(semver::PREFIX) {
-        // The names of all tags come first: one of them is asked for then, on a connection of its own.
-        let prepared = prepare(&repo, request, url, &["+refs/tags/*:refs/skiff/tags/*".to_string()])?;
-        let names = prepared.ref_map().remote_refs.iter().filter_map(|one| {
-            let (name, _, _) = one.unpack();
-            std::str::from_utf8(name).ok()?.strip_prefix("refs/tags/").map(String::from)
-        });
-        let names: Vec<String> = names.collect();
-        let tag = semver::highest(range, names.iter().map(String::as_str)).ok_or_else(none)?;
-        let found = remote_revision(prepared.ref_map(), &format!("refs/tags/{tag}")).ok_or_else(none)?;
-        if request.known.as_deref() == Some(found.commit.to_string().as_str()) {
-            return Ok(None);
+    let mut server = Server::connect(request, url).map_err(fault)?;
+    if found.is_none() {
+        let names = server.names(&specs(&revision)).map_err(fault)?;
+        if let Some(range) = revision.strip_prefix(semver::PREFIX) {
+            let tags = names.remote_refs.iter().filter_map(|one| {
+                let (name, _, _) = one.unpack();
+                std::str::from_utf8(name).ok()?.strip_prefix("refs/tags/")
+            });
+            let tag = semver::highest(range, tags).ok_or_else(none)?;
+            revision = format!("refs/tags/{tag}");
         }
-        revision = format!("refs/tags/{tag}");
+        found = remote_revision(&names, &revision);
     }
-    let specs = match revision.as_str() {
-        commit if is_commit(commit) => vec![format!("{revision}:{TIP}")],
-        "HEAD" => vec![format!("+HEAD:{TIP}")],
-        name if name.starts_with("refs/") => vec![format!("+{name}:{TIP}")],
-        name => vec![format!("+refs/heads/{name}:{TIP}"), format!("+refs/tags/{name}:refs/skiff/tag")],
-    };
-    let prepared = prepare(&repo, request, url, &specs)?;
-    let found = match is_commit(&revision) {
-        true => ObjectId::from_hex(revision.as_bytes()).ok().map(Found::commit),
-        false => remote_revision(prepared.ref_map(), &revision),
-    };
     let found = found.ok_or_else(none)?;
-    if request.known.as_deref() == Some(found.commit.to_string().as_str()) {
+    if known(&found) {
         return Ok(None);
     }
-    let received = prepared
-        .with_shallow(Shallow::DepthAtRemote(std::num::NonZeroU32::MIN))
-        .receive(gix::progress::Discard, &AtomicBool::new(false));
-    received.map_err(|error| {
-        let text = chain(&error);
+    let goal = found.tag.unwrap_or(found.commit);
+    resume::fetch(server, place, request, url, goal).map_err(|failure| match failure {
         // A server that does not have a commit says so instead of sending it.
-        if is_commit(&revision) && text.contains("not our ref") { none() } else { fault(text) }
+        Failure::Refused(_) if is_commit(&revision) => none(),
+        Failure::Refused(text) | Failure::Broken(text) => fault(text),
     })?;
     Ok(Some((found, revision.strip_prefix("refs/tags/").unwrap_or(&revision).to_string())))
 }
 
-type Transport = Box<dyn gix_transport::client::blocking_io::Transport>;
-
-/// Asks the server for what the specifications name; nothing is fetched yet.
-fn prepare<'repo>(
-    repo: &'repo gix::Repository,
-    request: &Fetch,
-    url: &Url,
-    specs: &[String],
-) -> Result<gix::remote::fetch::Prepare<'static, 'repo, Transport>, Error> {
-    let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
-    let transport = connect(request, url).map_err(fault)?;
-    let remote = repo
-        .remote_at(shown(url).as_str())
-        .and_then(|remote| remote.with_refspecs(specs.iter().map(String::as_str), Direction::Fetch))
-        .map_err(|error| fault(chain(&error)))?;
-    let remote = remote.with_fetch_tags(gix::remote::fetch::Tags::None);
-    remote
-        .to_connection_with_transport(transport)
-        .prepare_fetch(gix::progress::Discard, Default::default())
-        .map_err(|error| fault(chain(&error)))
+/// What of the server's names a revision needs.
+fn specs(revision: &str) -> Vec<String> {
+    match revision {
+        range if range.starts_with(semver::PREFIX) => vec!["+refs/tags/*:refs/skiff/tags/*".into()],
+        "HEAD" => vec![format!("+HEAD:{TIP}")],
+        name if name.starts_with("refs/") => vec![format!("+{name}:{TIP}")],
+        name => vec![format!("+refs/heads/{name}:{TIP}"), format!("+refs/tags/{name}:refs/skiff/tag")],
+    }
 }
+
+type Transport = Box<dyn gix_transport::client::blocking_io::Transport>;
 
 fn connect(request: &Fetch, url: &Url) -> Result<Transport, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -341,17 +324,7 @@ fn connect(request: &Fetch, url: &Url) -> Result<Transport, String> {
     })
 }
 
-fn shown(url: &Url) -> String {
-    match url {
-        Url::Http(address) => address.clone(),
-        Url::Ssh { user, host, port, path } => {
-            format!("ssh://{user}@{host}:{port}{}{path}", if path.starts_with('/') { "" } else { "/" })
-        }
-        Url::Local(path) => path.display().to_string(),
-    }
-}
-
-fn remote_revision(map: &gix::remote::fetch::RefMap, revision: &str) -> Option<Found> {
+fn remote_revision(map: &gix::protocol::fetch::RefMap, revision: &str) -> Option<Found> {
     names_of(revision).iter().find_map(|wanted| {
         map.remote_refs.iter().find_map(|one| {
             let (name, id, peeled) = one.unpack();

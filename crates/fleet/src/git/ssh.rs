@@ -12,6 +12,7 @@ use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_k
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::runtime::Runtime;
 
+use super::lines::Pieces;
 use crate::source::Credentials;
 use crate::wire::Counted;
 
@@ -34,11 +35,11 @@ pub(super) fn transport(
     credentials: &Credentials,
     repository: &Path,
     runtime: Arc<Runtime>,
-) -> Result<Connection<Reading, Writing>, String> {
+) -> Result<Connection<Pieces<Reading>, Writing>, String> {
     let (handle, stream) = runtime.block_on(connect(&target, credentials, repository))?;
     let (read, write) = tokio::io::split(stream);
     Ok(Connection::new(
-        Reading { read: Some((read, handle)), runtime: runtime.clone() },
+        Pieces::new(Reading { read: Some((read, handle)), runtime: runtime.clone() }),
         Writing { write: Some(write), runtime },
         Protocol::V2,
         target.path,
