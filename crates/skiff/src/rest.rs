@@ -40,17 +40,21 @@ fn used() -> (i64, Duration) {
     (usage.minor_page_faults(), Duration::from_micros(u64::try_from(micros).unwrap_or_default()))
 }
 
-/// For a runtime's `on_thread_park`: its thread has nothing to do now. Looks at most once in [`LOOK`], since threads of a
-/// server park thousands of times a second and the system walks all of them to count.
+/// For a runtime's `on_thread_park`: its thread has nothing to do now.
 pub fn parked() {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let now = START.elapsed().as_millis() as u64;
-    if now < LOOKED.load(Ordering::Relaxed) + LOOK {
-        return;
-    }
-    LOOKED.store(now, Ordering::Relaxed);
     if used().0 - BEFORE.load(Ordering::Relaxed) > MANY {
         WORKED.notify_one();
+    }
+}
+
+/// [`parked`] for a server, whose threads park thousands of times a second, while the system walks all of them to count: every
+/// [`LOOK`] at the most.
+pub fn one_parked() {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let now = START.elapsed().as_millis() as u64;
+    if now >= LOOKED.load(Ordering::Relaxed) + LOOK {
+        LOOKED.store(now, Ordering::Relaxed);
+        parked();
     }
 }
 

@@ -72,7 +72,7 @@ pub fn run(config: Server) -> Result<ExitCode> {
         .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)))
         .thread_name("skiff")
         .thread_keep_alive(Duration::from_secs(5))
-        .on_thread_park(crate::rest::parked)
+        .on_thread_park(crate::rest::one_parked)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;

@@ -59,8 +59,8 @@ fn bytes(text: &str) -> Result<u64, String> {
     fleet::ledger::parse(text).ok_or_else(|| format!("{text} is no number of bytes; write 500M or 2G"))
 }
 
-/// After a turn, before its pages are given back.
-const QUIET: Duration = Duration::from_secs(2);
+/// After a turn or a renewal of the lease, before its pages are given back.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Refuses names that no front end has.
 pub fn known(front_ends: &[String]) -> Result<()> {
