@@ -16,11 +16,16 @@ pub struct Args {
     arch: String,
 }
 
+/// The linker of Rust's own toolchain, which makes one of functions whose code is the same (docs/adr/0008).
+const LINKED: [&str; 2] = ["-Clinker=rust-lld", "-Clink-arg=--icf=all"];
+
 pub fn run(args: &Args) -> Result<()> {
     let target = format!("{}-unknown-linux-musl", args.arch);
     if args.arch == std::env::consts::ARCH {
         run::packages(&[("musl-gcc", "musl-tools")]);
-        let words = ["build", "--release", "-p", "skiff", "--target", &target];
+        let mut words =
+            vec!["rustc", "--release", "-p", "skiff", "--bin", "skiff", "--target", &target, "--"];
+        words.extend(LINKED);
         run::step("building the static binary", &mut run::cargo(&words))?;
     } else {
         let words = ["zigbuild", "--release", "-p", "skiff", "--target", &target];
