@@ -254,7 +254,7 @@ fn commits_and_tags_of_git_with_gpg() {
     );
     // A known key that is not among those that count.
     let two = Keys { pgp: vec![signed.gpg.export(&key), signed.gpg.export(&stranger)], ssh: Vec::new() };
-    let only = |key: &str| Verify { commit: true, tag: Tag::Instead, only: vec![key.into()] };
+    let only = |key: &str| Verify { commit: true, tag: Tag::Instead, only: vec![key.into()], history: false };
     let (_, why) = signed.look(&url, "main", only(&key), &two).unwrap_err();
     assert!(why.contains("signed with unallowed key (key_id="), "{why}");
     assert_eq!(signed.look(&url, "main", only(&stranger[24..]), &two).unwrap().len(), 1);
@@ -310,7 +310,7 @@ fn signed_tags_of_a_server() {
             revision: revision.into(),
             credentials: web.credentials(),
             repository: signed.directory.path().join("clone"),
-            verify: Verify { commit: true, tag, only: Vec::new() },
+            verify: Verify { commit: true, tag, ..Verify::default() },
             keys: keys.clone(),
             ..Fetch::default()
         })
@@ -322,4 +322,73 @@ fn signed_tags_of_a_server() {
     assert_eq!(ask("main", Tag::Instead).unwrap().len(), 1);
     assert_eq!(ask("light", Tag::Instead).unwrap().len(), 1);
     assert_eq!(ask("refs/tags/light", Tag::Must).unwrap_err().0, Unsigned::PlainTag);
+}
+
+#[test]
+fn histories_are_verified_up_to_seals() {
+    let signed = Signed::new();
+    let key = signed.gpg.key("author", "ed25519", "sign", "never", &[]);
+    let stranger = signed.gpg.key("stranger", "ed25519", "sign", "never", &[]);
+    let keys = Keys { pgp: vec![signed.gpg.export(&key), signed.gpg.export(&stranger)], ssh: Vec::new() };
+    let web = Web::start(signed.directory.path().join("srv"));
+    let by = format!("-S{key}");
+    // Read where it is, from a server that leaves out files, and from one that does not.
+    let look = |revision: &str| {
+        let ask = |url: String, clone: &str| {
+            let request = Fetch {
+                url,
+                revision: revision.into(),
+                credentials: web.credentials(),
+                repository: signed.directory.path().join(clone),
+                verify: Verify { commit: true, tag: Tag::Instead, only: vec![key.clone()], history: true },
+                keys: keys.clone(),
+                ..Fetch::default()
+            };
+            signed.ask(&request).map_err(|(what, text)| {
+                assert_eq!(what, Unsigned::Commit);
+                text
+            })
+        };
+        let there = ask(signed.repository().display().to_string(), "none");
+        for filter in ["true", "false"] {
+            signed.git(&["config", "uploadpack.allowFilter", filter]);
+            let url = format!("https://localhost:{}/repo/.git", web.port);
+            assert_eq!(ask(url, &format!("clone-{filter}")), there, "filter {filter}");
+        }
+        there
+    };
+    let count = |commits: usize, head: &str| Ok(vec![format!("{commits} commits up to '{head}'")]);
+    let first = signed.commit("one", &[&by]);
+    assert_eq!(look("main"), count(1, &first));
+    let unsigned = signed.commit("two", &[]);
+    let third = signed.commit("three", &[&by]);
+    let text = look("main").unwrap_err();
+    assert!(text.contains(&format!("Failed verifying revision {unsigned}: unsigned")), "{text}");
+    assert_eq!(look(&first), count(1, &first));
+    // A seal that nobody signed is none.
+    signed.commit("four\n\nArgocd-gpg-seal: trust me", &[]);
+    let text = look("main").unwrap_err();
+    assert!(text.contains("unsigned"), "{text}");
+    let seal = signed.commit("five\n\nARGOCD-gpg-seal: reviewed", &[&by]);
+    assert_eq!(look("main"), count(1, &seal));
+    let after = signed.commit("six", &[&by]);
+    assert_eq!(look("main"), count(2, &after));
+    // What a seal stands for may be merged again by another way.
+    signed.git(&["checkout", "-q", "-b", "side", &third]);
+    signed.git(&["checkout", "-q", "main"]);
+    let tree = signed.git(&["rev-parse", "main^{tree}"]);
+    let message = ["commit-tree", &by, "-p", "main", "-p", "side", "-m", "merged", &tree];
+    let merged = signed.git(&message);
+    signed.git(&["update-ref", "refs/heads/main", &merged]);
+    assert_eq!(look("main"), count(3, &merged));
+    // A good signature of somebody who does not count.
+    signed.git(&["reset", "-q", "--hard", "main"]);
+    signed.commit("seven", &[&format!("-S{stranger}")]);
+    let text = look("main").unwrap_err();
+    assert!(text.contains("signed with unallowed key"), "{text}");
+    // A tag must be signed with its history.
+    signed.git(&["reset", "-q", "--hard", &after]);
+    signed.git(&["tag", "-u", &key, "-m", "x", "v1"]);
+    let good = look("v1").unwrap();
+    assert!(good.len() == 2 && good[1] == format!("2 commits up to '{after}'"), "{good:?}");
 }

@@ -2,6 +2,7 @@
 //! is read where it is, as an object database. Runs in the child only, blocking.
 
 mod clone;
+mod history;
 mod https;
 mod lines;
 pub mod modules;
@@ -115,6 +116,21 @@ fn open(path: &Path) -> Result<gix::Repository, Error> {
         .map_err(|error| Error::Open { path: path.display().to_string(), text: chain(&error) })
 }
 
+/// The clone at a place, which is made if it is missing.
+fn made(home: &Path) -> Result<gix::Repository, String> {
+    if home.exists() {
+        return open(home).map_err(|error| error.to_string());
+    }
+    std::fs::create_dir_all(home).map_err(|error| format!("{}: {error}", home.display()))?;
+    let created = gix::ThreadSafeRepository::init_opts(
+        home,
+        gix::create::Kind::Bare,
+        gix::create::Options::default(),
+        gix::open::Options::isolated(),
+    );
+    Ok(created.map_err(|error| chain(&error))?.to_thread_local())
+}
+
 /// gix' errors and their causes on one line, each once.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
@@ -217,18 +233,7 @@ fn fetch(request: &Fetch, url: &Url) -> Result<Outcome, Error> {
     if home.exists() && open(home).is_err() {
         std::fs::remove_dir_all(home).map_err(|error| fault(format!("{}: {error}", home.display())))?;
     }
-    let repo = if home.exists() {
-        open(home)?
-    } else {
-        std::fs::create_dir_all(home).map_err(|error| fault(error.to_string()))?;
-        let created = gix::ThreadSafeRepository::init_opts(
-            home,
-            gix::create::Kind::Bare,
-            gix::create::Options::default(),
-            gix::open::Options::isolated(),
-        );
-        created.map_err(|error| fault(chain(&error)))?.to_thread_local()
-    };
+    let repo = made(home).map_err(fault)?;
     let received = receive(repo, home, request, url)?;
     crate::cut::child("child.fetched");
     let Some((found, name)) = received else {

@@ -39,6 +39,8 @@ pub(super) struct Ask<'a> {
     pub have: Option<ObjectId>,
     /// The wanted is a commit, or a tag of one, and its parents are of no interest.
     pub tip: bool,
+    /// Commits alone, if the server can leave out the rest.
+    pub commits: bool,
 }
 
 fn agent() -> gix::protocol::command::Feature {
@@ -132,6 +134,9 @@ impl Negotiate for Fixed<'_> {
         Ok(Action::MustNegotiate { remote_ref_target_known: Vec::new() })
     }
     fn add_wants(&mut self, arguments: &mut Arguments, _: &[bool]) -> bool {
+        if self.0.commits && arguments.can_use_filter() {
+            arguments.filter("tree:0");
+        }
         for id in self.0.wants {
             arguments.want(id);
         }

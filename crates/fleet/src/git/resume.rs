@@ -122,11 +122,11 @@ pub(super) fn is_whole(place: &Path, commit: ObjectId) -> bool {
     walked.is_ok_and(|found| found.missing.is_empty())
 }
 
-fn tip(repo: &gix::Repository) -> Option<ObjectId> {
+pub(super) fn tip(repo: &gix::Repository) -> Option<ObjectId> {
     Some(repo.try_find_reference(TIP).ok()??.try_id()?.detach())
 }
 
-fn set_tip(repo: &gix::Repository, goal: ObjectId) -> Result<(), String> {
+pub(super) fn set_tip(repo: &gix::Repository, goal: ObjectId) -> Result<(), String> {
     repo.reference(TIP, goal, gix::refs::transaction::PreviousValue::Any, "fetch")
         .map(|_| ())
         .map_err(|error| chain(&error))
@@ -260,7 +260,7 @@ fn conversation(
     let have =
         tip(repo).and_then(|tip| Some(repo.find_object(tip).ok()?.peel_to_kind(Kind::Commit).ok()?.id));
     if asked.whole() {
-        let ask = Ask { wants: &[asked.goal], have, tip: true };
+        let ask = Ask { wants: &[asked.goal], have, tip: true, commits: false };
         let Received { broken } = server.receive(repo, &ask)?;
         let again = server.gives_by_id().then_some(server);
         return Ok((again, broken));
@@ -268,7 +268,7 @@ fn conversation(
     let mut rest = asked.found.missing.as_slice();
     while !rest.is_empty() {
         let (now, later) = rest.split_at(rest.len().min(*batch));
-        match server.receive(repo, &Ask { wants: now, have, tip: false }) {
+        match server.receive(repo, &Ask { wants: now, have, tip: false, commits: false }) {
             Ok(Received { broken: None }) => *batch = (*batch * 2).min(MOST),
             Ok(Received { broken: Some(text) }) => {
                 *batch = (*batch / 2).max(LEAST);

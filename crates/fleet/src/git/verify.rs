@@ -4,7 +4,7 @@ use gix::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use super::signed::{self, Signed};
-use super::{Error, chain};
+use super::{Error, chain, history};
 use crate::signature::{self, Form, Signer};
 use crate::source::Fetch;
 
@@ -16,6 +16,9 @@ pub struct Verify {
     pub tag: Tag,
     /// Ids of keys that count, in Argo CD's words; empty: all that are trusted.
     pub only: Vec<String>,
+    /// All commits before it too, up to the first or to a seal.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub history: bool,
 }
 
 /// What is asked of the tag by which a commit was found.
@@ -88,7 +91,10 @@ pub(super) fn all(
         }
         _ => {}
     }
-    if rules.commit && (rules.tag != Tag::Instead || tag.is_none()) {
+    if rules.commit && rules.history {
+        let count = history::check(commit, request, &Judged(request))?;
+        good.push(format!("{count} commits up to '{commit}'"));
+    } else if rules.commit && (rules.tag != Tag::Instead || tag.is_none()) {
         let data = raw(commit)?;
         let signed = signed::commit(&data);
         let signer = one("Git commit", &signed, request).map_err(|why| {
@@ -105,6 +111,22 @@ fn is_tag(repo: &gix::Repository, request: &Fetch, name: &str) -> bool {
     let asked = &request.revision;
     let local = || repo.try_find_reference(&format!("refs/tags/{name}")).is_ok_and(|found| found.is_some());
     asked.starts_with("refs/tags/") || asked.starts_with(super::semver::PREFIX) || local()
+}
+
+/// By the keys and rules of a look.
+struct Judged<'a>(&'a Fetch);
+
+impl history::Judge for Judged<'_> {
+    fn is_good(&self, signed: &Signed) -> bool {
+        matches!(one("Git commit", signed, self.0), Ok(_) | Err(Why::Other(_)))
+    }
+    fn check(&self, id: ObjectId, signed: &Signed) -> Result<(), Error> {
+        one("Git commit", signed, self.0).map(drop).map_err(|why| {
+            let shown = format!("commit '{id}'");
+            let text = told(&why, &shown, &id.to_string(), &self.0.verify, signed);
+            Error::Unsigned { what: Unsigned::Commit, text }
+        })
+    }
 }
 
 enum Why {

@@ -39,10 +39,7 @@ fn by_policies(policies: &[Value], url: &str) -> Result<Verify, String> {
     match policy.str_at(&["gpg", "mode"]) {
         "none" => Ok(Verify::default()),
         "head" => signed_by(&keys),
-        "strict" => {
-            Err("sourceIntegrity: the mode strict is not supported, since no history is fetched; use head"
-                .into())
-        }
+        "strict" => signed_by(&keys).map(|verify| Verify { history: true, ..verify }),
         mode => Err(format!("unknown GPG mode \"{mode}\" configured for GIT source integrity")),
     }
 }
@@ -57,7 +54,7 @@ fn signed_by(keys: &[String]) -> Result<Verify, String> {
     if keys.is_empty() {
         return Err("sourceIntegrity: a policy without keys lets nothing through".into());
     }
-    Ok(Verify { commit: true, tag: Tag::Instead, only: keys.to_vec() })
+    Ok(Verify { commit: true, tag: Tag::Instead, only: keys.to_vec(), history: false })
 }
 
 /// A policy is for addresses that one of its globs fits, and none with `!`.
@@ -95,7 +92,7 @@ mod tests {
 
     #[test]
     fn policies_decide_for_their_addresses() {
-        let signed = Verify { commit: true, tag: Tag::Instead, only: vec![KEY.into()] };
+        let signed = Verify { commit: true, tag: Tag::Instead, only: vec![KEY.into()], history: false };
         let legacy = format!(r#"{{"signatureKeys":[{{"keyID":"{KEY}"}}]}}"#);
         assert_eq!(of(&legacy, "https://x/r").unwrap(), signed);
         assert!(!of("{}", "https://x/r").unwrap().asks());
@@ -107,6 +104,8 @@ mod tests {
         for url in ["https://x/free", "https://y/r"] {
             assert!(!of(&both, url).unwrap().asks(), "{url}");
         }
+        let strict = of(&policies(&head.replace("head", "strict")), "https://x/r").unwrap();
+        assert_eq!(strict, Verify { history: true, ..signed });
         let none = policies(r#"{"repos":[{"url":"*"}],"gpg":{"mode":"none","keys":[]}}"#);
         assert!(!of(&none, "https://x/r").unwrap().asks());
     }
@@ -116,7 +115,6 @@ mod tests {
         let fault = |text: &str| of(&policies(text), "https://x/r").unwrap_err();
         let head = format!(r#"{{"repos":[{{"url":"*"}}],"gpg":{{"mode":"head","keys":["{KEY}"]}}}}"#);
         assert!(fault(&format!("{head},{head}")).contains("multiple (2) git source integrity policies"));
-        assert!(fault(&head.replace("head", "strict")).contains("strict is not supported"));
         assert!(fault(&head.replace("head", "odd")).contains("unknown GPG mode"));
         assert!(fault(&head.replace(KEY, "short")).contains("not a valid GnuPG key ID"));
         assert!(fault(r#"{"repos":[{"url":"*"}],"gpg":{"mode":"head","keys":[]}}"#).contains("without keys"));

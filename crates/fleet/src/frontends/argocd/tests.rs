@@ -187,7 +187,7 @@ fn projects_permit_and_deny() {
     let scoped = format!(r#"{{{rights},"permitOnlyProjectScopedClusters":true}}"#);
     assert!(fault(&scoped).contains("spec.permitOnlyProjectScopedClusters"));
     let strict = r#""sourceIntegrity":{"git":{"policies":[{"repos":[{"url":"*"}],"gpg":{"mode":"strict","keys":[]}}]}}"#;
-    assert!(fault(&format!("{{{rights},{strict}}}")).contains("the mode strict is not supported"));
+    assert!(fault(&format!("{{{rights},{strict}}}")).contains("a policy without keys lets nothing through"));
     let closed = r#"{"sourceRepos":["*"],"destinations":[{"name":"in-cluster","namespace":"team-*"}],
         "syncWindows":[{"kind":"deny","schedule":"0 22 * * *","duration":"1h","applications":["*"]}]}"#;
     let app = with(&object, &[project("team", closed)]).unwrap();

@@ -180,7 +180,7 @@ fn verification(object: &Value) -> Result<Verify, String> {
     if verify.str_at(&["secretRef", "name"]).is_empty() {
         return Err("spec.verify.secretRef: name the Secret with the public keys".into());
     }
-    Ok(Verify { commit, tag, only: Vec::new() })
+    Ok(Verify { commit, tag, ..Verify::default() })
 }
 
 /// Upstream's order: commit, name, semver, tag, branch; without any the branch master.
