@@ -112,6 +112,22 @@ type Http = Client<Dial, Full<Bytes>>;
 #[derive(Default)]
 pub(crate) struct Remotes(Mutex<HashMap<(Remote, Option<SocketAddr>), Http>>);
 
+/// A URL with its path as client-go sends it, which cleans it (Go's `path.Join`): no empty and no dotted segments.
+fn cleaned(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let Some(path) = url[begin..].find('/').map(|at| begin + at) else { return url.into() };
+    let (path_end, rest) = url[path..].find('?').map_or((url.len(), ""), |at| (path + at, &url[path + at..]));
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in url[path..path_end].split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            other => segments.push(other),
+        }
+    }
+    format!("{}/{}{rest}", &url[..path], segments.join("/"))
+}
+
 impl Remote {
     /// Of a `clientConfig` (url or service, caBundle) as webhooks of admission and conversion have it.
     pub fn of_client_config(config: &Value) -> Result<Remote, String> {
@@ -138,7 +154,7 @@ impl Remote {
         }
         match config.str_at(&["url"]) {
             "" => Err("webhook configuration must have either service or URL".into()),
-            url => Ok(Remote { url: url.into(), service: None, trust, shows: None }),
+            url => Ok(Remote { url: cleaned(url), service: None, trust, shows: None }),
         }
     }
 
@@ -356,5 +372,21 @@ impl hyper::rt::Write for Io {
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_as_client_go_cleans_them() {
+        for (url, expected) in [
+            ("https://127.0.0.1:9443//failing", "https://127.0.0.1:9443/failing"),
+            ("https://a.b/x/./y/../z?q=/..", "https://a.b/x/z?q=/.."),
+            ("https://a.b", "https://a.b"),
+        ] {
+            assert_eq!(cleaned(url), expected);
+        }
     }
 }
