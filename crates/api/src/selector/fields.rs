@@ -49,15 +49,16 @@ impl Fields {
     }
 
     /// Checks that the kind has every label, and finds where each is in an [`crate::Object`].
-    pub fn resolve(&self, kind: &Kind) -> Result<Resolved, Error> {
+    /// `stored` is the kind that keeps the objects (events.k8s.io's are the core group's); `version` the one that was asked for.
+    pub fn resolve(&self, kind: &Kind, stored: &Kind, version: &str) -> Result<Resolved, Error> {
         let mut terms = Vec::new();
         for term in self.terms.iter().filter(|term| !(term.label.is_empty() && term.value.is_empty())) {
             let place = match term.label.as_str() {
                 "metadata.name" => Place::Name,
                 "metadata.namespace" => Place::Namespace,
-                label => match kind.fields.iter().position(|field| field.label == label) {
+                label => match place(kind, stored, label) {
                     Some(at) => Place::Field(at),
-                    None => return Err(unsupported(kind, label)),
+                    None => return Err(unsupported(kind, version, label)),
                 },
             };
             terms.push((place, term.value.clone(), term.negated));
@@ -66,8 +67,17 @@ impl Fields {
     }
 }
 
+/// Where an object of `stored` has the field that `kind` names so.
+fn place(kind: &Kind, stored: &Kind, label: &str) -> Option<usize> {
+    let named = kind.fields.iter().position(|field| field.label == label)?;
+    match kind.stored_as {
+        None => Some(named),
+        Some(_) => stored.fields.iter().position(|field| field.path == kind.fields[named].path),
+    }
+}
+
 /// Upstream's converters for built-in kinds each have a text of their own.
-fn unsupported(kind: &Kind, label: &str) -> Error {
+fn unsupported(kind: &Kind, version: &str, label: &str) -> Error {
     let text = match (kind.resource.group.as_str(), kind.resource.plural.as_str()) {
         _ if kind.custom => format!("field label not supported: {label}"),
         (
@@ -78,7 +88,7 @@ fn unsupported(kind: &Kind, label: &str) -> Error {
         | ("certificates.k8s.io", _) => format!("field label not supported: {label}"),
         ("batch", "jobs") => format!("field label {label:?} not supported for Job"),
         ("resource.k8s.io", "resourceslices") => {
-            format!("field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {label}")
+            format!("field label not supported for resource.k8s.io/{version}, Kind=ResourceSlice: {label}")
         }
         _ => {
             format!("{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")

@@ -94,11 +94,11 @@ fn field_selectors() {
         ("", true),
     ];
     for (text, expected) in cases {
-        let selector = Fields::parse(text).unwrap().resolve(pods).unwrap();
+        let selector = Fields::parse(text).unwrap().resolve(pods, pods, "v1").unwrap();
         assert_eq!(selector.matches("default", "web", &fields), expected, "{text}");
     }
     assert_eq!(
-        Fields::parse("spec.x=1").unwrap().resolve(pods).unwrap_err().to_string(),
+        Fields::parse("spec.x=1").unwrap().resolve(pods, pods, "v1").unwrap_err().to_string(),
         "field label not supported: spec.x"
     );
     assert_eq!(
@@ -107,4 +107,23 @@ fn field_selectors() {
     );
     assert_eq!(Fields::parse(r"a=b\,c\=d\\").unwrap().terms[0].value, r"b,c=d\");
     assert_eq!(Fields::parse(r"a=b\,c").unwrap().to_string(), r"a=b\,c");
+}
+
+/// Events of events.k8s.io are the core group's, whose fields stand in another order.
+#[test]
+fn fields_of_another_kind_are_found_where_they_are_kept() {
+    let kinds = crate::kinds::builtin();
+    let (core, events) = (kinds.kind("", "Event").unwrap(), kinds.kind("events.k8s.io", "Event").unwrap());
+    let at = |label: &str| core.fields.iter().position(|field| field.label == label).unwrap();
+    let mut values = vec![smol_str::SmolStr::default(); core.fields.len()];
+    values[at("reason")] = "Started".into();
+    values[at("involvedObject.name")] = "web".into();
+    for (text, expected) in [
+        ("reason=Started", true),
+        ("regarding.name=web,reason!=Killed", true),
+        ("regarding.name=Started", false),
+    ] {
+        let selector = Fields::parse(text).unwrap().resolve(events, core, "v1").unwrap();
+        assert_eq!(selector.matches("default", "a", &values), expected, "{text}");
+    }
 }

@@ -49,7 +49,9 @@ impl Selection {
         }
         let own = fields.terms.iter().any(|term| !term.label.starts_with("metadata."));
         let shown = Some(&call.target).filter(|target| own && target.kind.converter.is_some()).cloned();
-        let fields = fields.resolve(&call.target.kind).map_err(bad)?;
+        let fields = fields
+            .resolve(&call.target.kind, &call.target.storage, &call.target.version().name)
+            .map_err(bad)?;
         Ok(Selection { labels, fields, shown })
     }
     pub fn is_everything(&self) -> bool {
@@ -323,7 +325,9 @@ impl Call {
                 }
                 list.set(&["metadata"], Value::object());
                 page.metadata(&mut list);
-                list.set(&["items"], items);
+                // Upstream makes this list by appending: of nothing it is none.
+                let none = items.is_empty() && form == As::Metadata;
+                list.set(&["items"], if none { Value::Null } else { items.into() });
                 Ok(respond::value(&self.accept, StatusCode::OK, &list))
             }
         }
