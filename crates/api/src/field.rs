@@ -100,6 +100,10 @@ impl Error {
     pub fn required(path: Path, detail: impl Into<String>) -> Error {
         Error { path, reason: Reason::Required, value: None, detail: detail.into() }
     }
+    /// What upstream calls a failure of its own.
+    pub fn internal(path: Path, detail: impl Into<String>) -> Error {
+        Error { path, reason: Reason::Internal, value: None, detail: detail.into() }
+    }
     pub fn forbidden(path: Path, detail: impl Into<String>) -> Error {
         Error { path, reason: Reason::Forbidden, value: None, detail: detail.into() }
     }

@@ -127,11 +127,24 @@ pub struct Who<'a> {
 pub trait Rules: Send + Sync {
     /// Fills in defaults that the facts do not state. `version` is the one the value is in.
     fn default(&self, version: &str, value: &mut Value) {}
+    /// Fills in the defaults that are the present moment, in a value of the storage version; `now` in RFC 3339.
+    fn default_moments(&self, now: &str, value: &mut Value) {}
     /// Converts a defaulted value of `version` to the storage version, in place.
     fn to_storage(&self, version: &str, value: &mut Value) {}
     /// Converts a value of the storage version to `version`, in place.
     #[allow(clippy::wrong_self_convention)] // the pair of `to_storage`; `self` are the rules, not the value
     fn from_storage(&self, version: &str, value: &mut Value) {}
+    /// Where the spec of a pod stands that this kind has or makes; empty: nowhere.
+    fn pod_spec(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// Before a create or an update: drop the fields whose feature is off in upstream, which it takes and does not store. After
+    /// admission, and after it is noted who owns what: as upstream's strategies do.
+    fn drop_disabled(&self, new: &mut Value) {
+        if let Some(spec) = new.at_mut(self.pod_spec()).filter(|_| !self.pod_spec().is_empty()) {
+            crate::kinds::core::pod::disabled::drop_fields(spec);
+        }
+    }
     /// Before a create: drop what clients may not set (`status`), set what the server sets.
     fn prepare_create(&self, context: &Context<'_>, new: &mut Value) {
         if self.has_status() {

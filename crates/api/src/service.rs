@@ -141,7 +141,9 @@ pub fn drop_type_dependent(new: &mut Value, old: &Value) {
     let ports = |service: &Value| -> Vec<i64> {
         list(service, &["spec", "ports"]).iter().map(|port| int(port, &["nodePort"])).collect()
     };
-    if needs_ports(old) && !needs_ports(new) && ports(new) == ports(old) {
+    let may_have_ports =
+        |service: &Value| matches!(service.str_at(&["spec", "type"]), "NodePort" | "LoadBalancer");
+    if may_have_ports(old) && !may_have_ports(new) && ports(new) == ports(old) {
         for port in new.at_mut(&["spec", "ports"]).and_then(Value::as_array_mut).into_iter().flatten() {
             port.remove(&["nodePort"]);
         }

@@ -78,7 +78,7 @@ impl Inner {
         }
         let target = &call.target;
         crate::codec::type_meta(&mut value, &target.kind.kind, &target.kind.api_version(place.1));
-        target.complete(&mut value, &options(), &mut Vec::new())?;
+        target.complete(&mut value, &options(), &call.inner.now(), &mut Vec::new())?;
         match call.create_value(value, &options()).await {
             Err(status) if status.reason() == "AlreadyExists" => call.current().await,
             other => other,

@@ -50,8 +50,6 @@ fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subj
         ("status", "apps") if kind.kind == "Deployment" => {
             Set::of_fields(&[&["spec"], &["metadata", "labels"]])
         }
-        // As upstream, which has left its own out.
-        ("status", "apiextensions.k8s.io") => Set::new(),
         ("status", _) => Set::of_fields(&[&["spec"]]),
         ("finalize", "") => Set::of_fields(&[&["status"]]),
         _ => Set::new(),

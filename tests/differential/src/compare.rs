@@ -95,6 +95,10 @@ const REPEATED: &str = "causes are named another number of times";
 /// The causes in their order, but for neighbours about keys of a map, which upstream goes over as chance has it.
 fn by_chance(causes: &[String]) -> Vec<String> {
     let keyed = |cause: &String| {
+        // Upstream goes over a map of the sources of a metric.
+        if cause.ends_with("must populate the given metric source only") {
+            return true;
+        }
         let field = cause.split(": ").next().unwrap_or_default();
         field.rsplit_once('[').is_some_and(|(_, key)| !key.starts_with(|first: char| first.is_ascii_digit()))
     };
@@ -185,7 +189,7 @@ fn difference(theirs: &Value, ours: &Value, path: &str, lines: &mut Vec<String>)
                 let null = Value::Null;
                 let (x, y) = (a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null));
                 if a.contains_key(key) != b.contains_key(key) {
-                    let short = |value: &Value| value.to_string().chars().take(160).collect::<String>();
+                    let short = |value: &Value| value.to_string().chars().take(240).collect::<String>();
                     lines.push(match a.contains_key(key) {
                         true => general(&format!("{path}.{key}: skiff lacks {}", short(x))),
                         false => general(&format!("{path}.{key}: only skiff has {}", short(y))),
@@ -267,12 +271,18 @@ fn unorder(rules: &mut Value) {
     }
 }
 
-/// Managers stand by time, and which of two came first is the clock's.
+/// Managers stand by time, and which of two came first is the clock's: each under what it is told by, so that one that the other
+/// side has not is one difference.
 fn by_manager(managers: &mut Value) {
-    if let Value::Array(managers) = managers {
-        managers.sort_by_key(|one| {
-            ["operation", "manager", "subresource", "apiVersion"].map(|field| one[field].to_string())
-        });
+    let Value::Array(list) = managers else { return };
+    let name = |one: &Value| {
+        let fields = ["operation", "manager", "subresource", "apiVersion"];
+        let texts = fields.map(|field| one[field].as_str().unwrap_or_default().to_string());
+        texts.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>().join(" ")
+    };
+    let named: serde_json::Map<_, _> = list.iter().map(|one| (name(one), one.clone())).collect();
+    if named.len() == list.len() {
+        *managers = Value::Object(named);
     }
 }
 

@@ -1,10 +1,12 @@
-//! `known.tsv`: the differences that have a reason. A line: kind (or `*`), a text that the difference's line holds, the reason.
+//! `known.tsv`: the differences that have a reason. A line: kind (or `*`), a text that the difference's line holds,
+//! a text that the request's name holds (or nothing), the reason.
 
 use anyhow::{Context, Result};
 
 pub struct Known {
     kind: &'static str,
     text: &'static str,
+    request: &'static str,
     pub reason: &'static str,
 }
 
@@ -14,14 +16,16 @@ pub fn read() -> Result<Vec<Known>> {
         .map(|line| {
             let mut fields = line.split('\t');
             let mut next =
-                || fields.next().with_context(|| format!("known.tsv: {line:?} has not three fields"));
-            Ok(Known { kind: next()?, text: next()?, reason: next()? })
+                || fields.next().with_context(|| format!("known.tsv: {line:?} has not four fields"));
+            Ok(Known { kind: next()?, text: next()?, request: next()?, reason: next()? })
         })
         .collect()
 }
 
 impl Known {
-    pub fn explains(&self, kind: &str, line: &str) -> bool {
-        (self.kind == "*" || self.kind == kind) && line.contains(self.text)
+    /// `what`: the request's name.
+    pub fn explains(&self, kind: &str, what: &str, line: &str) -> bool {
+        let kinds = self.kind == "*" || self.kind == kind;
+        kinds && line.contains(self.text) && what.contains(self.request)
     }
 }

@@ -57,7 +57,7 @@ impl Objects {
         }
         let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_string());
         let other = |(version, of): &&(String, String)| of == kind && group(version) == group(api_version);
-        let found = self.bases.keys().filter(other).max().and_then(|key| self.bases.get(key));
+        let found = self.bases.keys().filter(other).min().and_then(|key| self.bases.get(key));
         let mut bases = found.cloned().unwrap_or_default();
         bases.iter_mut().for_each(|base| base["apiVersion"] = api_version.into());
         bases

@@ -12,6 +12,10 @@ pub const TOKEN: &str = "differential-admin";
 pub const URL: &str = "https://127.0.0.1:26443";
 const ETCD: &str = "http://127.0.0.1:2379";
 
+/// Without them upstream does not serve kinds that its `--runtime-config` names; skiff has no gates.
+const GATES: &str =
+    "ClusterTrustBundle=true,StorageVersionMigrator=true,PodCertificateRequest=true,GenericWorkload=true";
+
 pub struct Reference {
     children: Vec<(&'static str, Child)>,
     folder: PathBuf,
@@ -77,6 +81,7 @@ impl Reference {
                 ("--authorization-mode", "Node,RBAC"),
                 ("--allow-privileged", "true"),
                 ("--runtime-config", if all { "api/all=true" } else { "" }),
+                ("--feature-gates", if all { GATES } else { "" }),
                 ("--endpoint-reconciler-type", "none"),
                 ("--max-requests-inflight", "4000"),
                 ("--max-mutating-requests-inflight", "4000"),

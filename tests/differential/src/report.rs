@@ -99,7 +99,8 @@ impl Report {
         if lines.is_empty() {
             return;
         }
-        let explanation = |line: &String| self.known.iter().position(|known| known.explains(kind, line));
+        let explanation =
+            |line: &String| self.known.iter().position(|known| known.explains(kind, what, line));
         let reasons: Vec<Option<usize>> = lines.iter().map(explanation).collect();
         if reasons.iter().all(Option::is_some) {
             count.explained += 1;

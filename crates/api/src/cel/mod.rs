@@ -27,6 +27,7 @@ pub use ast::Expr;
 pub use cost::Sizes;
 pub use eval::{Failure, OVER};
 pub use library::format;
+pub use library::semver::Semver;
 pub use parse::{escape, is_reserved, unescape};
 pub use types::{ObjectType, Type};
 pub use value::Val;

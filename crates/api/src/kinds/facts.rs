@@ -132,7 +132,9 @@ fn deprecated(group: &str, version: &str, kind: &str) -> Option<String> {
         ("storage.k8s.io", "v1beta1", "VolumeAttributesClass") => {
             (34, "; use storage.k8s.io/v1 VolumeAttributesClass")
         }
-        ("networking.k8s.io", "v1beta1", _) => (34, ""),
+        ("networking.k8s.io", "v1beta1", _) | ("certificates.k8s.io", "v1alpha1", "ClusterTrustBundle") => {
+            (34, "")
+        }
         ("admissionregistration.k8s.io", "v1alpha1", _)
         | ("coordination.k8s.io", "v1alpha2", _)
         | ("resource.k8s.io", "v1beta1", _) => (35, ""),

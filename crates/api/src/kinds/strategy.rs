@@ -27,11 +27,15 @@ pub struct Strategy {
     pub name: fn(&str) -> Vec<String>,
     /// [`Rules::default`].
     pub defaults: fn(&str, &mut Value),
+    /// [`Rules::default_moments`].
+    pub default_moments: fn(&str, &mut Value),
     /// [`Rules::to_storage`] and [`Rules::from_storage`].
     pub to_storage: fn(&str, &mut Value),
     pub from_storage: fn(&str, &mut Value),
     /// [`Rules::cells`].
     pub row: Option<fn(&Value, i64) -> Vec<Value>>,
+    /// [`Rules::pod_spec`].
+    pub pod_spec: &'static [&'static str],
     /// What a create sets or drops beyond `status`.
     pub created: fn(&mut Value),
     /// What an update keeps beyond `status`.
@@ -62,9 +66,11 @@ impl Strategy {
             status_keeps_metadata: false,
             name: names::dns_subdomain,
             defaults: |_, _| {},
+            default_moments: |_, _| {},
             to_storage: |_, _| {},
             from_storage: |_, _| {},
             row: None,
+            pod_spec: &[],
             created: |_| {},
             updated: |_, _| {},
             check: |_| {},
@@ -90,8 +96,14 @@ impl Default for Strategy {
 }
 
 impl Rules for Strategy {
+    fn pod_spec(&self) -> &'static [&'static str] {
+        self.pod_spec
+    }
     fn default(&self, version: &str, value: &mut Value) {
         (self.defaults)(version, value);
+    }
+    fn default_moments(&self, now: &str, value: &mut Value) {
+        (self.default_moments)(now, value);
     }
     fn to_storage(&self, version: &str, value: &mut Value) {
         (self.to_storage)(version, value);

@@ -34,6 +34,7 @@ fn creates_what_upstream_creates() {
         let key = crate::Key::new(&kind.resource, "default", "a");
         let context =
             Context { key: &key, now: "2026-01-01T00:00:00Z", user: "admin", who: Default::default() };
+        kind.rules.drop_disabled(&mut value);
         kind.rules.prepare_create(&context, &mut value);
         if kind.rules.has_generation() {
             value.set(&["metadata", "generation"], 1i64);
@@ -296,6 +297,7 @@ fn rules_take_anything() {
                 kind.rules.to_storage(&version.name, &mut value);
                 let mut errors = Vec::new();
                 let old = value.clone();
+                kind.rules.drop_disabled(&mut value);
                 kind.rules.prepare_create(&context, &mut value);
                 kind.rules.validate_create(&context, &value, &mut errors);
                 kind.rules.prepare_update(&context, &mut value, &old);

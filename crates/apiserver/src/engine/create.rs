@@ -42,7 +42,7 @@ impl Call {
         let mut value =
             codec::decode(&expected, self.content_type(), bytes, options.strictness, &mut warnings)?;
         self.check_names(&mut value)?;
-        target.complete(&mut value, options, &mut warnings)?;
+        target.complete(&mut value, options, &self.inner.now(), &mut warnings)?;
         self.warn(warnings);
         Ok(value)
     }
@@ -88,9 +88,6 @@ impl Call {
 
     /// Creates a defaulted value of the storage version.
     pub async fn create_value(&self, mut value: Value, options: &WriteOptions) -> Result<Arc<Object>> {
-        if !value.str_at(&["metadata", "resourceVersion"]).is_empty() {
-            return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
-        }
         let target = &self.target;
         let generate = value.str_at(&["metadata", "generateName"]).to_string();
         let generated = value.str_at(&["metadata", "name"]).is_empty() && !generate.is_empty();
@@ -115,6 +112,7 @@ impl Call {
             let key = target.key(if target.kind.namespaced { &self.info.namespace } else { "" }, &name);
             let context =
                 Context { key: &key, now: &now, user: &self.identity.name, who: self.identity.who() };
+            target.storage.rules.drop_disabled(&mut value);
             target.storage.rules.prepare_create(&context, &mut value);
             // A kind may name what nobody named.
             let name = value.str_at(&["metadata", "name"]).to_string();
@@ -143,6 +141,14 @@ impl Call {
                     return Err(exists());
                 }
                 return target.unsaved(&value);
+            }
+            // Only the store minds.
+            if !value.str_at(&["metadata", "resourceVersion"]).is_empty() {
+                return Err(Status::new(
+                    500,
+                    "",
+                    "resourceVersion should not be set on objects to be created",
+                ));
             }
             let stored = Bytes::from(api::object::stored(&value));
             let write = Write {
@@ -209,11 +215,13 @@ impl Target {
         &self,
         value: &mut Value,
         options: &WriteOptions,
+        now: &str,
         warnings: &mut Vec<String>,
     ) -> Result<()> {
         crate::custom::prune(self, value, options.strictness, warnings)?;
         codec::default(&self.kind, self.version(), value);
         codec::to_storage(&self.kind, &self.storage, &self.version().name, value)?;
+        self.storage.rules.default_moments(now, value);
         Ok(())
     }
 

@@ -78,7 +78,7 @@ impl Call {
         let mut value = codec::finish(&expected, value, Vec::new(), options.strictness, &mut warnings)
             .map_err(|error| misfit(error, shown, way))?;
         self.named_as_asked(value.str_at(&["metadata", "name"]))?;
-        target.complete(&mut value, options, &mut warnings)?;
+        target.complete(&mut value, options, &self.inner.now(), &mut warnings)?;
         self.warn(warnings);
         Ok(value)
     }
@@ -170,7 +170,7 @@ impl Call {
         let ignore = codec::Strictness::Ignore;
         let mut value = codec::finish(&expected, value, Vec::new(), ignore, &mut Vec::new())?;
         let options = WriteOptions { strictness: ignore, ..options.clone() };
-        target.complete(&mut value, &options, &mut Vec::new())?;
+        target.complete(&mut value, &options, &self.inner.now(), &mut Vec::new())?;
         Ok(value)
     }
 }

@@ -161,17 +161,17 @@ impl Call {
         let sub = self.info.subresource.as_str();
         let shown =
             part == Part::Whole && matches!(sub, "finalize" | "ephemeralcontainers" | "resize" | "approval");
-        if part == Part::Status {
-            // What the subresource may not change is the old object's before anybody comes to own it.
-            rules.prepare_status(&context, &mut new, old_value);
-        } else if sub == "approval" {
+        if sub == "approval" {
             rules.prepare_subresource(sub, &context, &mut new, old_value);
         }
         manage::updated(target, old_value, &mut new, options, &self.info.subresource, &now);
-        if shown && sub != "approval" {
+        if part == Part::Status || shown && sub != "approval" {
             // Upstream notes who asked for what before the strategy drops it.
             let owners = new.at(&["metadata", "managedFields"]).cloned();
-            rules.prepare_subresource(sub, &context, &mut new, old_value);
+            match part {
+                Part::Status => rules.prepare_status(&context, &mut new, old_value),
+                _ => rules.prepare_subresource(sub, &context, &mut new, old_value),
+            }
             match owners {
                 Some(owners) => new.set(&["metadata", "managedFields"], owners),
                 None => drop(new.remove(&["metadata", "managedFields"])),
@@ -190,9 +190,9 @@ impl Call {
         } else if !options.admitted {
             admit::mutate(&request, &mut new).await?;
         }
-        match part {
-            Part::Main => rules.prepare_update(&context, &mut new, old_value),
-            Part::Status | Part::Whole => {}
+        rules.drop_disabled(&mut new);
+        if part == Part::Main {
+            rules.prepare_update(&context, &mut new, old_value);
         }
         let counts =
             part == Part::Main || matches!(self.info.subresource.as_str(), "resize" | "ephemeralcontainers");

@@ -2,7 +2,7 @@
 
 use super::rules;
 use super::validating_admission_policy::match_resources;
-use crate::kinds::edit::inside;
+use crate::kinds::edit::{default_pointer, inside};
 use crate::kinds::{Builtin, Strategy};
 
 pub const KIND: Builtin = Builtin {
@@ -13,7 +13,14 @@ pub const KIND: Builtin = Builtin {
         Box::new(Strategy {
             generation: true,
             unconditional_update: false,
-            defaults: |_, value| inside(value, &["spec", "matchResources"], match_resources),
+            defaults: |version, value| {
+                inside(value, &["spec", "matchResources"], match_resources);
+                if version == "v1alpha1" {
+                    inside(value, &["spec", "paramRef"], |reference| {
+                        default_pointer(reference, "parameterNotFoundAction", "Deny");
+                    });
+                }
+            },
             row: Some(rules::binding_row),
             check: |binding| {
                 let spec = rules::binding(binding);

@@ -85,6 +85,9 @@ fn rolling_update(unavailable: &Node<'_>, surge: &Node<'_>) {
 }
 
 impl Rules for DaemonSet {
+    fn pod_spec(&self) -> &'static [&'static str] {
+        &["spec", "template", "spec"]
+    }
     fn default(&self, _: &str, value: &mut Value) {
         workload::default_template(value);
         let spec = value.make(&["spec"]);

@@ -68,6 +68,9 @@ fn strategy(strategy: &Value, path: &Path, errors: &mut Errors) {
 }
 
 impl Rules for Deployment {
+    fn pod_spec(&self) -> &'static [&'static str] {
+        &["spec", "template", "spec"]
+    }
     fn default(&self, _: &str, value: &mut Value) {
         workload::default_template(value);
         let spec = value.make(&["spec"]);

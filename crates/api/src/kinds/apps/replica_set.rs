@@ -16,6 +16,9 @@ pub const KIND: Builtin =
 struct ReplicaSet;
 
 impl Rules for ReplicaSet {
+    fn pod_spec(&self) -> &'static [&'static str] {
+        &["spec", "template", "spec"]
+    }
     fn default(&self, _: &str, value: &mut Value) {
         workload::default_template(value);
         default_pointer(value.make(&["spec"]), "replicas", 1i64);

@@ -150,6 +150,9 @@ fn check_status(object: &Node<'_>, old: &Node<'_>) {
 }
 
 impl Rules for StatefulSet {
+    fn pod_spec(&self) -> &'static [&'static str] {
+        &["spec", "template", "spec"]
+    }
     fn default(&self, version: &str, value: &mut Value) {
         workload::default_template(value);
         let spec = value.make(&["spec"]);
@@ -211,7 +214,12 @@ impl Rules for StatefulSet {
         inspect_both(new, old, errors, check_status);
     }
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        workload::template_warnings(new, old)
+        let mut texts = workload::template_warnings(new, old);
+        if int(new, &["spec", "revisionHistoryLimit"]) < 0 {
+            let text = "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended";
+            texts.push(text.into());
+        }
+        texts
     }
     fn has_status(&self) -> bool {
         true

@@ -19,6 +19,7 @@ pub const KIND: Builtin = Builtin {
             status: true,
             generation: true,
             defaults,
+            pod_spec: &["spec", "jobTemplate", "spec", "template", "spec"],
             check: |cron| {
                 spec(&cron.get("spec"), None);
                 let name = cron.at(&["metadata", "name"]);
@@ -118,6 +119,7 @@ fn cron_warnings(cron: &Value, old: Option<&Value>) -> Vec<String> {
 
 fn defaults(_: &str, value: &mut Value) {
     inside(value, &["spec", "jobTemplate", "spec", "template"], template);
+    inside(value, &["spec", "jobTemplate", "spec"], job::failure_policy);
     let spec = value.make(&["spec"]);
     default(spec, "concurrencyPolicy", "Allow");
     default_pointer(spec, "suspend", false);

@@ -89,6 +89,13 @@ pub fn spec_warnings(spec: &Value, path: &str, texts: &mut Vec<String>) {
     }
 }
 
+/// Defaults of a policy in the spec of a Job or of a CronJob's template.
+pub(super) fn failure_policy(spec: &mut Value) {
+    each(spec, &["podFailurePolicy", "rules"], |rule| {
+        each(rule, &["onPodConditions"], |pattern| default(pattern, "status", "True"));
+    });
+}
+
 /// A job without labels has its template's.
 fn label_from_template(job: &mut Value) {
     let labels = job.at(&["spec", "template", "metadata", "labels"]).cloned();
@@ -101,6 +108,9 @@ fn label_from_template(job: &mut Value) {
 }
 
 impl Rules for Job {
+    fn pod_spec(&self) -> &'static [&'static str] {
+        &["spec", "template", "spec"]
+    }
     fn default(&self, _: &str, value: &mut Value) {
         inside(value, &["spec", "template"], defaults::template);
         let spec = value.make(&["spec"]);
@@ -115,9 +125,7 @@ impl Rules for Job {
         let policy = if has(spec, &["podFailurePolicy"]) { "Failed" } else { "TerminatingOrFailed" };
         default_pointer(spec, "podReplacementPolicy", policy);
         default_pointer(spec, "manualSelector", false);
-        each(spec, &["podFailurePolicy", "rules"], |rule| {
-            each(rule, &["onPodConditions"], |pattern| default(pattern, "status", "True"));
-        });
+        failure_policy(spec);
         label_from_template(value);
     }
     fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {

@@ -249,7 +249,7 @@ fn bad_request(base64: &str) -> Option<&'static str> {
 }
 
 /// `example.com/name`: a domain, and a path of subdomains.
-fn signer_name(signer: &Node<'_>) {
+pub(super) fn signer_name(signer: &Node<'_>) {
     let text = signer.text();
     if text.is_empty() {
         return signer.missing("");

@@ -173,6 +173,14 @@ impl Rules for Node {
         }
         let version6 = |cidr: &Value| cidr.as_str().is_some_and(|text| text.contains(':'));
         let sixes = cidrs.iter().filter(|cidr| version6(cidr)).count();
+        let bad = |cidr: &Value| names::parse_cidr(cidr.as_str().unwrap_or_default()).is_none();
+        if let Some(at) = cidrs.iter().position(bad).filter(|_| cidrs.len() > 1) {
+            let shown = cidrs[at].as_str().unwrap_or_default();
+            let text = format!(
+                "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{at}]: <nil> (invalid CIDR address: {shown})"
+            );
+            errors.push(Error::internal(path.clone(), text));
+        }
         if cidrs.len() > 1 && (cidrs.len() > 2 || sixes != 1) {
             let text = "may specify no more than one CIDR for each IP family";
             errors.push(Error::invalid(path, cidrs.to_vec(), text));

@@ -10,7 +10,7 @@ use crate::{Value, pod};
 mod cells;
 mod claims;
 pub mod defaults;
-mod disabled;
+pub(crate) mod disabled;
 mod label_keys;
 mod update;
 pub mod validate;
@@ -25,11 +25,16 @@ pub const KIND: Builtin = Builtin { group: "", plural: "pods", storage: "v1", ru
 struct Pod;
 
 impl Rules for Pod {
+    fn pod_spec(&self) -> &'static [&'static str] {
+        &["spec"]
+    }
+
     fn default(&self, _: &str, value: &mut Value) {
         if let Some(spec) = value.get_mut("spec") {
             defaults::spec(spec);
         }
         defaults::pod(value);
+        defaults::addresses(value);
     }
 
     fn prepare_create(&self, context: &Context<'_>, new: &mut Value) {

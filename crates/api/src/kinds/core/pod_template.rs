@@ -15,6 +15,7 @@ pub const KIND: Builtin = Builtin {
         Box::new(Strategy {
             generation: true,
             defaults,
+            pod_spec: &["template", "spec"],
             check: |object| {
                 object.get("template").by(validate::template);
             },

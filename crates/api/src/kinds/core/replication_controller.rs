@@ -17,13 +17,18 @@ pub const KIND: Builtin = Builtin {
             generation: true,
             orphans: true,
             defaults,
+            pod_spec: &["spec", "template", "spec"],
             updated: |value, _| workload::mirror_service_account(value),
             check: |controller| spec(&controller.get("spec")),
             check_status: |controller, _| {
                 let below = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
                 controller.by(|value, _, errors| workload::status_counts(value, &below, &[], errors));
             },
-            warnings: workload::template_warnings,
+            // An update warns of the old template, where the new one differs: upstream takes one for the other.
+            warnings: |new, old| match old {
+                Some(old) => workload::template_warnings(old, Some(new)),
+                None => workload::template_warnings(new, None),
+            },
             row: Some(row),
             ..Strategy::new()
         })

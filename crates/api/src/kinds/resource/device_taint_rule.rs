@@ -2,8 +2,11 @@
 
 use super::device::taint;
 use super::resource_slice::pool_name;
+use crate::Value;
 use crate::kinds::core::persistent_volume::driver_name;
+use crate::kinds::edit::{default_pointer, inside};
 use crate::kinds::{Builtin, Strategy};
+use crate::table::{age, cells, since};
 use crate::validation::{Node, names};
 
 pub const KIND: Builtin = Builtin {
@@ -15,6 +18,10 @@ pub const KIND: Builtin = Builtin {
             status: true,
             status_keeps_metadata: true,
             generation: true,
+            default_moments: |now, rule| {
+                inside(rule, &["spec", "taint"], |taint| default_pointer(taint, "timeAdded", now));
+            },
+            row: Some(row),
             check: |rule| spec(&rule.get("spec"), None),
             update_alone: true,
             update: |rule, old| spec(&rule.get("spec"), Some(&old.get("spec"))),
@@ -27,6 +34,13 @@ pub const KIND: Builtin = Builtin {
         })
     },
 };
+
+fn row(rule: &Value, now: i64) -> Vec<Value> {
+    let text = |field: &str| rule.str_at(&["spec", "taint", field]).into();
+    let added = rule.at(&["spec", "taint", "timeAdded"]).filter(|time| !time.is_null());
+    let added = added.map(|time| since(Some(time), now)).unwrap_or_default();
+    vec![cells::name(rule), text("key"), text("value"), text("effect"), added.into(), age(rule, now)]
+}
 
 fn spec(spec: &Node<'_>, old: Option<&Node<'_>>) {
     let selector = spec.get("deviceSelector");

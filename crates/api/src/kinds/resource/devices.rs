@@ -6,7 +6,7 @@ use crate::Value;
 use crate::cel::{Env, Type};
 use crate::field::Error;
 use crate::kinds::core::persistent_volume::driver_name;
-use crate::kinds::edit::{default, default_pointer, each, inside, list};
+use crate::kinds::edit::{default, default_pointer, each, inside, is_unset, list};
 use crate::validation::{Node, names};
 
 const MOST_REQUESTS: usize = 32;
@@ -16,7 +16,8 @@ const MODES: [&str; 2] = ["All", "ExactCount"];
 pub fn defaults(version: &str, spec: &mut Value) {
     if version == "v1beta1" {
         each(spec, &["devices", "requests"], |request| {
-            if list(request, &["firstAvailable"]).is_empty() {
+            // Without a class it has alternatives, or is nothing.
+            if !request.str_at(&["deviceClassName"]).is_empty() {
                 one(request);
             }
             each(request, &["firstAvailable"], one);
@@ -46,7 +47,10 @@ pub fn to_storage(spec: &mut Value) {
     each(spec, &["devices", "requests"], |request| {
         let mut exact = Value::object();
         for field in EXACT {
-            if let Some(value) = request.remove(&[field]).filter(|value| !value.is_null()) {
+            // What Go has for a field that was not sent is no field that was.
+            let sent =
+                |value: &Value| !is_unset(Some(value)) && !value.as_array().is_some_and(<[Value]>::is_empty);
+            if let Some(value) = request.remove(&[field]).filter(sent) {
                 exact.set(&[field], value);
             }
         }

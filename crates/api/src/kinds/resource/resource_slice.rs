@@ -6,7 +6,7 @@ use crate::Value;
 use crate::field::Error;
 use crate::kinds::core::persistent_volume::driver_name;
 use crate::kinds::core::pod::node_selector;
-use crate::kinds::edit::{each, entries, flag, has, inside, list};
+use crate::kinds::edit::{default_pointer, each, entries, flag, has, inside, list};
 use crate::kinds::{Builtin, Strategy};
 use crate::table::{age, cells};
 use crate::validation::{Node, names};
@@ -24,6 +24,11 @@ pub const KIND: Builtin = Builtin {
             check: |slice| spec(&slice.get("spec"), None),
             update_alone: true,
             update: |slice, old| spec(&slice.get("spec"), Some(&old.get("spec"))),
+            default_moments: |now, slice| {
+                each(slice, &["spec", "devices"], |device| {
+                    each(device, &["taints"], |taint| default_pointer(taint, "timeAdded", now));
+                });
+            },
             to_storage: |version, value| {
                 if version == "v1beta1" {
                     inside(value, &["spec"], to_storage);

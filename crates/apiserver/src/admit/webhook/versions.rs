@@ -38,6 +38,6 @@ pub(crate) fn take(request: &Request<'_>, fit: &Fit, value: Value) -> Result<Val
     let expected = Expected::kind(&target.kind, target.version());
     let ignore = Strictness::Ignore;
     let mut value = codec::finish(&expected, value, Vec::new(), ignore, &mut Vec::new())?;
-    target.complete(&mut value, &crate::internal::options(), &mut Vec::new())?;
+    target.complete(&mut value, &crate::internal::options(), &request.call.inner.now(), &mut Vec::new())?;
     Ok(value)
 }

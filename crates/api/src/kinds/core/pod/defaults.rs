@@ -12,7 +12,6 @@ pub fn template(template: &mut Value) {
 
 /// Of a PodSpec, in a Pod or a template.
 pub fn spec(spec: &mut Value) {
-    super::disabled::drop_fields(spec);
     default(spec, "restartPolicy", "Always");
     default_pointer(spec, "terminationGracePeriodSeconds", 30i64);
     default(spec, "dnsPolicy", "ClusterFirst");
@@ -40,6 +39,23 @@ pub fn mirror_service_account(spec: &mut Value) {
     } else {
         let name = spec.str_at(&["serviceAccountName"]).to_string();
         spec.set(&["serviceAccount"], name);
+    }
+}
+
+/// `podIP` and the first of `podIPs` are one field: where they differ, old kubelets' `podIP` counts.
+pub fn addresses(pod: &mut Value) {
+    let Some(status) = pod.get_mut("status") else { return };
+    let one = status.str_at(&["podIP"]).to_string();
+    let all = status.get("podIPs").and_then(Value::as_array).unwrap_or_default();
+    let first = all.first().map(|first| first.str_at(&["ip"]).to_string());
+    match first {
+        Some(first) if one.is_empty() => status.set(&["podIP"], first),
+        first if !one.is_empty() && first.as_ref() != Some(&one) => {
+            let mut only = Value::object();
+            only.set(&["ip"], one);
+            status.set(&["podIPs"], vec![only]);
+        }
+        _ => {}
     }
 }
 

@@ -214,7 +214,35 @@ pub(super) fn validate_status(new: &Value, old: &Value, errors: &mut Errors) {
         let text = "may specify no more than one IP for each IP family";
         errors.push(Error::invalid(path.child("podIPs"), ips.to_vec(), text));
     }
+    users(new, &path, errors);
     super::claims::health(new, errors);
+}
+
+/// As whom containers run.
+fn users(pod: &Value, path: &Path, errors: &mut Errors) {
+    let windows = pod.str_at(&["spec", "os", "name"]) == "windows";
+    for field in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+        for (at, status) in list(pod, &["status", field]).iter().enumerate() {
+            let Some(linux) = status.at(&["user", "linux"]).filter(|linux| !linux.is_null()) else {
+                continue;
+            };
+            let path = path.child(field).index(at).child("user").child("linux");
+            if windows {
+                errors.push(Error::forbidden(path, "cannot be set for a windows pod"));
+                continue;
+            }
+            let mut number = |path: Path, number: i64| {
+                if !(0..=i64::from(i32::MAX)).contains(&number) {
+                    errors.push(Error::invalid(path, number, names::range(0, i64::from(i32::MAX))));
+                }
+            };
+            number(path.child("uid"), int(linux, &["uid"]));
+            number(path.child("gid"), int(linux, &["gid"]));
+            for (at, group) in list(linux, &["supplementalGroups"]).iter().enumerate() {
+                number(path.child("supplementalGroups").index(at), group.as_int().unwrap_or_default());
+            }
+        }
+    }
 }
 
 /// A container that ended for good does not run again.

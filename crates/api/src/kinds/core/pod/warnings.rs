@@ -73,6 +73,9 @@ pub fn spec(object: &Value, root: &str, texts: &mut Vec<String>) {
             }
         }
     }
+    for volume in list(body, &["volumes"]) {
+        overlapping_files(volume, texts);
+    }
     doubled(list(body, &["hostAliases"]), "ip", &path.child("hostAliases"), texts);
     doubled(list(body, &["imagePullSecrets"]), "name", &path.child("imagePullSecrets"), texts);
     for (at, secret) in list(body, &["imagePullSecrets"]).iter().enumerate() {
@@ -106,6 +109,53 @@ fn doubled(items: &[Value], field: &str, path: &Path, texts: &mut Vec<String>) {
             texts.push(format!("{}: duplicate {field} {text:?}", path.index(at).child(field)));
         }
     }
+}
+
+/// Files of a volume of which one hides another, or is the other's folder.
+fn overlapping_files(volume: &Value, texts: &mut Vec<String>) {
+    let name = volume.str_at(&["name"]);
+    let mut warn = |what: &str, files: &[(String, String)]| {
+        for (at, (path, shown)) in files.iter().enumerate().filter(|(_, (path, _))| !path.is_empty()) {
+            let within = |one: &str, other: &str| format!("{one}/").starts_with(&format!("{other}/"));
+            let meets = |other: &str| !other.is_empty() && (within(other, path) || within(path, other));
+            for (_, before) in files[..at].iter().filter(|(other, _)| meets(other)) {
+                texts.push(format!("volume {name:?} ({what}): overlapping paths: {shown} with {before}"));
+            }
+        }
+    };
+    let files = |source: &Value, of: &str| -> Vec<(String, String)> {
+        let path = |item: &Value| file(item.str_at(&["path"]), of);
+        list(source, &["items"]).iter().map(path).collect()
+    };
+    for (field, kind, of) in [("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")] {
+        if let Some(source) = volume.get(field) {
+            warn(&format!("{kind} {:?}", source.str_at(&[of])), &files(source, ""));
+        }
+    }
+    if let Some(source) = volume.get("downwardAPI") {
+        warn("DownwardAPI", &files(source, ""));
+    }
+    let mut all = Vec::new();
+    for source in list(volume, &["projected", "sources"]) {
+        for (field, kind) in [("configMap", "ConfigMap"), ("secret", "Secret")] {
+            if let Some(source) = source.get(field) {
+                all.extend(files(source, &format!("{kind} {:?}", source.str_at(&["name"]))));
+            }
+        }
+        if let Some(source) = source.get("downwardAPI") {
+            all.extend(files(source, "DownwardAPI"));
+        }
+        if let Some(token) = source.get("serviceAccountToken").filter(|token| !token.is_null()) {
+            all.push(file(token.str_at(&["path"]), "ServiceAccountToken"));
+        }
+    }
+    warn("Projected", &all);
+}
+
+/// The path of a file, and how it is shown with what it is of.
+fn file(path: &str, of: &str) -> (String, String) {
+    let path = path.trim_end_matches('/');
+    (path.to_string(), if of.is_empty() { format!("{path:?}") } else { format!("{path:?} ({of})") })
 }
 
 fn fractional(container: &Value, path: &Path, texts: &mut Vec<String>) {
