@@ -74,8 +74,8 @@ pub fn render_helm(
         other => other,
     })?;
     render::helm::template_then(&chart, options, world, &|objects| match post_renderer {
-        None => Ok(objects.to_string()),
-        Some(directory) => render::helm::kustomized(host(), &inside(directory), objects),
+        None => Ok(objects),
+        Some(directory) => render::helm::kustomized(host(), &inside(directory), &objects),
     })
 }
 

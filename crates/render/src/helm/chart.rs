@@ -1,6 +1,7 @@
 //! A chart as it is rendered: its files told apart, its subcharts loaded.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::load::{Chart as Files, File};
 use super::metadata::Metadata;
@@ -14,7 +15,7 @@ pub struct Chart {
     pub templates: Vec<File>,
     pub files: Vec<File>,
     pub values: Map,
-    pub schema: Option<Vec<u8>>,
+    pub schema: Option<Arc<[u8]>>,
     pub charts: Vec<Chart>,
     /// The name before an alias: what lies below, and is not named in Chart.yaml, keeps its path, as upstream's links to the parent do.
     pub origin: Option<String>,
@@ -45,7 +46,7 @@ impl Chart {
     }
 
     /// The files of `crds` directories, this chart's before those of its subcharts, with the path of each.
-    pub fn crds(&self, at: &str, below: &str, out: &mut Vec<(String, Vec<u8>)>) {
+    pub fn crds(&self, at: &str, below: &str, out: &mut Vec<(String, Arc<[u8]>)>) {
         for file in &self.files {
             let extension = path::ext(&file.name).to_ascii_lowercase();
             if file.name.starts_with("crds/") && matches!(extension.as_str(), ".yaml" | ".yml" | ".json") {

@@ -40,7 +40,12 @@ fn fits(wanted: &Dependency, chart: &Chart) -> bool {
     chart.name() == wanted.name && compatible(&wanted.version, &chart.meta.version)
 }
 
-fn enable(chart: &mut Chart, given: &Map, path: &str, warnings: &mut Vec<String>) -> Result<(), String> {
+pub(super) fn enable(
+    chart: &mut Chart,
+    given: &Map,
+    path: &str,
+    warnings: &mut Vec<String>,
+) -> Result<(), String> {
     let Some(mut wanted) = chart.meta.dependencies.take() else { return Ok(()) };
     let mut charts: Vec<Chart> = chart
         .charts
@@ -116,7 +121,7 @@ fn conditions(wanted: &mut [Option<Dependency>], values: &Map, path: &str, warni
     }
 }
 
-fn import(chart: &mut Chart, warnings: &mut Vec<String>) -> Result<(), String> {
+pub(super) fn import(chart: &mut Chart, warnings: &mut Vec<String>) -> Result<(), String> {
     let mut done: Vec<String> = Vec::new();
     for child in &mut chart.charts {
         let origin = child.origin.clone().unwrap_or_else(|| child.name().to_string());

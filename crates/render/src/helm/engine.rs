@@ -51,7 +51,7 @@ pub fn render_values(name: &str, text: &str, values: Map, world: &dyn World) -> 
     let data =
         Map::any([("Values", Value::Map(values)), ("Release", Value::Nil), ("Capabilities", Value::Nil)]);
     let out = execute(&exec, &set, &tree, Value::Map(data.retyped(MapType::Values))).map_err(exec_fault)?;
-    Ok(String::from_utf8_lossy(&without_no_value(out)).into_owned())
+    Ok(lossy(without_no_value(out)))
 }
 
 /// A text as Helm reads it, as JSON, and as Helm prints that again.
@@ -121,6 +121,11 @@ fn tpl(frame: &Frame<'_, '_>, args: &[Value]) -> Result<Value, String> {
     Ok(Value::Str(without_no_value(out).into()))
 }
 
+/// Bytes as a text, with U+FFFD for what is not UTF-8.
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|fault| String::from_utf8_lossy(fault.as_bytes()).into_owned())
+}
+
 fn without_no_value(text: Vec<u8>) -> Vec<u8> {
     const MARK: &[u8] = b"<no value>";
     if crate::go::text::find(&text, MARK).is_none() {
@@ -178,8 +183,7 @@ pub(super) fn render(files: &Files, options: &Options, world: &dyn World) -> Res
         out.notes.push_str(text);
     }
     rendered.retain(|name, _| !name.ends_with("NOTES.txt"));
-    let rendered: Vec<(String, String)> = rendered.into_iter().collect();
-    let sorted = manifest::sort(&rendered, &mut out.warnings);
+    let sorted = manifest::sort(rendered, &mut out.warnings);
     let (manifests, hooks) = sorted.map_err(in_release)?;
 
     let mut crds = Vec::new();
@@ -193,9 +197,11 @@ pub(super) fn render(files: &Files, options: &Options, world: &dyn World) -> Res
         })
         .collect();
     let shown_crds = if options.include_crds { out.crds.as_slice() } else { &[] };
-    let mut text = String::new();
-    for one in shown_crds.iter().chain(&manifests) {
-        text.push_str(&format!("---\n# Source: {}\n{}\n", one.path, one.text));
+    let shown = || shown_crds.iter().chain(&manifests);
+    let length = |path: &str, text: &str| HEAD[0].len() + path.len() + HEAD[1].len() + text.len() + 1;
+    let mut text = String::with_capacity(2 + shown().map(|one| length(&one.path, &one.text)).sum::<usize>());
+    for one in shown() {
+        push(&mut text, &one.path, &one.text);
     }
     out.text = text;
     out.manifests = manifests;
@@ -254,7 +260,7 @@ fn given_values(options: &Options) -> Result<Map, String> {
     Ok(base)
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     const PATTERN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
     static NAME: LazyLock<regex::Regex> =
         LazyLock::new(|| regex::Regex::new(PATTERN).expect("because the pattern is constant"));
@@ -281,10 +287,17 @@ fn release(options: &Options) -> Value {
     ]))
 }
 
-struct Template<'c> {
+pub(super) struct Template<'c> {
     text: Cow<'c, str>,
     values: Map,
     base: String,
+}
+
+#[cfg(test)]
+impl Template<'static> {
+    pub fn new(text: String, values: Map, base: String) -> Template<'static> {
+        Template { text: text.into(), values, base }
+    }
 }
 
 /// Where a chart is, and where its subcharts are.
@@ -305,7 +318,7 @@ fn collect<'c>(
     let get = |key: &str| above.get(key.as_bytes()).unwrap_or(Value::Nil);
     let files = Map::new(MapType::Files);
     for file in &chart.files {
-        files.put(file.name.as_str(), Value::Bytes(file.data.as_slice().into()));
+        files.put(file.name.as_str(), Value::Bytes((&*file.data).into()));
     }
     let values = match get("Values") {
         values if root => values,
@@ -345,12 +358,29 @@ fn collect<'c>(
     next
 }
 
-fn templates(exec: &Exec<'_>, chart: &Chart, top: &Map) -> Result<BTreeMap<String, String>, String> {
+/// What the templates of a chart and its subcharts give, by their paths.
+pub(super) fn templates(
+    exec: &Exec<'_>,
+    chart: &Chart,
+    top: &Map,
+) -> Result<BTreeMap<String, String>, String> {
     let mut all = HashMap::new();
     collect(chart, &Place { at: chart.name(), below: chart.name(), root: true }, top, &mut all);
+    render_all(exec, &all)
+}
+
+/// Sorts paths of templates: files deeper down first, so that those of the parent can define over them.
+pub(super) fn order(names: &mut [impl AsRef<str>]) {
+    let key = |name: &str| name.matches('/').count();
+    names.sort_by(|a, b| (key(b.as_ref()), b.as_ref()).cmp(&(key(a.as_ref()), a.as_ref())));
+}
+
+pub(super) fn render_all(
+    exec: &Exec<'_>,
+    all: &HashMap<String, Template<'_>>,
+) -> Result<BTreeMap<String, String>, String> {
     let mut names: Vec<&String> = all.keys().collect();
-    // Files deeper down first, so that those of the parent can define over them.
-    names.sort_by(|a, b| (b.matches('/').count(), *b).cmp(&(a.matches('/').count(), *a)));
+    order(&mut names);
     let set = Rc::new(Set::default());
     for name in &names {
         let trees = parse::parse(name, &all[*name].text, exec.functions)
@@ -373,7 +403,9 @@ fn templates(exec: &Exec<'_>, chart: &Chart, top: &Map) -> Result<BTreeMap<Strin
         let Some(tree) = set.find(name) else { continue };
         let out = execute(exec, &set, &tree, Value::Map(template.values.retyped(MapType::Values)))
             .map_err(exec_fault)?;
-        rendered.insert(name.clone(), String::from_utf8_lossy(&without_no_value(out)).into_owned());
+        let mut text = lossy(without_no_value(out));
+        text.shrink_to_fit();
+        rendered.insert(name.clone(), text);
     }
     Ok(rendered)
 }
@@ -402,12 +434,25 @@ fn exec_fault(error: String) -> String {
     }
 }
 
+/// What stands before and behind the path of a document.
+const HEAD: [&str; 2] = ["---\n# Source: ", "\n"];
+
+/// Puts a document behind others, under its path.
+fn push(out: &mut String, path: &str, text: &str) {
+    for part in [HEAD[0], path, HEAD[1], text, "\n"] {
+        out.push_str(part);
+    }
+}
+
 /// What is printed: the objects, then the hooks, or the documents that `--show-only` names.
-pub(super) fn print(objects: &str, rendered: &Rendered, options: &Options) -> Result<String, String> {
-    let mut text = format!("{}\n", objects.trim_matches(crate::go::text::is_space));
+pub(super) fn print(objects: String, rendered: &Rendered, options: &Options) -> Result<String, String> {
+    let mut text = objects;
+    text.truncate(text.trim_end_matches(crate::go::text::is_space).len());
+    text.drain(..text.len() - text.trim_start_matches(crate::go::text::is_space).len());
+    text.push('\n');
     if !options.no_hooks {
         for hook in rendered.hooks.iter().filter(|hook| !(options.skip_tests && hook.is_test())) {
-            text.push_str(&format!("---\n# Source: {}\n{}\n", hook.path, hook.text));
+            push(&mut text, &hook.path, &hook.text);
         }
     }
     if options.show_only.is_empty() { Ok(text) } else { show_only(&text, &options.show_only) }

@@ -1,6 +1,7 @@
 //! The files of a chart, from a directory or an archive, as upstream's loader takes them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Error, archive, ignore::Rules};
 use crate::tree::{Entry, Tree, join};
@@ -9,7 +10,8 @@ use crate::tree::{Entry, Tree, join};
 #[derive(Clone, Debug)]
 pub struct File {
     pub name: String,
-    pub data: Vec<u8>,
+    /// Shared with the chart that is loaded of it.
+    pub data: Arc<[u8]>,
 }
 
 /// A chart's files, not looked into yet. Plain data: it may be sent to another thread, and kept.
@@ -64,11 +66,8 @@ impl Chart {
     }
 }
 
-pub(super) fn without_bom(data: Vec<u8>) -> Vec<u8> {
-    match data.strip_prefix(b"\xef\xbb\xbf") {
-        Some(rest) => rest.to_vec(),
-        None => data,
-    }
+pub(super) fn without_bom(data: Vec<u8>) -> Arc<[u8]> {
+    data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&data).into()
 }
 
 fn not_an_archive(path: &str, bytes: &[u8]) -> String {

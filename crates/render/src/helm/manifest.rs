@@ -103,22 +103,30 @@ pub fn split(text: &str) -> Vec<String> {
 
 /// The manifests and hooks of rendered files, which are in the order of their paths.
 pub(super) fn sort(
-    files: &[(String, String)],
+    files: impl IntoIterator<Item = (String, String)>,
     warnings: &mut Vec<String>,
 ) -> Result<(Vec<Manifest>, Vec<Hook>), String> {
     let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
     for (file, text) in files {
-        if path::base(file).starts_with('_') || text.trim_matches(crate::go::text::is_space).is_empty() {
+        if path::base(&file).starts_with('_') || text.trim_matches(crate::go::text::is_space).is_empty() {
             continue;
         }
-        for text in split(text) {
-            one(file, text, &mut manifests, &mut hooks, warnings)
+        // What was rendered goes before its parts are looked into, so that there is one copy.
+        let parts = split(&text);
+        drop(text);
+        for text in parts {
+            one(&file, text, &mut manifests, &mut hooks, warnings)
                 .map_err(|error| format!("YAML parse error on {file}: {error}"))?;
         }
     }
-    manifests.sort_by(|a, b| rank(&a.kind).cmp(&rank(&b.kind)));
-    hooks.sort_by(|a, b| rank(&a.kind).cmp(&rank(&b.kind)));
+    by_kind(&mut manifests, |one| &one.kind);
+    by_kind(&mut hooks, |one| &one.kind);
     Ok((manifests, hooks))
+}
+
+/// Sorts into the order of installation; those of one kind stay in theirs.
+pub(super) fn by_kind<T>(all: &mut [T], kind: impl Fn(&T) -> &str) {
+    all.sort_by(|a, b| rank(kind(a)).cmp(&rank(kind(b))));
 }
 
 fn rank(kind: &str) -> (usize, &str) {

@@ -150,7 +150,7 @@ impl Rendered {
 
 /// Renders a chart on a thread of its own, because templates nest deeper than a usual stack is.
 pub fn template(chart: &Chart, options: &Options, world: &dyn World) -> Result<Rendered, Error> {
-    template_then(chart, options, world, &|objects| Ok(objects.to_string()))
+    template_then(chart, options, world, &Ok)
 }
 
 /// Like [`template`], with what changes the text of all objects before hooks are added: a post-renderer.
@@ -158,11 +158,12 @@ pub fn template_then(
     chart: &Chart,
     options: &Options,
     world: &dyn World,
-    then: &dyn Fn(&str) -> Result<String, crate::Error>,
+    then: &dyn Fn(String) -> Result<String, crate::Error>,
 ) -> Result<Rendered, Error> {
     let mut rendered = deep(|| engine::render(chart, options, world)).map_err(Error::Thread)??;
-    let objects = then(&rendered.text).map_err(|error| Error::PostRender(Box::new(error)))?;
-    rendered.text = engine::print(&objects, &rendered, options)?;
+    let objects =
+        then(std::mem::take(&mut rendered.text)).map_err(|error| Error::PostRender(Box::new(error)))?;
+    rendered.text = engine::print(objects, &rendered, options)?;
     Ok(rendered)
 }
 

@@ -172,14 +172,14 @@ fn a_post_renderer_is_a_kustomization_over_the_objects() {
         ),
     ];
     let tree = || Tree::memory([("over/kustomization.yaml", "resources: [all.yaml]\nnamePrefix: pre-\n")]);
-    let then = |objects: &str| kustomized(tree(), "over", objects);
+    let then = |objects: String| kustomized(tree(), "over", &objects);
     let done = template_then(&chart(&files), &Options::new("r", "ns"), &Fixed::at(0), &then).unwrap();
     // Hooks are not given to it, as upstream does not.
     assert_eq!(
         done.text,
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: pre-own\n---\n# Source: c/templates/h.yaml\napiVersion: v1\nkind: Pod\nmetadata:\n  name: hook\n  annotations: {helm.sh/hook: test}\n"
     );
-    let fails = |_: &str| kustomized(tree(), "nowhere", "");
+    let fails = |_: String| kustomized(tree(), "nowhere", "");
     assert!(template_then(&chart(&files), &Options::new("r", "ns"), &Fixed::at(0), &fails).is_err());
 }
 

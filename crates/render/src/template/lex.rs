@@ -2,7 +2,7 @@
 //!
 //! The whole text is cut at once; the first fault is the last item.
 
-use std::rc::Rc;
+use std::borrow::Cow;
 
 use crate::go::quote;
 
@@ -45,14 +45,14 @@ pub enum Kind {
 
 /// A piece of the text, or the text of a fault.
 #[derive(Clone, Debug)]
-pub struct Item {
+pub struct Item<'a> {
     pub kind: Kind,
     pub pos: usize,
-    pub text: Rc<str>,
+    pub text: Cow<'a, str>,
     pub line: usize,
 }
 
-impl std::fmt::Display for Item {
+impl std::fmt::Display for Item<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.kind {
             Kind::Eof => f.write_str("EOF"),
@@ -121,11 +121,11 @@ struct Lexer<'a> {
     pos: usize,
     start: usize,
     line: usize,
-    items: Vec<Item>,
+    items: Vec<Item<'a>>,
 }
 
 /// The items of a text, an `Eof` or an `Error` last.
-pub fn lex(input: &str) -> Vec<Item> {
+pub fn lex(input: &str) -> Vec<Item<'_>> {
     let mut lexer = Lexer { input, pos: 0, start: 0, line: 1, items: Vec::new() };
     if let Err(text) = lexer.run() {
         let (pos, line) = (lexer.start, lexer.line);

@@ -15,6 +15,10 @@ use crate::go::{Map, Value, glob, path, text};
 
 /// A method by its receiver and name. A map's fields come after them.
 pub fn find(receiver: &Value, name: &str) -> Option<&'static Function> {
+    // Methods have capitals, and few fields.
+    if !name.starts_with(|first: char| first.is_ascii_uppercase()) {
+        return None;
+    }
     let table = match receiver {
         Value::Time(_) => &*TIME,
         Value::Version(_) => &*VERSION,

@@ -3,22 +3,32 @@
 use std::fmt::{Display, Formatter, Result, Write};
 use std::rc::Rc;
 
+use smol_str::SmolStr;
+
+use super::slot::Function;
 use crate::go::{Str, quote};
 
-/// The text that trees were parsed from, and the name that errors give it.
+/// What errors tell of the text that trees were parsed from: its name, and where its lines are. The text itself is not kept.
 #[derive(Debug)]
 pub struct Source {
     pub name: String,
-    pub text: String,
+    /// Where each line but the first begins.
+    lines: Box<[u32]>,
+    length: usize,
 }
 
 impl Source {
+    pub fn new(name: &str, text: &str) -> Source {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Source { name: name.into(), lines: ends.map(|(at, _)| at as u32 + 1).collect(), length: text.len() }
+    }
+
     /// `name:line:column`, the column counted from 0 in bytes.
-    pub fn location(&self, pos: usize) -> String {
-        let before = &self.text.as_bytes()[..pos.min(self.text.len())];
-        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        format!("{}:{line}:{column}", self.name)
+    pub fn location(&self, pos: u32) -> String {
+        let pos = pos.min(self.length as u32);
+        let line = self.lines.partition_point(|start| *start <= pos);
+        let start = line.checked_sub(1).map_or(0, |at| self.lines[at]);
+        format!("{}:{}:{}", self.name, line + 1, pos - start)
     }
 }
 
@@ -42,8 +52,18 @@ impl Tree {
 
 #[derive(Debug)]
 pub struct Node {
-    pub pos: usize,
+    pub pos: u32,
     pub kind: Kind,
+}
+
+/// Names to follow one after another.
+pub type Names = Box<[SmolStr]>;
+
+/// A text as it was written, and what it stands for.
+#[derive(Debug)]
+pub struct Literal {
+    pub written: SmolStr,
+    pub text: Str,
 }
 
 /// What a node is; what is large is boxed, since there are many nodes.
@@ -54,22 +74,22 @@ pub enum Kind {
     If(Box<Branch>),
     With(Box<Branch>),
     Range(Box<Branch>),
-    Template(String, Option<Box<Pipe>>),
+    Template(SmolStr, Option<Box<Pipe>>),
     Break,
     Continue,
     Bool(bool),
     Dot,
     Nil,
     Number(Box<Number>),
-    /// As it was written, and what it stands for.
-    String(String, Str),
-    Identifier(String),
+    String(Box<Literal>),
+    /// The name of a function, and which it is.
+    Identifier(&'static str, &'static Function),
     /// `.a.b`
-    Field(Vec<String>),
+    Field(Names),
     /// `$x.a.b`, the variable first.
-    Variable(Vec<String>),
+    Variable(Names),
     /// `(pipeline).a.b`
-    Chain(Box<Node>, Vec<String>),
+    Chain(Box<Node>, Names),
     Pipe(Box<Pipe>),
     /// Only while parsing.
     End,
@@ -79,22 +99,22 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Branch {
     pub pipe: Pipe,
-    pub list: Vec<Node>,
-    pub otherwise: Option<Vec<Node>>,
+    pub list: Box<[Node]>,
+    pub otherwise: Option<Box<[Node]>>,
 }
 
 #[derive(Debug)]
 pub struct Pipe {
-    pub pos: usize,
+    pub pos: u32,
     pub assign: bool,
-    pub decl: Vec<Node>,
-    pub commands: Vec<Command>,
+    pub decl: Box<[Node]>,
+    pub commands: Box<[Command]>,
 }
 
 #[derive(Debug)]
 pub struct Command {
-    pub pos: usize,
-    pub args: Vec<Node>,
+    pub pos: u32,
+    pub args: Box<[Node]>,
 }
 
 /// A number as Go's template constants are: whatever it can be.
@@ -115,7 +135,7 @@ pub enum At<'t> {
 }
 
 impl At<'_> {
-    pub fn pos(&self) -> usize {
+    pub fn pos(&self) -> u32 {
         match self {
             At::Node(node) => node.pos,
             At::Pipe(pipe) => pipe.pos,
@@ -134,7 +154,7 @@ impl Display for At<'_> {
     }
 }
 
-fn names(names: &[String], f: &mut Formatter<'_>) -> Result {
+fn names(names: &[SmolStr], f: &mut Formatter<'_>) -> Result {
     names.iter().try_for_each(|name| write!(f, ".{name}"))
 }
 
@@ -163,8 +183,8 @@ impl Display for Node {
             Kind::Dot => f.write_char('.'),
             Kind::Nil => f.write_str("nil"),
             Kind::Number(number) => f.write_str(&number.text),
-            Kind::String(quoted, _) => f.write_str(quoted),
-            Kind::Identifier(name) => f.write_str(name),
+            Kind::String(literal) => f.write_str(&literal.written),
+            Kind::Identifier(name, _) => f.write_str(name),
             Kind::Field(fields) => names(fields, f),
             Kind::Variable(parts) => {
                 f.write_str(&parts[0])?;

@@ -2,14 +2,19 @@
 
 use std::rc::Rc;
 
+use smol_str::SmolStr;
+
 use super::lex::{Item, Kind as Token, lex};
-use super::node::{Branch, Command, Kind, Node, Number, Pipe, Source, Tree};
+use super::node::{Branch, Command, Kind, Literal, Names, Node, Number, Pipe, Source, Tree};
 use super::{Functions, STACK, stack_position};
 use crate::go::{float, quote};
 
 /// The trees of a text. The error has Go's text, `template: NAME:LINE: …`.
-pub fn parse(name: &str, text: &str, functions: &Functions) -> Result<Vec<Rc<Tree>>, String> {
-    let source = Rc::new(Source { name: name.into(), text: text.into() });
+pub fn parse(name: &str, text: &str, functions: &'static Functions) -> Result<Vec<Rc<Tree>>, String> {
+    if u32::try_from(text.len()).is_err() {
+        return Err(format!("template: {name}: the text is longer than 4 GB"));
+    }
+    let source = Rc::new(Source::new(name, text));
     let mut parser = Parser {
         items: lex(text),
         at: 0,
@@ -29,20 +34,20 @@ pub fn parse(name: &str, text: &str, functions: &Functions) -> Result<Vec<Rc<Tre
 /// What a `define` has of its own.
 #[derive(Default)]
 struct Scope {
-    vars: Vec<String>,
+    vars: Vec<SmolStr>,
     ranges: usize,
     parens: usize,
     /// The line where the action began that is being read; 0 outside.
     action: usize,
 }
 
-struct Parser<'f> {
-    items: Vec<Item>,
+struct Parser<'t> {
+    items: Vec<Item<'t>>,
     at: usize,
     /// How many items were ever looked at: errors give the line of the last.
     fetched: usize,
     source: Rc<Source>,
-    functions: &'f Functions,
+    functions: &'static Functions,
     trees: Vec<Rc<Tree>>,
     scope: Scope,
     base: usize,
@@ -50,12 +55,12 @@ struct Parser<'f> {
 
 type Parsed<T> = Result<T, String>;
 
-impl Parser<'_> {
-    fn item(&self, at: usize) -> &Item {
+impl<'t> Parser<'t> {
+    fn item(&self, at: usize) -> &Item<'t> {
         self.items.get(at).unwrap_or_else(|| self.items.last().expect("because a text has an end"))
     }
 
-    fn next(&mut self) -> Item {
+    fn next(&mut self) -> Item<'t> {
         let item = self.item(self.at).clone();
         self.at += 1;
         self.fetched = self.fetched.max(self.at);
@@ -67,7 +72,7 @@ impl Parser<'_> {
         self.item(self.at).kind
     }
 
-    fn next_non_space(&mut self) -> Item {
+    fn next_non_space(&mut self) -> Item<'t> {
         loop {
             let item = self.next();
             if item.kind != Token::Space {
@@ -77,7 +82,7 @@ impl Parser<'_> {
     }
 
     /// Skips space and looks at what follows.
-    fn peek_non_space(&mut self) -> Item {
+    fn peek_non_space(&mut self) -> Item<'t> {
         let item = self.next_non_space();
         self.at -= 1;
         item
@@ -88,7 +93,7 @@ impl Parser<'_> {
         Err(format!("template: {}:{line}: {text}", self.source.name))
     }
 
-    fn unexpected<T>(&self, item: &Item, context: &str) -> Parsed<T> {
+    fn unexpected<T>(&self, item: &Item<'_>, context: &str) -> Parsed<T> {
         if item.kind == Token::Error {
             let mut extra = String::new();
             if self.scope.action != 0 && self.scope.action != item.line {
@@ -102,7 +107,7 @@ impl Parser<'_> {
         self.error(format!("unexpected {item} in {context}"))
     }
 
-    fn expect(&mut self, kind: Token, context: &str) -> Parsed<Item> {
+    fn expect(&mut self, kind: Token, context: &str) -> Parsed<Item<'t>> {
         let item = self.next_non_space();
         if item.kind != kind { self.unexpected(&item, context) } else { Ok(item) }
     }
@@ -177,7 +182,7 @@ impl Parser<'_> {
         })
     }
 
-    fn unquoted(&self, item: &Item) -> Parsed<String> {
+    fn unquoted(&self, item: &Item<'_>) -> Parsed<String> {
         match quote::unquote(&item.text) {
             Some(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             None => self.error("invalid syntax"),
@@ -190,7 +195,6 @@ impl Parser<'_> {
         while self.peek_non_space().kind != Token::Eof {
             let node = self.text_or_action()?;
             if matches!(node.kind, Kind::End | Kind::Else) {
-                list.shrink_to_fit();
                 return Ok((list, node));
             }
             list.push(node);
@@ -201,7 +205,7 @@ impl Parser<'_> {
     fn text_or_action(&mut self) -> Parsed<Node> {
         let item = self.next_non_space();
         match item.kind {
-            Token::Text => Ok(Node { pos: item.pos, kind: Kind::Text(item.text.as_bytes().into()) }),
+            Token::Text => Ok(node(item.pos, Kind::Text(item.text.as_bytes().into()))),
             Token::LeftDelim => {
                 self.scope.action = item.line;
                 let node = self.action()?;
@@ -226,19 +230,19 @@ impl Parser<'_> {
                 if self.scope.ranges == 0 {
                     return self.error(format!("{word} outside {{{{range}}}}"));
                 }
-                return Ok(Node { pos, kind });
+                return Ok(node(pos, kind));
             }
             Token::Else => {
                 let next = self.peek_non_space();
                 if matches!(next.kind, Token::If | Token::With) {
-                    return Ok(Node { pos: next.pos, kind: Kind::Else });
+                    return Ok(node(next.pos, Kind::Else));
                 }
                 let end = self.expect(Token::RightDelim, "else")?;
-                return Ok(Node { pos: end.pos, kind: Kind::Else });
+                return Ok(node(end.pos, Kind::Else));
             }
             Token::End => {
                 let end = self.expect(Token::RightDelim, "end")?;
-                return Ok(Node { pos: end.pos, kind: Kind::End });
+                return Ok(node(end.pos, Kind::End));
             }
             Token::If => return self.control("if"),
             Token::Range => return self.control("range"),
@@ -249,7 +253,7 @@ impl Parser<'_> {
         self.at -= 1;
         self.peek();
         let pipe = self.pipeline("command", Token::RightDelim)?;
-        Ok(Node { pos, kind: Kind::Action(Box::new(pipe)) })
+        Ok(node(pos, Kind::Action(Box::new(pipe))))
     }
 
     fn control(&mut self, word: &str) -> Parsed<Node> {
@@ -264,18 +268,18 @@ impl Parser<'_> {
             let again = matches!((word, self.peek()), ("if", Token::If) | ("with", Token::With));
             otherwise = Some(if again {
                 self.next();
-                vec![self.control(word)?]
+                Box::from([self.control(word)?])
             } else {
                 let (list, next) = self.item_list()?;
                 if !matches!(next.kind, Kind::End) {
                     return self.error(format!("expected end; found {next}"));
                 }
-                list
+                list.into()
             });
         }
         self.scope.vars.truncate(vars);
         let pos = pipe.pos;
-        let branch = Box::new(Branch { pipe, list, otherwise });
+        let branch = Box::new(Branch { pipe, list: list.into(), otherwise });
         let kind = match word {
             "if" => Kind::If(branch),
             "with" => Kind::With(branch),
@@ -284,7 +288,7 @@ impl Parser<'_> {
         Ok(Node { pos, kind })
     }
 
-    fn template_name(&mut self, item: &Item, context: &str) -> Parsed<String> {
+    fn template_name(&mut self, item: &Item<'_>, context: &str) -> Parsed<String> {
         match item.kind {
             Token::String | Token::RawString => self.unquoted(item),
             _ => self.unexpected(item, context),
@@ -300,7 +304,7 @@ impl Parser<'_> {
             self.at -= 1;
             pipe = Some(self.pipeline(CONTEXT, Token::RightDelim)?);
         }
-        Ok(Node { pos: item.pos, kind: Kind::Template(name, pipe.map(Box::new)) })
+        Ok(node(item.pos, Kind::Template(name.into(), pipe.map(Box::new))))
     }
 
     fn block(&mut self) -> Parsed<Node> {
@@ -316,12 +320,13 @@ impl Parser<'_> {
             }
             parser.add(own, root)
         })?;
-        Ok(Node { pos: item.pos, kind: Kind::Template(name, Some(Box::new(pipe))) })
+        Ok(node(item.pos, Kind::Template(name.into(), Some(Box::new(pipe)))))
     }
 
     fn pipeline(&mut self, context: &str, end: Token) -> Parsed<Pipe> {
         let first = self.peek_non_space();
-        let mut pipe = Pipe { pos: first.pos, assign: false, decl: Vec::new(), commands: Vec::new() };
+        let (pos, mut assign) = (first.pos as u32, false);
+        let (mut decl, mut commands) = (Vec::new(), Vec::new());
         loop {
             let variable = self.peek_non_space();
             if variable.kind != Token::Variable {
@@ -338,14 +343,13 @@ impl Parser<'_> {
                 break;
             }
             self.next_non_space();
-            let node = Node { pos: variable.pos, kind: Kind::Variable(split_names(&variable.text)) };
-            pipe.decl.push(node);
-            self.scope.vars.push(variable.text.to_string());
+            decl.push(node(variable.pos, Kind::Variable(split_names(&variable.text))));
+            self.scope.vars.push(SmolStr::new(&variable.text));
             if declares {
-                pipe.assign = next.kind == Token::Assign;
+                assign = next.kind == Token::Assign;
                 break;
             }
-            if context == "range" && pipe.decl.len() < 2 {
+            if context == "range" && decl.len() < 2 {
                 match self.peek_non_space().kind {
                     Token::Variable | Token::RightDelim | Token::RightParen => continue,
                     _ => return self.error("range can only initialize variables"),
@@ -357,10 +361,8 @@ impl Parser<'_> {
             let item = self.next_non_space();
             match item.kind {
                 kind if kind == end => {
-                    self.check(&pipe, context)?;
-                    // Trees are kept until all is rendered, and most lists have one item.
-                    pipe.commands.shrink_to_fit();
-                    return Ok(pipe);
+                    self.check(&commands, context)?;
+                    return Ok(Pipe { pos, assign, decl: decl.into(), commands: commands.into() });
                 }
                 Token::Bool
                 | Token::CharConstant
@@ -376,18 +378,18 @@ impl Parser<'_> {
                 | Token::LeftParen => {
                     self.at -= 1;
                     let command = self.command()?;
-                    pipe.commands.push(command);
+                    commands.push(command);
                 }
                 _ => return self.unexpected(&item, context),
             }
         }
     }
 
-    fn check(&self, pipe: &Pipe, context: &str) -> Parsed<()> {
-        if pipe.commands.is_empty() {
+    fn check(&self, commands: &[Command], context: &str) -> Parsed<()> {
+        if commands.is_empty() {
             return self.error(format!("missing value for {context}"));
         }
-        for (at, command) in pipe.commands.iter().enumerate().skip(1) {
+        for (at, command) in commands.iter().enumerate().skip(1) {
             if let Kind::Bool(_) | Kind::Dot | Kind::Nil | Kind::Number(_) | Kind::String(..) =
                 command.args[0].kind
             {
@@ -398,11 +400,12 @@ impl Parser<'_> {
     }
 
     fn command(&mut self) -> Parsed<Command> {
-        let mut command = Command { pos: self.peek_non_space().pos, args: Vec::new() };
+        let pos = self.peek_non_space().pos as u32;
+        let mut args = Vec::new();
         loop {
             self.peek_non_space();
             if let Some(operand) = self.operand()? {
-                command.args.push(operand);
+                args.push(operand);
             }
             let item = self.next();
             match item.kind {
@@ -413,50 +416,46 @@ impl Parser<'_> {
             }
             break;
         }
-        if command.args.is_empty() {
+        if args.is_empty() {
             return self.error("empty command");
         }
-        command.args.shrink_to_fit();
-        Ok(command)
+        // Trees are kept until all is rendered, and most lists have one item: none has room for more.
+        Ok(Command { pos, args: args.into() })
     }
 
     fn operand(&mut self) -> Parsed<Option<Node>> {
-        let Some(node) = self.term()? else { return Ok(None) };
+        let Some(term) = self.term()? else { return Ok(None) };
         if self.peek() != Token::Field {
-            return Ok(Some(node));
+            return Ok(Some(term));
         }
         let pos = self.item(self.at).pos;
         let mut fields = Vec::new();
         while self.peek() == Token::Field {
-            fields.push(self.next().text[1..].to_string());
+            fields.push(SmolStr::new(&self.next().text[1..]));
         }
-        let kind = match node.kind {
-            Kind::Field(mut names) => {
-                names.extend(fields);
-                Kind::Field(names)
-            }
-            Kind::Variable(mut names) => {
-                names.extend(fields);
-                Kind::Variable(names)
-            }
+        let joined =
+            |names: Names, fields: Vec<SmolStr>| -> Names { names.into_iter().chain(fields).collect() };
+        let kind = match term.kind {
+            Kind::Field(names) => Kind::Field(joined(names, fields)),
+            Kind::Variable(names) => Kind::Variable(joined(names, fields)),
             Kind::Bool(_) | Kind::String(..) | Kind::Number(_) | Kind::Nil | Kind::Dot => {
-                let shown = quote::quote(node.to_string().as_bytes());
+                let shown = quote::quote(term.to_string().as_bytes());
                 return self.error(format!("unexpected . after term {shown}"));
             }
-            _ => Kind::Chain(Box::new(node), fields),
+            _ => Kind::Chain(Box::new(term), fields.into()),
         };
-        Ok(Some(Node { pos, kind }))
+        Ok(Some(node(pos, kind)))
     }
 
     fn term(&mut self) -> Parsed<Option<Node>> {
         let item = self.next_non_space();
         let kind = match item.kind {
             Token::Identifier => {
-                if !self.functions.contains_key(&*item.text) {
+                let Some((name, function)) = self.functions.get_key_value(&*item.text) else {
                     let shown = quote::quote(item.text.as_bytes());
                     return self.error(format!("function {shown} not defined"));
-                }
-                Kind::Identifier(item.text.to_string())
+                };
+                Kind::Identifier(name, function)
             }
             Token::Dot => Kind::Dot,
             Token::Nil => Kind::Nil,
@@ -467,7 +466,7 @@ impl Parser<'_> {
                 }
                 Kind::Variable(names)
             }
-            Token::Field => Kind::Field(vec![item.text[1..].to_string()]),
+            Token::Field => Kind::Field(Box::from([SmolStr::new(&item.text[1..])])),
             Token::Bool => Kind::Bool(&*item.text == "true"),
             Token::CharConstant | Token::Complex | Token::Number => match number(&item) {
                 Ok(number) => Kind::Number(Box::new(number)),
@@ -484,7 +483,9 @@ impl Parser<'_> {
                 return Ok(Some(Node { pos: pipe.pos, kind: Kind::Pipe(Box::new(pipe)) }));
             }
             Token::String | Token::RawString => match quote::unquote(&item.text) {
-                Some(bytes) => Kind::String(item.text.to_string(), bytes.into()),
+                Some(bytes) => {
+                    Kind::String(Box::new(Literal { written: SmolStr::new(&item.text), text: bytes.into() }))
+                }
                 None => return self.error("invalid syntax"),
             },
             _ => {
@@ -492,15 +493,19 @@ impl Parser<'_> {
                 return Ok(None);
             }
         };
-        Ok(Some(Node { pos: item.pos, kind }))
+        Ok(Some(node(item.pos, kind)))
     }
 }
 
-fn split_names(text: &str) -> Vec<String> {
-    text.split('.').map(Into::into).collect()
+fn node(pos: usize, kind: Kind) -> Node {
+    Node { pos: pos as u32, kind }
 }
 
-fn number(item: &Item) -> Result<Number, String> {
+fn split_names(text: &str) -> Names {
+    text.split('.').map(SmolStr::new).collect()
+}
+
+fn number(item: &Item<'_>) -> Result<Number, String> {
     let text = &*item.text;
     let shown = || quote::quote(text.as_bytes());
     let mut number = Number { text: text.into(), int: None, uint: None, float: None };

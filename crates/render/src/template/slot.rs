@@ -170,6 +170,12 @@ pub struct Function {
     pub builtin: bool,
 }
 
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Function").field("params", &self.params).finish_non_exhaustive()
+    }
+}
+
 /// Functions by name.
 pub type Functions = HashMap<&'static str, Function>;
 

@@ -117,7 +117,7 @@ impl<'t> State<'t, '_, '_> {
             }
             Kind::Variable(names) => self.variable(dot, Way::bare(node, names))?,
             Kind::Pipe(pipe) => self.pipeline(dot, pipe)?,
-            Kind::Identifier(name) => self.identifier(dot, node, name)?,
+            Kind::Identifier(name, function) => self.identifier(dot, node, name, function)?,
             Kind::Chain(inner, names) => self.chain(dot, inner, Way::bare(node, names))?,
             _ => return self.literal(ty, node),
         };
@@ -133,7 +133,7 @@ impl<'t> State<'t, '_, '_> {
         let value = match (ty, &node.kind) {
             (Ty::Any | Ty::Reflect, Kind::Bool(flag)) | (Ty::Bool, Kind::Bool(flag)) => Value::Bool(*flag),
             (Ty::Any | Ty::Reflect, Kind::Number(number)) => return self.constant(number),
-            (Ty::Any | Ty::Reflect | Ty::Str, Kind::String(_, text)) => Value::Str(text.clone()),
+            (Ty::Any | Ty::Reflect | Ty::Str, Kind::String(literal)) => Value::Str(literal.text.clone()),
             (Ty::Any | Ty::Reflect, _) => {
                 return self.fault(format!("can't handle assignment of {node} to empty interface argument"));
             }

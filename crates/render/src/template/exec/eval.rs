@@ -1,11 +1,13 @@
 //! What pipelines, commands, fields and variables give.
 
+use smol_str::SmolStr;
+
 use super::*;
 
 /// Names to follow, as a node writes them, and what the last of them is given if it is a method.
 pub(super) struct Way<'t> {
     pub node: &'t Node,
-    pub names: &'t [String],
+    pub names: &'t [SmolStr],
     /// Behind the node itself, which is the first.
     pub args: &'t [Node],
     /// What the pipeline gives.
@@ -13,7 +15,7 @@ pub(super) struct Way<'t> {
 }
 
 impl<'t> Way<'t> {
-    pub fn bare(node: &'t Node, names: &'t [String]) -> Way<'t> {
+    pub fn bare(node: &'t Node, names: &'t [SmolStr]) -> Way<'t> {
         Way { node, names, args: &[], last: None }
     }
 }
@@ -55,9 +57,9 @@ impl<'t> State<'t, '_, '_> {
             Kind::Chain(inner, names) => {
                 return self.chain(dot, inner, Way { node: first, names, args: &command.args, last });
             }
-            Kind::Identifier(name) => {
+            Kind::Identifier(name, function) => {
                 self.mark(first);
-                return self.function(dot, name, At::Command(command), &command.args, last);
+                return self.call(dot, function, None, At::Command(command), name, &command.args, last);
             }
             Kind::Pipe(pipe) => {
                 self.not_a_function(&command.args, &last)?;
@@ -75,7 +77,7 @@ impl<'t> State<'t, '_, '_> {
             Kind::Dot => Ok(dot.clone()),
             Kind::Nil => self.fault("nil is not a command"),
             Kind::Number(number) => self.constant(number),
-            Kind::String(_, text) => Ok(Slot::of(Value::Str(text.clone()))),
+            Kind::String(literal) => Ok(Slot::of(Value::Str(literal.text.clone()))),
             _ => self.fault(format!("can't evaluate command {}", quote::quote(first.to_string().as_bytes()))),
         }
     }
@@ -110,7 +112,7 @@ impl<'t> State<'t, '_, '_> {
         self.mark(node);
         match &node.kind {
             Kind::Pipe(pipe) => self.pipeline(dot, pipe),
-            Kind::Identifier(name) => self.identifier(dot, node, name),
+            Kind::Identifier(name, function) => self.identifier(dot, node, name, function),
             _ => self.arg(dot, Ty::Any, node),
         }
     }
@@ -188,23 +190,14 @@ impl<'t> State<'t, '_, '_> {
         self.fault(format!("can't evaluate field {name} in type {}", receiver.type_name()))
     }
 
-    pub(super) fn identifier(&mut self, dot: &Slot, node: &'t Node, name: &str) -> Done<Slot> {
-        self.mark(node);
-        self.function(dot, name, At::Node(node), &[], None)
-    }
-
-    pub(super) fn function(
+    pub(super) fn identifier(
         &mut self,
         dot: &Slot,
+        node: &'t Node,
         name: &str,
-        at: At<'t>,
-        args: &'t [Node],
-        last: Option<Slot>,
+        function: &Function,
     ) -> Done<Slot> {
-        let functions = self.frame.exec.functions;
-        let Some(function) = functions.get(name) else {
-            return self.fault(format!("{} is not a defined function", quote::quote(name.as_bytes())));
-        };
-        self.call(dot, function, None, at, name, args, last)
+        self.mark(node);
+        self.call(dot, function, None, At::Node(node), name, &[], None)
     }
 }
