@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::run;
 
+mod helm;
+
 /// Compare rendering with upstream's code
 #[derive(clap::Args)]
 #[command(
@@ -29,6 +31,8 @@ enum What {
         /// Where Kustomize's repository lies; fetched if not given
         repository: Option<PathBuf>,
     },
+    /// Helm's own unit tests, recorded by running them: writes what the tests of the crate ask
+    Helm,
     /// Generated trees of overlays
     Trees(Generated),
     /// Generated YAML documents, read and printed as Helm and as Kustomize do
@@ -87,6 +91,7 @@ pub fn run(args: &Args) -> Result<()> {
             let records = record_plugins(repository.as_deref())?;
             differential(&["plugins".into(), records.display().to_string()], Some(&oracle()?))
         }
+        What::Helm => helm::record(),
         What::Trees(all) => generated("trees", all),
         What::Yaml(all) => generated("yaml", all),
         What::Directories(all) => generated("directories", all),
@@ -142,14 +147,16 @@ pub fn oracle() -> Result<PathBuf> {
     Ok(to)
 }
 
-/// A copy of Kustomize's module in `out` that can be written to.
-fn copy_of_module(out: &Path) -> Result<PathBuf> {
+const KUSTOMIZE: &str = "sigs.k8s.io/kustomize/api";
+
+/// A copy of a module in `out` that can be written to.
+fn copy_of_module(name: &str, out: &Path) -> Result<PathBuf> {
     if out.exists() {
         std::fs::remove_dir_all(out)?;
     }
     std::fs::create_dir_all(out)?;
-    let module = module("sigs.k8s.io/kustomize/api")?;
-    let copy = out.join("api");
+    let module = module(name)?;
+    let copy = out.join("copy");
     run::step("copying the module", Command::new("cp").args(["-r", &module]).arg(&copy))?;
     run::step("unlocking the copy", Command::new("chmod").args(["-R", "u+w"]).arg(&copy))?;
     Ok(copy)
@@ -160,7 +167,7 @@ fn change(file: &Path, changes: &[(&str, &str)]) -> Result<()> {
     let mut text = std::fs::read_to_string(file)?;
     for (from, to) in changes {
         if !text.contains(from) {
-            bail!("{}: `{from}` is not where it was; adapt oracle/krusty to the new version", file.display());
+            bail!("{}: `{from}` is not where it was; adapt oracle/ to the new version", file.display());
         }
         text = text.replace(from, to);
     }
@@ -168,7 +175,7 @@ fn change(file: &Path, changes: &[(&str, &str)]) -> Result<()> {
 }
 
 /// Runs tests of the copy, which write what they do to the file of records that this gives.
-fn tests(copy: &Path, packages: &str) -> Result<PathBuf> {
+fn tests(copy: &Path, packages: &[String]) -> Result<PathBuf> {
     let records = copy.with_file_name("cases.jsonl");
     // The harness of tests with plugins wants a folder of their sources, and calls Helm by this name.
     let (plugins, programs) = (copy.with_file_name("plugin"), copy.with_file_name("bin"));
@@ -183,25 +190,26 @@ fn tests(copy: &Path, packages: &str) -> Result<PathBuf> {
         .env("PATH", path)
         .env("SKIFF_RECORD", &records)
         .env("GOFLAGS", "-mod=mod")
-        .args(["test", "-p", "1", packages])
+        .args(["test", "-count", "1", "-p", "1"])
+        .args(packages)
         .stdout(std::process::Stdio::null())
         .status()?;
     if !records.exists() {
-        bail!("Kustomize's tests recorded nothing ({status})");
+        bail!("the tests recorded nothing ({status})");
     }
     Ok(records)
 }
 
 /// Runs Kustomize's own tests in a copy of its module that records each build, and gives the file of records.
 fn record() -> Result<PathBuf> {
-    let copy = copy_of_module(&run::target().join("krusty"))?;
+    let copy = copy_of_module(KUSTOMIZE, &run::target().join("krusty"))?;
     let renamed = [("func (b *Kustomizer) Run(", "func (b *Kustomizer) run(")];
     change(&copy.join("krusty/kustomizer.go"), &renamed)?;
     std::fs::copy(run::root().join("oracle/krusty/record.go.txt"), copy.join("krusty/record.go"))?;
     eprintln!(
         "==> running Kustomize's own tests (some need a network and fail without; what they build is recorded all the same)"
     );
-    tests(&copy, "./krusty/...")
+    tests(&copy, &["./krusty/...".into()])
 }
 
 /// The tag of Kustomize's repository that has the tests of the plugins in the pinned module.
@@ -209,7 +217,7 @@ const PLUGINS: &str = "api/v0.21.1";
 
 /// Runs the tests of the built-in plugins, which lie in Kustomize's repository, against a copy of its module that records each call.
 fn record_plugins(repository: Option<&Path>) -> Result<PathBuf> {
-    let copy = copy_of_module(&run::target().join("plugins"))?;
+    let copy = copy_of_module(KUSTOMIZE, &run::target().join("plugins"))?;
     let harness = copy.join("testutils/kusttest/harnessenhanced.go");
     change(
         &harness,
@@ -246,5 +254,5 @@ fn record_plugins(repository: Option<&Path>) -> Result<PathBuf> {
     tar.arg("-xf").arg(&archive).arg("-C").arg(&copy).args(["--wildcards", "*_test.go"]);
     run::step("unpacking them", &mut tar)?;
     eprintln!("==> running the plugins' tests (Helm's need its program and are skipped without)");
-    tests(&copy, "./plugin/...")
+    tests(&copy, &["./plugin/...".into()])
 }

@@ -20,6 +20,8 @@ pub mod values;
 mod bombs;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upstream;
 
 use api::Value;
 

@@ -30,7 +30,7 @@ pub(super) fn validate(chart: &Chart, values: &Map) -> Result<(), String> {
     Err(format!("values don't meet the specifications of the schema(s) in the following chart(s):\n{text}"))
 }
 
-fn problems(chart: &Chart, values: &Map) -> String {
+pub(super) fn problems(chart: &Chart, values: &Map) -> String {
     let mut out = String::new();
     if let Some(schema) = &chart.schema
         && let Err(error) = one(schema, values)
@@ -51,8 +51,12 @@ fn problems(chart: &Chart, values: &Map) -> String {
     out
 }
 
-fn one(text: &[u8], values: &Map) -> Result<(), String> {
-    let schema: Tree = match serde_json::from_slice(text) {
+pub(super) fn one(text: &[u8], values: &Map) -> Result<(), String> {
+    let read = serde_json::from_slice(text).or_else(|error| match literal::held(text) {
+        Some(text) => serde_json::from_slice(&text),
+        None => Err(error),
+    });
+    let schema: Tree = match read {
         Ok(schema) => schema,
         Err(error) => {
             return Err(crate::go::json::decode(text).err().unwrap_or_else(|| error.to_string()));
