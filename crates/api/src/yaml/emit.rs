@@ -111,6 +111,10 @@ fn nested(mark: char, item: &Value, keys: Keys, level: usize, out: &mut String) 
 /// Whole floats reach Go's emitter through JSON, which writes their shortest digits without a fraction; what no 64 bits hold is
 /// read as a float again.
 fn whole(number: f64) -> Option<String> {
+    // The sign of zero is read away.
+    if number == 0.0 {
+        return Some("0".into());
+    }
     if number.fract() != 0.0 || number.abs() >= 1e20 {
         return None;
     }

@@ -48,6 +48,14 @@ fn errors_are_upstreams() {
     assert_eq!(one("{{ nosuch }}"), "parse error at (c/templates/a.yaml:1): function \"nosuch\" not defined");
 }
 
+#[test]
+fn a_zero_below_zero_is_zero_in_yaml_alone() {
+    let text = "{{ $zero := fromYaml \"a: -00.\" }}{{ $zero.a }} {{ toJson $zero }} {{ toYaml $zero }}";
+    let text = format!("a: {{{{ tpl {} . | quote }}}}", crate::go::quote::quote(text.as_bytes()));
+    let out = render(&[("templates/a.yaml", &text)], &[]).unwrap();
+    assert_eq!(out, "---\n# Source: c/templates/a.yaml\na: \"-0 {\\\"a\\\":-0} a: 0\"\n");
+}
+
 /// A gzipped tar of files of zeros; names are written as they are.
 fn archive(entries: &[(&str, usize)]) -> Vec<u8> {
     let mut builder =
