@@ -42,6 +42,7 @@ impl Scanner<'_> {
             leading_blank = blank;
             while !self.is_break_or_end(0) {
                 self.read(&mut out);
+                self.run(&mut out, |byte| matches!(byte, b' '..=b'~'));
             }
             self.read_line(&mut leading);
             self.block_breaks(&mut indent, &mut trailing)?;
@@ -159,6 +160,9 @@ impl Scanner<'_> {
                     self.escape(&mut out)?;
                 } else {
                     self.read(&mut out);
+                    self.run(&mut out, |byte| {
+                        matches!(byte, b'!'..=b'~') && !matches!(byte, b'\'' | b'"' | b'\\')
+                    });
                 }
             }
             if self.at(0) == quote && !self.is_end(0) {
@@ -190,6 +194,10 @@ impl Scanner<'_> {
                 }
                 gap.close(&mut out);
                 self.read(&mut out);
+                self.run(&mut out, |byte| {
+                    byte.is_ascii_alphanumeric()
+                        || matches!(byte, b'-' | b'_' | b'.' | b'/' | b'=' | b'@' | b'+' | b'"')
+                });
             }
             if !(self.is_blank(0) || self.is_break(0)) {
                 break;
@@ -205,6 +213,16 @@ impl Scanner<'_> {
             self.key_allowed = true;
         }
         Ok(())
+    }
+
+    /// Reads the bytes of ASCII that are part of a text wherever they stand in it, all at once.
+    fn run(&mut self, out: &mut Vec<u8>, part: impl Fn(u8) -> bool) {
+        let rest = &self.bytes[self.pos..];
+        let length = rest.iter().take_while(|byte| part(**byte)).count();
+        out.extend_from_slice(&rest[..length]);
+        self.pos += length;
+        self.mark.index += length;
+        self.mark.column += length;
     }
 
     /// Reads blanks and breaks. Behind a break no tab may stand before the column `indent`.
