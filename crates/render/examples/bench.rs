@@ -23,6 +23,10 @@ mod oracle;
 #[path = "bench/tree.rs"]
 mod tree;
 
+/// As the product does.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const RUNS: usize = 10;
 
 fn build(dir: &str) -> String {
@@ -39,6 +43,18 @@ fn main() {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["build", dir] => print!("{}", build(dir)),
         ["template", dir] => print!("{}", template(dir)),
+        // What is measured, for who wants to look into it: `DIR/tree/top` and `DIR/chart`.
+        ["write", dir] => {
+            tree::write(&Path::new(dir).join("tree"));
+            chart::write(&Path::new(dir).join("chart"));
+        }
+        // The same again and again, for a profiler.
+        ["loop", mode, dir, runs] => {
+            let ours = if *mode == "build" { build } else { template };
+            for _ in 0..runs.parse::<usize>().unwrap() {
+                std::hint::black_box(ours(dir));
+            }
+        }
         ["peak", program, words @ ..] => {
             // The memory of one child, which a process of its own can tell.
             assert!(Command::new(program).args(words).stdout(Stdio::null()).status().unwrap().success());
