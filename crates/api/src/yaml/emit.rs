@@ -30,8 +30,15 @@ fn document(value: &Value, keys: Keys, out: &mut String) {
         Value::Array(items) if !items.is_empty() => sequence(items, keys, 0, out),
         other => {
             leaf(other, 1, out);
-            out.push('\n');
+            end_line(out);
         }
+    }
+}
+
+/// Lines of a text may end with one of Unicode's line ends, which is one to libyaml.
+fn end_line(out: &mut String) {
+    if !out.ends_with(['\u{2028}', '\u{2029}']) {
+        out.push('\n');
     }
 }
 
@@ -55,7 +62,7 @@ fn mapping(map: &Map, keys: Keys, level: usize, inline: bool, out: &mut String) 
         if key.len() > 128 || key.contains(is_break) {
             out.push_str("? ");
             text(key, level + 1, false, out);
-            out.push('\n');
+            end_line(out);
             indent(level, out);
             nested(':', value, keys, level, out);
             continue;
@@ -74,7 +81,7 @@ fn mapping(map: &Map, keys: Keys, level: usize, inline: bool, out: &mut String) 
             other => {
                 out.push(' ');
                 leaf(other, level + 1, out);
-                out.push('\n');
+                end_line(out);
             }
         }
     }
@@ -103,7 +110,7 @@ fn nested(mark: char, item: &Value, keys: Keys, level: usize, out: &mut String) 
         }
         other => {
             leaf(other, level + 1, out);
-            out.push('\n');
+            end_line(out);
         }
     }
 }
@@ -118,10 +125,7 @@ fn whole(number: f64) -> Option<String> {
     if number.fract() != 0.0 || number.abs() >= 1e20 {
         return None;
     }
-    if number == 0.0 {
-        return Some("0".into()); // also `-0`
-    }
-    let text = format!("{number:e}");
+    let text = scalar::shortest(number);
     let (mantissa, exponent) = text.split_once('e')?;
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
     let width = exponent.parse::<usize>().ok()? + 1;

@@ -61,7 +61,8 @@ fn integer(text: &str) -> Option<Value> {
         [b'0', _, ..] => (&lower[1..], 8),
         _ => (&lower[..], 10),
     };
-    if digits.is_empty() || digits.starts_with(['+', '-']) {
+    // What `strconv` does not take is tried once more behind its `0b`, where a sign may stand.
+    if digits.is_empty() || digits.starts_with(['+', '-']) && !text.starts_with("0b") {
         return None;
     }
     let wide = i128::from_str_radix(digits, base).ok()?;
@@ -144,7 +145,7 @@ pub fn format_float(number: f64) -> String {
     if number == 0.0 {
         return if number.is_sign_negative() { "-0".into() } else { "0".into() };
     }
-    let text = format!("{number:e}");
+    let text = shortest(number);
     let (mantissa, exponent) = text.split_once('e').expect("because {:e} always writes an exponent");
     let exponent: i32 = exponent.parse().expect("because {:e} writes a number there");
     // Go's shortest form turns to an exponent from six digits before the point on.
@@ -154,4 +155,23 @@ pub fn format_float(number: f64) -> String {
     } else {
         format!("{number}")
     }
+}
+
+/// The shortest digits that read back, as `{:e}` prints them; of two that are as near, Go takes the even ones.
+pub fn shortest(number: f64) -> String {
+    let text = format!("{number:e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let digits = |text: &str| -> Vec<u8> { text.bytes().filter(u8::is_ascii_digit).collect() };
+    let mut own = digits(mantissa);
+    let Some(last) = own.last_mut().filter(|last| **last % 2 == 1) else { return text };
+    *last -= 1;
+    if own.len() < 16 {
+        return text;
+    }
+    let exact = digits(format!("{number:.60e}").split('e').next().unwrap_or_default());
+    let half = exact
+        .strip_prefix(own.as_slice())
+        .is_some_and(|rest| rest.first() == Some(&b'5') && rest[1..].iter().all(|digit| *digit == b'0'));
+    let lower = format!("{}{}e{exponent}", &mantissa[..mantissa.len() - 1], own[own.len() - 1] as char);
+    if half && lower.parse() == Ok(number) { lower } else { text }
 }

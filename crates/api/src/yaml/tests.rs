@@ -40,6 +40,51 @@ fn scalars_come_out_as_go_prints_them() {
 }
 
 #[test]
+fn what_only_resembles_a_number_needs_no_quotes() {
+    check(
+        "a: '21:59:43.10 -5'\nb: '.1e3211'\nc: '21:59:43.10'\nd: -0.0\n",
+        "a: 21:59:43.10 -5\nb: .1e3211\nc: \"21:59:43.10\"\nd: 0\n",
+    );
+}
+
+#[test]
+fn of_two_shortest_texts_the_even_one_is_printed() {
+    for (number, expected) in [
+        (1426376601799334.3, "1426376601799334.2"),
+        (-207106788572.14063, "-207106788572.14062"),
+        (0.3, "0.3"),
+        (123456789012345.67, "123456789012345.67"),
+    ] {
+        let (mantissa, exponent) =
+            super::shortest(number).split_once('e').map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
+        let (wanted, power) = super::shortest(expected.parse().unwrap())
+            .split_once('e')
+            .map(|(a, b)| (a.to_string(), b.to_string()))
+            .unwrap();
+        assert_eq!((&mantissa, &exponent), (&wanted, &power));
+        let digits: String = expected.chars().filter(char::is_ascii_digit).collect();
+        assert!(digits.ends_with(&mantissa.replace(['.', '-'], "")), "{mantissa} {expected}");
+    }
+}
+
+#[test]
+fn unicodes_line_ends_are_line_ends() {
+    let list = crate::Value::Array(vec!["x\u{2028}y\n".into(), "x\ny\u{2029}".into(), "z".into()]);
+    let mut out = String::new();
+    emit(&list, &mut out);
+    assert_eq!(out, "- |\n  x\u{2028}  y\n- |\n  x\n  y\u{2029}- z\n");
+}
+
+#[test]
+fn long_keys_are_written_as_upstream_writes_them() {
+    let key = format!("{} {}", "x".repeat(90), "y".repeat(90));
+    check(
+        &format!("{key}: [{{a: 1, b: [2, 3]}}, 4]\n"),
+        &format!("? {}\n  {}\n: - a: 1\n    b:\n    - 2\n    - 3\n  - 4\n", "x".repeat(90), "y".repeat(90)),
+    );
+}
+
+#[test]
 fn structure() {
     check(
         "b: [1, [2, 3], {x: 1, a: 2}]\na: {}\nc: []\n",
