@@ -162,8 +162,7 @@ fn one(
     let metadata = "struct { Name string \"json:\\\"name\\\"\"; Annotations map[string]string \"json:\\\"annotations\\\"\" }";
     let inner = head.object("metadata", metadata).map_err(decoding)?;
     let inner = Decoder { name: "SimpleHead", map: inner.unwrap_or(&empty) };
-    let name =
-        inner.text("name").map_err(|error| decoding(error.replace("SimpleHead.", ".metadata.")))?;
+    let name = inner.text("name").map_err(|error| decoding(error.replace("SimpleHead.", ".metadata.")))?;
     let annotations = inner
         .map_of_texts("annotations")
         .map_err(|error| decoding(error.replace("SimpleHead.", ".metadata.")))?

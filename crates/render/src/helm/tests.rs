@@ -74,10 +74,12 @@ fn archive(entries: &[(&str, usize)]) -> Vec<u8> {
 fn fields_of_metadata_are_told_without_the_head() {
     let one = |metadata: &str| {
         let text = format!("apiVersion: v1\nkind: A\nmetadata: {metadata}\n");
-        render(&[("templates/a.yaml", &text)], &[]).unwrap_err()
+        render(&[("templates/a.yaml", text.as_str())], &[]).unwrap_err()
     };
     assert!(one("{name: [a]}").contains("array into Go struct field .metadata.name of type string"));
-    assert!(one("{annotations: x}").contains("Go struct field .metadata.annotations of type map[string]string"));
+    assert!(
+        one("{annotations: x}").contains("Go struct field .metadata.annotations of type map[string]string")
+    );
     assert!(one("x").contains("Go struct field SimpleHead.metadata of type struct"));
 }
 
