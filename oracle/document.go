@@ -55,7 +55,7 @@ func askResources(line json.RawMessage) (any, error) {
 	var out strings.Builder
 	for _, node := range nodes {
 		if q.Bare {
-			bare(node.YNode())
+			bare(node.Document())
 		}
 		if node.IsNilOrEmpty() {
 			continue

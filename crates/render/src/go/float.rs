@@ -1,5 +1,7 @@
 //! `strconv`'s floats and integers.
 
+use api::yaml::shortest;
+
 /// `strconv.FormatFloat(number, verb, precision, 64)`; a negative precision asks for the shortest text that reads back.
 pub fn format(number: f64, verb: u8, precision: i32) -> String {
     if number.is_nan() {
@@ -10,21 +12,34 @@ pub fn format(number: f64, verb: u8, precision: i32) -> String {
     }
     match verb {
         b'e' | b'E' => {
-            let text = if precision < 0 {
-                format!("{number:e}")
-            } else {
-                format!("{number:.*e}", precision as usize)
-            };
+            let text =
+                if precision < 0 { shortest(number) } else { format!("{number:.*e}", precision as usize) };
             exponent(&text, verb)
         }
         b'f' | b'F' => {
             if precision < 0 {
-                format!("{number}")
+                plain(&shortest(number))
             } else {
                 format!("{number:.*}", precision as usize)
             }
         }
         _ => general(number, verb, precision),
+    }
+}
+
+/// Digits with an exponent as digits without.
+fn plain(text: &str) -> String {
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let digits = mantissa.replace('.', "");
+    let point = exponent + 1;
+    if point <= 0 {
+        return format!("{sign}0.{}{digits}", "0".repeat(point.unsigned_abs() as usize));
+    }
+    match digits.split_at_checked(point as usize) {
+        Some((whole, fraction)) if !fraction.is_empty() => format!("{sign}{whole}.{fraction}"),
+        _ => format!("{sign}{digits:0<width$}", width = point as usize),
     }
 }
 
@@ -37,10 +52,9 @@ fn exponent(text: &str, verb: u8) -> String {
 
 fn general(number: f64, verb: u8, precision: i32) -> String {
     let e = if verb == b'G' { b'E' } else { b'e' };
-    let shortest = precision < 0;
+    let least = precision < 0;
     let places = if precision == 0 { 1 } else { precision };
-    let scientific =
-        if shortest { format!("{number:e}") } else { format!("{number:.*e}", places as usize - 1) };
+    let scientific = if least { shortest(number) } else { format!("{number:.*e}", places as usize - 1) };
     let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let power: i32 = power.parse().unwrap_or_default();
     let mut mantissa = mantissa.to_string();
@@ -52,7 +66,7 @@ fn general(number: f64, verb: u8, precision: i32) -> String {
     if limit > digits && digits > power {
         limit = digits;
     }
-    if shortest {
+    if least {
         limit = 6;
     }
     if power < -4 || power >= limit {

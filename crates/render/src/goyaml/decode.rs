@@ -346,7 +346,7 @@ fn fields(node: &Rc<Node>) -> Vec<(Shown, Rc<Node>)> {
     all
 }
 
-fn collect(node: &Rc<Node>, all: &mut Vec<(Shown, Rc<Node>)>, places: &mut HashMap<String, usize>) {
+fn collect(node: &Rc<Node>, all: &mut Vec<(Shown, Rc<Node>)>, places: &mut HashMap<(u8, String), usize>) {
     match &node.body {
         Body::Alias(target) => collect(target, all, places),
         Body::Within(anchor) => anchor.node().iter().for_each(|target| collect(target, all, places)),
@@ -359,11 +359,11 @@ fn collect(node: &Rc<Node>, all: &mut Vec<(Shown, Rc<Node>)>, places: &mut HashM
                     continue;
                 }
                 let key = shown(key);
-                match places.get(&key.text) {
+                match places.get(&(key.kind, key.text.clone())) {
                     // No NaN is another's equal.
                     Some(at) if !key.number.is_nan() => all[*at].1 = value.clone(),
                     _ => {
-                        places.insert(key.text.clone(), all.len());
+                        places.insert((key.kind, key.text.clone()), all.len());
                         all.push((key, value.clone()));
                     }
                 }

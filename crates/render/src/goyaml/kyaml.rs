@@ -214,7 +214,15 @@ impl Reader {
             {
                 super::fold::again(text, node.form).map(Into::into)
             }
-            Body::Scalar(text, _) => Ok(text.to_string()),
+            Body::Scalar(text, _) if node.tag.strip_prefix(PREFIX) == Some("binary") => {
+                Ok(scalar(text, false, &node.tag)?.as_str().unwrap_or_default().to_string())
+            }
+            Body::Scalar(text, implicit) => {
+                if RESOLVED.contains(&node.tag.strip_prefix(PREFIX).unwrap_or_default()) {
+                    scalar(text, *implicit, &node.tag)?;
+                }
+                Ok(text.to_string())
+            }
             Body::Sequence(_) | Body::Mapping(_) => Err("yaml: a key must be a text".into()),
         }
     }
@@ -257,10 +265,13 @@ fn scalar(text: &SmolStr, implicit: bool, tag: &str) -> Result<Value, String> {
     if wanted == "binary" {
         let bytes = crate::sprig::encoding::base64_decode(text.as_bytes())
             .map_err(|_| "yaml: !!binary value contains invalid base64 data".to_string())?;
-        return Ok(Value::String(crate::go::text::decode(&bytes).as_ref().into()));
+        let text = crate::go::text::decode(&bytes);
+        super::readable(&text)?;
+        return Ok(Value::String(text.as_ref().into()));
     }
     let is_tagged = RESOLVED.contains(&wanted);
     if !implicit && !is_tagged {
+        super::readable(text)?;
         return Ok(Value::String(text.clone()));
     }
     let (found, value) = type_of(text);

@@ -28,6 +28,16 @@ pub(crate) fn is_text(text: &str) -> bool {
     decode::is_text(text)
 }
 
+/// Upstream prints by way of JSON, which writes these as they are, and YAML does not read them.
+pub(crate) fn readable(text: &str) -> Result<(), String> {
+    let wrong =
+        |char: char| matches!(char, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}');
+    match text.contains(wrong) {
+        true => Err("yaml: control characters are not allowed".into()),
+        false => Ok(()),
+    }
+}
+
 /// Every document of a text.
 pub fn all(text: &str) -> Result<Vec<api::Value>, String> {
     let wrap = |error: String| format!("error converting YAML to JSON: {error}");

@@ -58,7 +58,7 @@ pub fn render_values(name: &str, text: &str, values: Map, world: &dyn World) -> 
 pub fn yaml_both_ways(text: &str) -> Result<(String, String), String> {
     let value = yaml::from_yaml(text)?;
     let json = crate::go::json::encode(&value, true)?;
-    Ok((json, format!("{}\n", yaml::to_yaml(&value))))
+    Ok((json, format!("{}\n", yaml::printed(&value)?)))
 }
 
 const START: &str = "HELM_ERR_START";

@@ -1,5 +1,7 @@
 //! Helm's YAML functions: sigs.k8s.io/yaml in both directions, through JSON's shapes.
 
+use api::Value as Tree;
+
 use super::{Entries, made, str};
 use crate::go::{Map, MapType, Value, walk};
 use crate::template::function;
@@ -45,13 +47,30 @@ pub(crate) fn decoding(value: &Value, wanted: &str) -> String {
 
 /// A value as YAML without the last line end; nothing if it holds what JSON cannot.
 pub(crate) fn to_yaml(value: &Value) -> String {
-    let Some(tree) = to_tree(value) else { return String::new() };
+    printed(value).unwrap_or_default()
+}
+
+/// The same, or why it cannot be printed.
+pub(crate) fn printed(value: &Value) -> Result<String, String> {
+    fn readable(tree: &Tree) -> Result<(), String> {
+        match tree {
+            Tree::String(text) => goyaml::readable(text),
+            Tree::Array(items) => items.iter().try_for_each(readable),
+            Tree::Object(map) => map.iter().try_for_each(|(key, value)| {
+                goyaml::readable(key)?;
+                readable(value)
+            }),
+            _ => Ok(()),
+        }
+    }
+    let Some(tree) = to_tree(value) else { return Ok(String::new()) };
+    readable(&tree)?;
     let mut out = String::new();
     yaml::emit(&tree, &mut out);
     if out.ends_with('\n') {
         out.pop();
     }
-    out
+    Ok(out)
 }
 
 /// The first document of a text. Every number is a `float64`.
