@@ -21,10 +21,10 @@ use tokio::sync::Notify;
 
 /// Faults after which there is something to give back: each made up to 16 pages of the program resident.
 const MANY: i64 = 48;
-/// The part of a core below which a process rests: timers, bookmarks of watches, renewals.
+/// Less than a core divided by this is rest: timers, bookmarks of watches.
 const RESTING: u32 = 100;
 
-/// Milliseconds.
+/// Between two counts of faults at a server, in milliseconds.
 const LOOK: u64 = 100;
 
 static LOOKED: AtomicU64 = AtomicU64::new(0);
