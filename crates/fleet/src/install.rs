@@ -12,6 +12,8 @@ pub struct Install {
     pub image: String,
     /// Owners: `argocd`, `flux`.
     pub front_ends: Vec<String>,
+    /// It listens for webhooks, behind a Service.
+    pub webhooks: bool,
     /// Without the binding to cluster-admin.
     pub restricted: bool,
 }
@@ -40,6 +42,9 @@ impl Install {
         if !self.restricted {
             let why = "# What Git holds may be of any kind: who follows all of it needs to be able to make all of it.\n";
             all.push(format!("{why}{}", binding("", "skiff-fleet-applies", "ClusterRole", "cluster-admin")));
+        }
+        if self.webhooks {
+            all.push(service());
         }
         all.push(self.deployment());
         all.join("---\n")
@@ -105,6 +110,15 @@ rules:
   verbs: [list, watch]
 ",
             );
+            if self.webhooks {
+                text.push_str(
+                    "# Receivers of webhooks: watched, their status shown.
+- apiGroups: [notification.toolkit.fluxcd.io]
+  resources: [receivers, receivers/status]
+  verbs: [get, list, watch, patch]
+",
+                );
+            }
         }
         text
     }
@@ -126,8 +140,8 @@ spec:
       - name: agent
         image: {image}
         imagePullPolicy: IfNotPresent
-        args: [fleet, agent, '--front-ends={front_ends}', --data-dir=/data]
-        env:
+        args: [fleet, agent, '--front-ends={front_ends}', --data-dir=/data{webhooks}]
+{ports}        env:
         # In reports; the pod's own name changes with each pod.
         - {{name: SKIFF_SITE, valueFrom: {{fieldRef: {{fieldPath: spec.nodeName}}}}}}
         resources:
@@ -147,8 +161,28 @@ spec:
 ",
             image = self.image,
             front_ends = self.front_ends.join(","),
+            webhooks = if self.webhooks { format!(", '--webhooks=0.0.0.0:{PORT}'") } else { String::new() },
+            ports = match self.webhooks {
+                true => format!("        ports: [{{name: webhooks, containerPort: {PORT}}}]\n"),
+                false => String::new(),
+            },
         )
     }
+}
+
+/// Where webhooks come in, as upstream's.
+const PORT: u16 = 9292;
+
+fn service() -> String {
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata: {{name: webhook-receiver, namespace: {NAMESPACE}}}
+spec:
+  selector: {{app: skiff-fleet}}
+  ports: [{{name: http, port: 80, targetPort: webhooks}}]
+"
+    )
 }
 
 fn lease_role() -> String {
@@ -207,6 +241,7 @@ mod tests {
     fn manifests_are_yaml_and_least() {
         let install = |front_ends: &[&str], restricted| Install {
             image: "skiff:1".into(),
+            webhooks: false,
             front_ends: front_ends.iter().map(|name| (*name).into()).collect(),
             restricted,
         };
@@ -217,7 +252,10 @@ mod tests {
         };
         assert_eq!(documents(install(&["flux"], false)), 8);
         assert_eq!(documents(install(&["argocd", "flux"], true)), 10);
+        let heard = Install { webhooks: true, ..install(&["flux"], false) };
+        assert!(heard.manifests().contains("containerPort: 9292") && documents(heard) == 9);
         let text = install(&["flux"], true).manifests();
+        assert!(!text.contains("receivers") && !text.contains("9292"));
         assert!(!text.contains("cluster-admin") && !text.contains("argo"));
         assert!(!install(&["argocd"], true).manifests().contains("impersonate"));
     }

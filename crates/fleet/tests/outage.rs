@@ -193,6 +193,12 @@ async fn a_day_of_looks_that_find_nothing_writes_nothing() {
     let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
     files(&data, &mut before);
     let revision_before = revision(&bench).await;
+    let synced = || {
+        let children = std::fs::read_to_string(bench.syncs()).unwrap_or_default().lines().count() as u64;
+        (fleet::cut::syncs(), children)
+    };
+    let synced_before = synced();
+    assert!(synced_before.0 > 0 && synced_before.1 > 0, "what the first sync waited for was not counted");
     let last = count() + looks;
     // Three minutes go by with each look: windows, back-offs and what is told by the day would show.
     let mut passed = count();
@@ -206,6 +212,7 @@ async fn a_day_of_looks_that_find_nothing_writes_nothing() {
         .await;
     files(&data, &mut after);
     assert_eq!(before, after, "files were written");
+    assert_eq!(synced(), synced_before, "somebody waited for the disk");
     if bench.own.is_some() {
         // On a cluster that others use too, they write.
         assert_eq!(revision_before, revision(&bench).await, "the API was written to");
@@ -221,5 +228,44 @@ async fn a_day_of_looks_that_find_nothing_writes_nothing() {
     }
     bench.stop().await;
     bench.start().await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_goes_with_the_last_that_follows_it() {
+    let bench = bench::bench_with("clones", |config| {
+        config.forget = std::time::Duration::from_millis(800);
+    })
+    .await;
+    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
+    let (_web, url) = bench.serve().await;
+    let policy = "  syncPolicy: {automated: {}, syncOptions: [CreateNamespace=true]}\n";
+    let (first, second) = (bench.namespace.clone(), format!("{}-too", bench.namespace));
+    for name in [&first, &second] {
+        bench.create_as(name, &url, policy).await;
+    }
+    bench.until_synced().await;
+    let clones = || {
+        let all = std::fs::read_dir(bench.directory.path().join("data/sources")).unwrap().flatten();
+        all.filter(|entry| entry.path().join("objects").exists()).count()
+    };
+    let looks = || std::fs::read_to_string(bench.looks()).unwrap().lines().count();
+    bench.until("it was fetched", async || (clones() == 1 && looks() > 1).then_some(())).await;
+    let kind = bench.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+    bench.cluster.delete(&kind, "argocd", &second, "", "Background").await.unwrap();
+    bench
+        .until("the second is gone", async || {
+            bench.cluster.get(&kind, "argocd", &second).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    // Looks go on meanwhile, of the one that is left.
+    bench.commit(&[("app/a.yaml", &map("a", "two"))]);
+    bench.until_value("a", Some("two")).await;
+    assert_eq!(clones(), 1);
+    bench.cluster.delete(&kind, "argocd", &first, "", "Background").await.unwrap();
+    bench.until("its clone is gone", async || (clones() == 0).then_some(())).await;
+    let left = std::fs::read_dir(bench.directory.path().join("data/sources")).unwrap().count();
+    assert_eq!(left, 0, "something of it was left");
+    bench.unserve().await;
     bench.finish().await;
 }

@@ -3,13 +3,16 @@
 //! [`run`] installs what is missing, then follows the driving objects of each front end. State on disk (artifact,
 //! inventory) lies in one folder an application, so that an agent that starts offline goes on where it stopped.
 
+mod clones;
 mod events;
+mod hooks;
 pub(crate) mod index;
 mod lanes;
 mod sync;
 mod task;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +50,10 @@ pub struct Config {
     pub limits: Limits,
     /// Bytes to and from sources that a month may cost; looks that somebody asks for are made all the same.
     pub monthly_bytes: Option<u64>,
+    /// How long clones are kept that nothing follows.
+    pub forget: Duration,
+    /// Where webhooks are listened for; `None`: nowhere.
+    pub webhooks: Option<SocketAddr>,
     /// Names of front ends; empty: all.
     pub front_ends: Vec<String>,
 }
@@ -61,6 +68,8 @@ impl Config {
             interval: None,
             limits: Limits::default(),
             monthly_bytes: None,
+            forget: clones::FORGET,
+            webhooks: None,
             front_ends: Vec::new(),
         }
     }
@@ -81,6 +90,8 @@ struct Shared {
     polls: Polls,
     lanes: Lanes,
     known: Known,
+    hooks: hooks::Hooks,
+    clones: clones::Clones,
 }
 
 /// The driving object of one application, as last seen.
@@ -107,7 +118,15 @@ pub async fn run(config: Config, client: kube::Client, clock: Clock, tasks: Task
         polls: Polls::default(),
         lanes,
         known,
+        hooks: hooks::Hooks::default(),
+        clones: clones::Clones::default(),
     });
+    let own = shared.clone();
+    tasks.spawn("fleet clones", async move { clones::tidy(own).await });
+    if let Some(address) = shared.config.webhooks {
+        let (shared, own) = (shared.clone(), tasks.clone());
+        tasks.spawn("fleet webhooks", async move { hooks::listen(shared, address, own).await });
+    }
     for owner in frontends::owners().filter(|owner| shared.config.follows(owner)) {
         let (shared, own) = (shared.clone(), tasks.clone());
         tasks.spawn("fleet front end", async move { keep(&shared, owner, &own).await });
@@ -129,6 +148,10 @@ async fn keep(shared: &Arc<Shared>, owner: &'static str, tasks: &Tasks) {
                 for front in frontends::ALL.iter().filter(|front| front.name == owner) {
                     let (shared, own) = (shared.clone(), group.clone());
                     group.spawn("fleet front end", async move { run_front(shared, front, own).await });
+                }
+                if shared.config.webhooks.is_some() {
+                    let shared = shared.clone();
+                    group.spawn("fleet receivers", async move { hooks::stay_open(&shared, owner).await });
                 }
             }
             Standing::Taken(sign) => {
@@ -292,6 +315,7 @@ impl Applications {
 
     fn remove(&mut self, key: &Key) {
         let which = Ref { kind: self.front.kind.into(), namespace: key.0.clone(), name: key.1.clone() };
+        self.shared.clones.is_gone(&which);
         self.shared.known.put(which, None);
         if let Some(handle) = self.handles.remove(key) {
             *handle.object.lock() = None;

@@ -96,6 +96,7 @@ async fn agent_client(admin: &kube::Client, own: Option<&testkit_cluster::Cluste
     let install = fleet::install::Install {
         image: "skiff:test".into(),
         front_ends: vec!["argocd".into(), "flux".into()],
+        webhooks: true,
         restricted: true,
     };
     let manifests = install.manifests();
@@ -191,16 +192,22 @@ impl Bench {
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
+    /// A line for each time that a child waited for the disk.
+    pub fn syncs(&self) -> PathBuf {
+        self.directory.path().join("syncs")
+    }
+
     pub async fn start(&mut self) {
         let mut config = fleet::Config::new(self.directory.path().join("data"));
         // Each look at the source starts a child: a line a look.
         let script = format!(
             // A child that must not live long is killed; else it takes the shell's place.
-            "echo look >>'{}'\nif [ -s '{}' ]; then exec timeout -s KILL \"$(cat '{1}')\" '{2}'; fi\nexec '{2}' $(cat '{3}' 2>/dev/null)\n",
+            "echo look >>'{}'\nif [ -s '{}' ]; then exec timeout -s KILL \"$(cat '{1}')\" '{2}'; fi\nexec '{2}' 'syncs={4}' $(cat '{3}' 2>/dev/null)\n",
             self.looks().display(),
             self.directory.path().join("lives").display(),
             env!("CARGO_BIN_EXE_fleet-child"),
             self.cut_of_child().display(),
+            self.syncs().display(),
         );
         config.child =
             fleet::child::Command { program: "/bin/sh".into(), arguments: vec!["-c".into(), script] };

@@ -63,6 +63,7 @@ pub struct Server {
     /// Seconds.
     pub fleet_interval: Option<u64>,
     pub fleet_monthly_bytes: Option<u64>,
+    pub fleet_webhooks: Option<std::net::SocketAddr>,
     pub log: Log,
 }
 
@@ -297,6 +298,7 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
                 format!("--fleet-monthly-bytes={text}: this is no number of bytes; write 500M or 2G")
             })?),
         },
+        fleet_webhooks: values.parse("fleet-webhooks", "address and port, as 0.0.0.0:9292")?,
         log: Log {
             level,
             json,

@@ -58,7 +58,9 @@ fn fleet(host: &Host, server: &apiserver::Server) {
         interval: config.fleet_interval.map(Duration::from_secs),
         limits: Default::default(),
         monthly_bytes: config.fleet_monthly_bytes,
+        webhooks: config.fleet_webhooks,
         front_ends,
+        ..fleet::Config::new(host.paths.fleet())
     };
     let client = server.local(apiserver::Identity::new("skiff:fleet", &["system:masters"]));
     let (clock, tasks) = (host.clock.clone(), host.tasks.clone());

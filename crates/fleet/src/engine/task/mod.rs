@@ -32,6 +32,7 @@ use crate::frontends::{Context, FrontEnd, Level};
 use crate::handover;
 use crate::health::{self, Health};
 use crate::inventory::{Id, Inventory, Owned};
+use crate::known::Ref;
 use crate::live::Watches;
 use crate::packed::Packed;
 use crate::plan::{self, Live, Order, Plan, Standing, Wanted};
@@ -191,6 +192,9 @@ impl Task {
                 return Instant::now() + Duration::from_secs(60);
             }
         };
+        let who =
+            Ref { kind: self.front.kind.into(), namespace: self.key.0.clone(), name: self.key.1.clone() };
+        self.shared.clones.follows(who, &app.recipe);
         if std::mem::take(&mut self.lost) {
             self.rebuild(&app, object).await;
         }

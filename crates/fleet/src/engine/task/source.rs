@@ -107,7 +107,7 @@ impl Task {
             variables.extend(own);
         }
         let digest = inputs.digest();
-        let clones = self.shared.config.directory.join("sources");
+        let clones = self.shared.config.directory.join(crate::engine::clones::FOLDER);
         let known = self.artifact.as_ref().filter(|artifact| same && artifact.inputs == digest);
         if let Some(known) = known
             && recipe.sources.iter().zip(&known.revisions).all(|(source, commit)| source.revision == *commit)

@@ -7,6 +7,7 @@ mod integrity;
 mod options;
 mod place;
 mod project;
+pub(crate) mod push;
 pub(crate) mod read;
 mod show;
 pub(crate) mod spec;

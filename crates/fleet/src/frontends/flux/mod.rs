@@ -6,11 +6,13 @@
 mod conditions;
 mod definitions;
 mod kustomization;
+pub(crate) mod receiver;
 mod repository;
 mod secrets;
 mod status;
 
 use api::Value;
+pub(crate) use secrets::bytes as secret_bytes;
 
 use super::{FrontEnd, Level, Settings};
 use crate::app::App;

@@ -78,7 +78,12 @@ fn keys(secret: &Value) -> Keys {
     keys
 }
 
-async fn get(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<Option<Value>, String> {
+pub(super) async fn get(
+    cluster: &Cluster,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Value>, String> {
     let found = async {
         let kind = cluster.kind("v1", kind).await?;
         cluster.get(&kind, namespace, name).await
@@ -102,6 +107,11 @@ fn texts(object: &Value) -> Vec<(String, String)> {
 
 fn decoded(text: &str) -> Option<String> {
     String::from_utf8(STANDARD.decode(text).ok()?).ok()
+}
+
+/// A value of a Secret as it is.
+pub(crate) fn bytes(secret: &Value, key: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(secret.at(&["data", key])?.as_str()?).ok()
 }
 
 fn field(secret: &Value, key: &str) -> String {

@@ -39,6 +39,9 @@ pub struct Agent {
     /// Bytes a month that Git may cost (500M, 2G); once they are used up, only what is asked for by hand is fetched
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     monthly_bytes: Option<u64>,
+    /// Listen there for webhooks (0.0.0.0:9292), so that a push is fetched at once; nothing needs them
+    #[arg(long, value_name = "ADDRESS")]
+    webhooks: Option<std::net::SocketAddr>,
     /// The name of this site in reports; the host's name without it
     #[arg(long, env = "SKIFF_SITE", value_name = "NAME")]
     site: Option<String>,
@@ -122,6 +125,7 @@ async fn run(args: &Agent) -> Result<ExitCode> {
         },
         interval: args.interval.map(Duration::from_secs),
         monthly_bytes: args.monthly_bytes,
+        webhooks: args.webhooks,
         front_ends: args.front_ends.clone(),
         ..fleet::Config::new(&args.data_dir)
     };

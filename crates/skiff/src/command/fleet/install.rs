@@ -24,6 +24,9 @@ pub struct Install {
     /// Kustomizations, or roles that you bind to it, allow
     #[arg(long)]
     restricted: bool,
+    /// Listen for webhooks behind a Service; an Ingress to it is yours to make
+    #[arg(long)]
+    webhooks: bool,
 }
 
 /// `skiff fleet agent image`
@@ -49,6 +52,7 @@ pub fn run(args: &Install) -> Result<ExitCode> {
         image: args.image.clone(),
         front_ends: args.front_ends.clone(),
         restricted: args.restricted,
+        webhooks: args.webhooks,
     };
     print!("{}", install.manifests());
     Ok(ExitCode::SUCCESS)
