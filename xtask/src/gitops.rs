@@ -2,7 +2,8 @@
 //! use them as their users do.
 //!
 //! Both embed files that their makefiles fetch or build, so each is built in a copy of its module with an empty one. The
-//! versions are the newest that Go 1.26 builds: Argo CD 3.3 to 3.6 need files that their modules leave out, or Go 1.27.
+//! versions are the newest that Go 1.26 builds: Argo CD 3.3 to 3.6 need files that their modules leave out, or Go 1.27. Programs
+//! that are there already are named by `SKIFF_FLUX` and `SKIFF_ARGOCD`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::run;
 
-/// Flux' and Argo CD's own command lines against skiff (needs Go, root, and a module proxy the first time)
+/// Flux' and Argo CD's own command lines against skiff (needs root, and Go with a module proxy the first time)
 #[derive(clap::Args)]
 pub struct Args {}
 
@@ -61,6 +62,12 @@ pub fn run(_: &Args) -> Result<()> {
 
 /// Built the first time: minutes.
 fn build(program: &Program) -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os(program.variable).map(PathBuf::from) {
+        if !named.is_file() {
+            bail!("{}={} is no file", program.variable, named.display());
+        }
+        return Ok(named);
+    }
     let to = run::target().join(format!("{}-{}", program.name, program.version));
     if to.exists() {
         return Ok(to);
