@@ -50,6 +50,9 @@ fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subj
         ("status", "apps") if kind.kind == "Deployment" => {
             Set::of_fields(&[&["spec"], &["metadata", "labels"]])
         }
+        ("status", "") if kind.kind == "Pod" => {
+            Set::of_fields(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
+        }
         ("status", _) => Set::of_fields(&[&["spec"]]),
         ("finalize", "") => Set::of_fields(&[&["status"]]),
         _ => Set::new(),

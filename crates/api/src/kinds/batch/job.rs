@@ -40,7 +40,8 @@ fn generate_selector(job: &mut Value) {
 }
 
 /// The template's labels and the selector are what [`generate_selector`] makes.
-fn generated(job: &Node<'_>) {
+/// `prefixed`: also the labels with a prefix, which jobs of long ago have not.
+fn generated(job: &Node<'_>, prefixed: bool) {
     let spec = job.get("spec");
     if spec.get("manualSelector").flag() || !spec.get("selector").has() {
         return;
@@ -49,7 +50,8 @@ fn generated(job: &Node<'_>) {
     let labels = spec.at(&["template", "metadata", "labels"]);
     let expected =
         [("controller-uid", uid), ("job-name", name), (UID, uid), ("batch.kubernetes.io/job-name", name)];
-    for (key, value) in expected {
+    let expected = if prefixed { &expected[..] } else { &expected[..2] };
+    for &(key, value) in expected {
         let path = spec.path().child("template").child("metadata").child("labels");
         let found = labels.get(key);
         if !found.has() {
@@ -63,6 +65,22 @@ fn generated(job: &Node<'_>) {
     if Labels::from_object(selector.value()).is_ok_and(|found| !found.matches_value(Some(&expected))) {
         selector.invalid("`selector` not auto-generated");
     }
+}
+
+/// `prefixed`: see [`generated`].
+fn judge(new: &Value, prefixed: bool, errors: &mut Errors) {
+    inspect(new, errors, |job| {
+        generated(job, prefixed);
+        validate::job_spec(&job.get("spec"));
+        let (name, last) = (job.at(&["metadata", "name"]), job.at(&["spec", "completions"]).int() - 1);
+        if job.at(&["spec", "completionMode"]).text() == "Indexed" && last >= 0 {
+            let host = format!("{}-{last}", name.text());
+            if !names::dns_label(&host).is_empty() {
+                let text = format!("will not able to create pod with invalid DNS label: {host}");
+                name.error(Error::invalid(name.path().clone(), name.text(), text));
+            }
+        }
+    });
 }
 
 /// Also of CronJobs: names that make poor host names.
@@ -146,21 +164,12 @@ impl Rules for Job {
         inside(new, &["spec", "template", "spec"], defaults::mirror_service_account);
     }
     fn validate_create(&self, _: &Context<'_>, new: &Value, errors: &mut Errors) {
-        inspect(new, errors, |job| {
-            generated(job);
-            validate::job_spec(&job.get("spec"));
-            let (name, last) = (job.at(&["metadata", "name"]), job.at(&["spec", "completions"]).int() - 1);
-            if job.at(&["spec", "completionMode"]).text() == "Indexed" && last >= 0 {
-                let host = format!("{}-{last}", name.text());
-                if !names::dns_label(&host).is_empty() {
-                    let text = format!("will not able to create pod with invalid DNS label: {host}");
-                    name.error(Error::invalid(name.path().clone(), name.text(), text));
-                }
-            }
-        });
+        judge(new, true, errors);
     }
-    fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
-        self.validate_create(context, new, errors);
+    fn validate_update(&self, _: &Context<'_>, new: &Value, old: &Value, errors: &mut Errors) {
+        let labels = ["spec", "template", "metadata", "labels"];
+        let had = |key: &str| old.at(&labels).is_some_and(|labels| labels.get(key).is_some());
+        judge(new, had(UID) && had("batch.kubernetes.io/job-name"), errors);
         // Upstream judges the spec twice.
         inspect_both(new, old, errors, |job, old| {
             validate::job_spec(&job.get("spec"));

@@ -76,6 +76,7 @@ impl Rules for Pod {
                 None => drop(new.remove(&["metadata", field])),
             }
         }
+        disabled::drop_status_fields(new, old);
         let class = old.str_at(&["status", "qosClass"]);
         if is_unset(new.at(&["status", "qosClass"])) && !class.is_empty() {
             new.set(&["status", "qosClass"], class);

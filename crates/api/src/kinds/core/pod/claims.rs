@@ -100,6 +100,17 @@ pub(super) fn health(pod: &Value, errors: &mut Errors) {
     }
 }
 
+/// Ephemeral containers are given none.
+pub(super) fn none_of_ephemeral(pod: &Value, errors: &mut Errors) {
+    let field = "ephemeralContainerStatuses";
+    for (at, status) in list(pod, &["status", field]).iter().enumerate() {
+        if !list(status, &["allocatedResourcesStatus"]).is_empty() {
+            let path = Path::new("status").child(field).index(at).child("allocatedResourcesStatus");
+            errors.push(Error::forbidden(path, "must not be specified in container status"));
+        }
+    }
+}
+
 fn belongs(name: &str, container: &Value, path: Path, errors: &mut Errors) {
     let claims = list(container, &["resources", "claims"]);
     let named = |claim: &Value| match claim.str_at(&["request"]) {

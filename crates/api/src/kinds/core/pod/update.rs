@@ -216,6 +216,7 @@ pub(super) fn validate_status(new: &Value, old: &Value, errors: &mut Errors) {
     }
     users(new, &path, errors);
     super::claims::health(new, errors);
+    super::claims::none_of_ephemeral(new, errors);
 }
 
 /// As whom containers run.

@@ -159,7 +159,7 @@ fn addresses(spec: &Value, headless: bool, path: &Path, errors: &mut Errors) {
             if ips.len() > 1 {
                 errors.push(wrong("'None' must be the first and only value"));
             }
-            continue;
+            break;
         }
         check::format(ip, &inner.index(at), names::ip, errors);
     }
