@@ -289,7 +289,7 @@ fn by_manager(managers: &mut Value) {
 /// Ages stand in columns of their own.
 fn mask_ages(table: &mut serde_json::Map<String, Value>) {
     let is_age = |column: &Value| {
-        matches!(column["name"].as_str(), Some("Age" | "Last Seen" | "First Seen" | "Duration"))
+        matches!(column["name"].as_str(), Some("Age" | "Last Seen" | "First Seen" | "Duration" | "TimeAdded"))
     };
     let columns = table.get("columnDefinitions").and_then(Value::as_array).cloned().unwrap_or_default();
     for row in table.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten() {
