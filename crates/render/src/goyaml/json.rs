@@ -6,7 +6,7 @@ use api::{Map, Value};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use smol_str::SmolStr;
 
-/// The object that a text is; none if it is no JSON, or one that YAML refuses: a key twice, escapes that it does not know.
+/// The object that a text is; none if it is no JSON, has fractions, or is refused as YAML: a key twice, escapes that it does not know.
 pub(super) fn object(text: &str) -> Option<Value> {
     let foreign =
         || text.match_indices('\\').any(|(at, _)| matches!(text.as_bytes().get(at + 1), Some(b'/' | b'u')));
@@ -52,8 +52,9 @@ impl<'de> Visitor<'de> for Tree {
         Ok(Once(i64::try_from(number).map_or(Value::Float(number as f64), Value::Int)))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Once, E> {
-        Ok(Once(Value::Float(number)))
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Once, E> {
+        // The reader of JSON may miss the nearest one in its last digit; that of YAML does not.
+        Err(E::custom("a number with a fraction or an exponent"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Once, E> {

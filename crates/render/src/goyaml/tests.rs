@@ -85,6 +85,7 @@ fn kustomize_tells_what_is_not_written() {
     for doubled in ["a: 1\na: 2\n", r#"{"a": 1, "b": {"c": 1, "c": 2}}"#] {
         assert!(kyaml::documents(doubled).unwrap_err().contains("already defined"));
     }
+    assert_eq!(read("{\"a\" : 44e26}").value.get("a"), Some(&api::Value::Float(44e26)));
     // JSON that is no YAML.
     assert!(kyaml::documents(r#"{"a": "\/"}"#).unwrap_err().contains("unknown escape"));
     assert!(kyaml::documents("\t{}").unwrap_err().contains("cannot start any token"));
