@@ -16,7 +16,11 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = json::duplicates(bytes);
     if let Ok(mut value) = json::parse(bytes) {
         let text = json::to_vec(&value);
-        assert_eq!(json::to_vec(&json::parse(&text).expect("because it was written")), text);
+        let again = |text: &[u8]| json::to_vec(&json::parse(text).expect("because it was written"));
+        // `-0.0` is written `-0`, which is read as the whole number 0, here as upstream: after that nothing changes any more.
+        let settled = again(&text);
+        assert!(settled == text || text.windows(2).any(|pair| pair == b"-0"), "{:?}", bytes);
+        assert_eq!(again(&settled), settled);
         let of = schema::of_kind("", "v1", "Pod").expect("because Pod has a type");
         let _ = decode::normalize(of, &mut value);
     }

@@ -52,7 +52,7 @@ fn errors_are_upstreams() {
 fn a_zero_below_zero_is_zero_in_yaml_alone() {
     let text = "{{ $zero := fromYaml \"a: -00.\" }}{{ $zero.a }} {{ toJson $zero }} {{ toYaml $zero }}";
     let text = format!("a: {{{{ tpl {} . | quote }}}}", crate::go::quote::quote(text.as_bytes()));
-    let out = render(&[("templates/a.yaml", &text)], &[]).unwrap();
+    let out = render(&[("templates/a.yaml", text.as_str())], &[]).unwrap();
     assert_eq!(out, "---\n# Source: c/templates/a.yaml\na: \"-0 {\\\"a\\\":-0} a: 0\"\n");
 }
 
