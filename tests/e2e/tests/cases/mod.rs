@@ -3,6 +3,7 @@
 mod application;
 mod crash;
 mod durable;
+mod front_ends;
 mod full_disk;
 mod gitops;
 mod kubectl;
@@ -26,6 +27,7 @@ pub const ALL: &[(&str, Case)] = &[
     ("one_pod_put_on_the_node_by_hand", |machine| Box::pin(pod::by_hand(machine))),
     ("a_deployment_and_its_service", |machine| Box::pin(service::deployment(machine))),
     ("an_application_follows_git", |machine| Box::pin(application::follows_git(machine))),
+    ("front_ends_that_are_left_out", |machine| Box::pin(front_ends::left_out(machine))),
     ("what_a_user_with_a_mistake_is_told", |machine| Box::pin(mistakes::told(machine))),
     ("nothing_is_lost_by_kill_9_under_load", |machine| Box::pin(crash::kills(machine))),
     ("everyday_kubectl", |machine| Box::pin(kubectl::everyday(machine))),
