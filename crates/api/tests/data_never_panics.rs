@@ -204,6 +204,8 @@ proptest! {
         let _ = yaml::parse(&text, yaml::Dialect::V3);
         let mut out = String::new();
         yaml::emit(&value, &mut out);
+        // Printed as upstream prints them, U+2028 and U+2029 end lines as in YAML 1.1; the reader here has 1.2's, where they do not.
+        prop_assume!(!out.contains(['\u{2028}', '\u{2029}']));
         let read = yaml::parse(&out, yaml::Dialect::V2).unwrap_or_else(|error| panic!("{error}:\n{out}"));
         let read = read.first().cloned().unwrap_or_default();
         prop_assert_eq!(sorted(read).to_string(), sorted(value).to_string(), "{}", out);

@@ -36,9 +36,9 @@ fn row(migration: &Value, _: i64) -> Vec<Value> {
     let named = if group.is_empty() { resource.to_string() } else { format!("{resource}.{group}") };
     let ends = ["Running", "Failed", "Succeeded"];
     let conditions = list(migration, &["status", "conditions"]).iter();
-    let true_ones =
+    let mut true_ones =
         conditions.filter(|one| one.str_at(&["status"]) == "True").map(|one| one.str_at(&["type"]));
-    let state = true_ones.filter(|kind| ends.contains(kind)).next_back().unwrap_or("Unknown");
+    let state = true_ones.rfind(|kind| ends.contains(kind)).unwrap_or("Unknown");
     vec![cells::name(migration), named.into(), state.into()]
 }
 
