@@ -52,7 +52,7 @@ fn indent(level: usize, out: &mut String) {
 fn mapping(map: &Map, keys: Keys, level: usize, inline: bool, out: &mut String) {
     let mut fields: Vec<_> = map.iter().collect();
     if keys == Keys::Sorted {
-        fields.sort_by(|a, b| natural(a.0, b.0));
+        sort(&mut fields, |a, b| natural(a.0, b.0) == Ordering::Greater);
     }
     for (at, (key, value)) in fields.into_iter().enumerate() {
         if !(inline && at == 0) {
@@ -407,6 +407,38 @@ fn literal(string: &str, level: usize, out: &mut String) {
             indent(level, out);
         }
         out.push(char);
+    }
+}
+
+/// Few elements are inserted one by one, as Go's `sort` does.
+const FEW: usize = 12;
+
+/// Sorts by an order that need not be one: with [`natural`], three keys may each come before the next, in a circle. Go's `sort` gives
+/// some order then, and the standard library's may panic.
+fn sort<T: Copy>(items: &mut [T], after: impl Fn(&T, &T) -> bool) {
+    for few in items.chunks_mut(FEW) {
+        for end in 1..few.len() {
+            let mut at = end;
+            while at > 0 && after(&few[at - 1], &few[at]) {
+                few.swap(at - 1, at);
+                at -= 1;
+            }
+        }
+    }
+    let mut width = FEW;
+    while width < items.len() {
+        for both in items.chunks_mut(2 * width).filter(|both| both.len() > width) {
+            let (left, right) = both.split_at(width);
+            let mut merged = Vec::with_capacity(both.len());
+            let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
+            while let (Some(one), Some(other)) = (left.peek(), right.peek()) {
+                let next = if after(one, other) { right.next() } else { left.next() };
+                merged.extend(next);
+            }
+            merged.extend(left.chain(right));
+            both.copy_from_slice(&merged);
+        }
+        width *= 2;
     }
 }
 

@@ -85,6 +85,33 @@ fn long_keys_are_written_as_upstream_writes_them() {
 }
 
 #[test]
+fn keys_without_an_order_are_printed_all_the_same() {
+    // As yaml.v2 compares them, some of these come before each other in circles.
+    let parts = ["0", "00", "1", "01", "a", "A", "_", ".", "9", "\u{665}", "é", "-"];
+    let mut map = crate::Map::new();
+    for left in parts {
+        for middle in parts {
+            for right in parts {
+                map.insert(format!("{left}{middle}{right}"), crate::Value::Int(1));
+            }
+        }
+    }
+    let count = map.len();
+    let mut out = String::new();
+    emit(&crate::Value::Object(map), &mut out);
+    assert_eq!(out.lines().count(), count);
+    // Many keys that have an order.
+    let mut map = crate::Map::new();
+    for at in 0..1000 {
+        map.insert(format!("k{}", (at * 7919) % 1000), crate::Value::Int(1));
+    }
+    let mut out = String::new();
+    emit(&crate::Value::Object(map), &mut out);
+    let expected: Vec<String> = (0..1000).map(|at| format!("k{at}: 1")).collect();
+    assert_eq!(out.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn structure() {
     check(
         "b: [1, [2, 3], {x: 1, a: 2}]\na: {}\nc: []\n",
