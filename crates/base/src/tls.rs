@@ -42,10 +42,7 @@ pub fn believing(given: Vec<CertificateDer<'static>>, machine: bool) -> Result<B
         roots.add(certificate.clone())?;
     }
     Ok(match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build() {
-        Ok(signed) => {
-            let verifier = Given { signed, themselves: given };
-            builder().dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
+        Ok(signed) => judged(Trust::Given { signed, themselves: given }, true),
         Err(_) => trusting(RootCertStore::empty()),
     })
 }
@@ -69,17 +66,18 @@ pub fn showing(builder: Builder, chain: &[u8], key: &[u8]) -> Result<ClientConfi
 /// Takes any certificate, as the owner of the connection asked (`insecureSkipTLSVerify` and its like), from whoever proves to
 /// hold its key.
 pub fn trusting_anyone() -> Builder {
-    builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone { proven: true, provider: provider() }))
+    judged(Trust::Anyone, true)
 }
 
 /// Takes any certificate without the proof that the server holds its key: for probes, which ask only whether something
 /// answers, and for loads whose cost is measured.
 pub fn trusting_anyone_unproven() -> Builder {
-    builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone { proven: false, provider: provider() }))
+    judged(Trust::Anyone, false)
+}
+
+fn judged(trust: Trust, proven: bool) -> Builder {
+    let judge = Judge { trust, proven, provider: provider() };
+    builder().dangerous().with_custom_certificate_verifier(Arc::new(judge))
 }
 
 fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
@@ -92,8 +90,20 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
+/// Which certificates are believed.
 #[derive(Debug)]
-struct Anyone {
+enum Trust {
+    Anyone,
+    /// See [`believing`].
+    Given {
+        signed: Arc<WebPkiServerVerifier>,
+        themselves: Vec<CertificateDer<'static>>,
+    },
+}
+
+#[derive(Debug)]
+struct Judge {
+    trust: Trust,
     /// The handshake's signature is checked.
     proven: bool,
     provider: Arc<CryptoProvider>,
@@ -107,7 +117,7 @@ type Check = fn(
     &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, rustls::Error>;
 
-impl Anyone {
+impl Judge {
     fn prove(
         &self,
         check: Check,
@@ -122,15 +132,31 @@ impl Anyone {
     }
 }
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for Judge {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        shown: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Trust::Given { signed, themselves } = &self.trust else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        if !themselves.iter().any(|own| own[..] == shown[..]) {
+            return signed.verify_server_cert(shown, others, name, ocsp, now);
+        }
+        verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
+        let parsed = x509_parser::parse_x509_certificate(shown);
+        let (_, parsed) = parsed.map_err(|_| CertificateError::BadEncoding)?;
+        let (now, validity) = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), parsed.validity());
+        if now < validity.not_before.timestamp() {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > validity.not_after.timestamp() {
+            return Err(CertificateError::Expired.into());
+        }
         Ok(ServerCertVerified::assertion())
     }
     fn verify_tls12_signature(
@@ -151,57 +177,5 @@ impl ServerCertVerifier for Anyone {
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// See [`believing`].
-#[derive(Debug)]
-struct Given {
-    signed: Arc<WebPkiServerVerifier>,
-    themselves: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for Given {
-    fn verify_server_cert(
-        &self,
-        shown: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if !self.themselves.iter().any(|own| own[..] == shown[..]) {
-            return self.signed.verify_server_cert(shown, others, name, ocsp, now);
-        }
-        verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
-        let parsed = x509_parser::parse_x509_certificate(shown);
-        let (_, parsed) = parsed.map_err(|_| CertificateError::BadEncoding)?;
-        let (now, validity) = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), parsed.validity());
-        if now < validity.not_before.timestamp() {
-            return Err(CertificateError::NotValidYet.into());
-        }
-        if now > validity.not_after.timestamp() {
-            return Err(CertificateError::Expired.into());
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed.verify_tls12_signature(message, certificate, signed)
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed.verify_tls13_signature(message, certificate, signed)
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
     }
 }
