@@ -20,7 +20,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::{Key, Shared, key, slim};
-use crate::cluster::{Apply, Cluster, Error};
+use crate::cluster::Error;
+use crate::frontends::argocd::FRONT_END;
 use crate::frontends::argocd::push::{self, Refusal};
 use crate::frontends::flux::receiver::{self, Call, Target};
 
@@ -195,7 +196,7 @@ async fn pushed(shared: &Shared, call: &Call<'_>) -> StatusCode {
         }
     };
     let asked = async {
-        let kind = cluster.kind("argoproj.io/v1alpha1", "Application").await?;
+        let kind = cluster.kind(FRONT_END.api_version, FRONT_END.kind).await?;
         for app in cluster.list(&kind, namespace, "").await? {
             if push::concerns(&app, &push) {
                 let mut patch = Value::object();
@@ -237,20 +238,10 @@ pub(super) async fn stay_open(shared: &Arc<Shared>, owner: &'static str) {
     }
 }
 
-async fn install(cluster: &Cluster) -> Result<(), Error> {
-    let object = receiver::definition();
-    let kind = cluster.kind(object.str_at(&["apiVersion"]), object.str_at(&["kind"])).await?;
-    if cluster.get(&kind, "", object.str_at(&["metadata", "name"])).await?.is_none() {
-        cluster.apply(&kind, &object, Apply { dry_run: false, strict: false }).await?;
-        cluster.forget_kinds();
-    }
-    Ok(())
-}
-
 /// Shows where Receivers are called, and knows it.
 async fn follow(shared: &Shared, pause: &mut Duration) -> Result<(), Error> {
     let cluster = &shared.cluster;
-    install(cluster).await?;
+    super::make(vec![receiver::definition()], cluster).await?;
     let kind = cluster.kind(receiver::API_VERSION, receiver::KIND).await?;
     let (objects, mut revision) = cluster.list_all(&kind).await?;
     let mut all: HashMap<Key, Value> = objects.into_iter().map(|one| (key(&one), slim(one))).collect();

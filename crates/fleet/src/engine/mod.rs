@@ -240,9 +240,14 @@ fn slim(mut object: Value) -> Value {
     object
 }
 
-/// Makes what the front end needs and nobody made yet; never changes what is there.
 async fn install(cluster: &Cluster, front: &FrontEnd) -> Result<(), Error> {
-    for object in (front.definitions)() {
+    make((front.definitions)(), cluster).await?;
+    cluster.kind(front.api_version, front.kind).await.map(drop)
+}
+
+/// Makes what is needed and nobody made yet; never changes what is there.
+async fn make(objects: Vec<Value>, cluster: &Cluster) -> Result<(), Error> {
+    for object in objects {
         let name = object.str_at(&["metadata", "name"]);
         let namespace = object.str_at(&["metadata", "namespace"]);
         let kind = cluster.kind(object.str_at(&["apiVersion"]), object.str_at(&["kind"])).await?;
@@ -251,7 +256,7 @@ async fn install(cluster: &Cluster, front: &FrontEnd) -> Result<(), Error> {
             cluster.forget_kinds();
         }
     }
-    cluster.kind(front.api_version, front.kind).await.map(drop)
+    Ok(())
 }
 
 async fn follow(shared: Arc<Shared>, front: &'static FrontEnd, tasks: Tasks) {
