@@ -1,9 +1,11 @@
 //! A clone on disk belongs to one child at a time, and a child may have died at any moment: what it left behind is in nobody's use.
 //!
 //! gix guards its files with lock files that a killed process leaves for ever, and receives packs into files beside the finished
-//! ones. The first are taken away before a fetch, the others made into packs of what came, under a lock that the kernel lets go with the process (flock(2)).
+//! ones. The first are taken away before a fetch, the others made into packs of what came, under a lock that the kernel lets go
+//! with the process (flock(2)).
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -18,9 +20,16 @@ pub(super) fn claim(home: &Path) -> std::io::Result<Claim> {
     if let Some(parent) = home.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    let file = File::options().create(true).append(true).open(home.with_extension("claim"))?;
-    let lock =
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))?;
+    let path = home.with_extension("claim");
+    let lock = loop {
+        let file = File::options().create(true).append(true).open(&path)?;
+        let lock =
+            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))?;
+        // Who had it may have deleted the clone, and this file with it: then it guards nothing.
+        if std::fs::metadata(&path).is_ok_and(|now| lock.metadata().is_ok_and(|own| own.ino() == now.ino())) {
+            break lock;
+        }
+    };
     tidy(home, 0)?;
     unfinished(&home.join("objects/pack"))?;
     Ok(Claim { _lock: lock })
@@ -98,5 +107,23 @@ mod tests {
         drop(claim);
         // A clone that is not there yet can be claimed too.
         drop(super::claim(&directory.path().join("none/clone")).unwrap());
+    }
+    #[test]
+    fn a_claim_that_was_deleted_meanwhile_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("clone");
+        let path = home.with_extension("claim");
+        let first = claim(&home).unwrap();
+        let waiting = std::thread::spawn({
+            let home = home.clone();
+            move || claim(&home).unwrap()
+        });
+        // It waits for the file that is deleted now, or finds none: either way it has to make one.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::fs::remove_file(&path).unwrap();
+        drop(first);
+        let _second = waiting.join().unwrap();
+        let other = File::open(&path).unwrap();
+        assert!(Flock::lock(other, FlockArg::LockExclusiveNonblock).is_err());
     }
 }
