@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
 use crate::wire::Target;
@@ -18,6 +19,7 @@ const APPLY: &str = "application/apply-patch+yaml";
 pub const LISTED: usize = 20_000;
 pub const PAGE: usize = 500;
 pub const CONNECTIONS: usize = 5_000;
+pub const WATCHES: usize = 5_000;
 pub const DEFINITIONS: usize = 10_000;
 
 /// How `watch` is made.
@@ -49,6 +51,8 @@ pub enum Load {
     Applies,
     /// 5,000 connections that ask once and stay, until it is ended
     Idle,
+    /// 5,000 watches on 50 connections of HTTP/2 that got a hundred objects and get nothing more, until it is ended
+    Quiet,
     /// Makes 10,000 CustomResourceDefinitions, 8 clients
     Definitions,
     /// Makes 20,000 ConfigMaps of 1 KB
@@ -85,6 +89,7 @@ pub fn run(load: Load, target: &Path, lasts: Duration, audience: Audience) -> Re
             Load::Churn => churn(&target, lasts).await,
             Load::Applies => applies(&target, lasts).await,
             Load::Idle => idle(&target).await,
+            Load::Quiet => quiet(&target).await,
             Load::Definitions => definitions(&target).await,
             Load::Fill => creates(&target, 64, Until::Count(LISTED)).await,
             Load::FillMore => creates(&target, 64, Until::Count(50_000)).await,
@@ -288,6 +293,35 @@ async fn idle(target: &Target) -> Result<Figures> {
         connection.ask(&request, 200).await?;
         times.push(begun.elapsed());
         connections.push(connection);
+    }
+    println!("{}", serde_json::to_string(&figures(times, since.elapsed()))?);
+    std::future::pending().await
+}
+
+/// Tells that all have what there is, and holds them until the process is ended.
+async fn quiet(target: &Target) -> Result<Figures> {
+    const OBJECTS: usize = 100;
+    let mut maker = target.connect().await?;
+    for at in 0..OBJECTS {
+        let body = configmap(&format!("quiet-{at}"), &"x".repeat(1000));
+        maker.ask(&target.request("POST", &configmaps("kube-public"), JSON, &body), 201).await?;
+    }
+    let path = format!("{}?watch=1&allowWatchBookmarks=true&resourceVersion=0", configmaps("kube-public"));
+    let (since, mut watches, mut times) = (Instant::now(), Vec::new(), Vec::new());
+    for _ in 0..WATCHES / 100 {
+        let mut connection = target.connect_second().await?;
+        for _ in 0..100 {
+            let begun = Instant::now();
+            connection.ready().await?;
+            let mut body = connection.send_request(target.second_get(&path)?).await?.into_body();
+            let mut seen = 0;
+            while seen < OBJECTS {
+                let data = body.frame().await.context("a watch ended")??.into_data();
+                seen += data.map_or(0, |data| data.iter().filter(|byte| **byte == b'\n').count());
+            }
+            times.push(begun.elapsed());
+            watches.push(body);
+        }
     }
     println!("{}", serde_json::to_string(&figures(times, since.elapsed()))?);
     std::future::pending().await

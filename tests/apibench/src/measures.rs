@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::load::{Audience, CONNECTIONS, DEFINITIONS, Figures, Load, configmap};
+use crate::load::{Audience, CONNECTIONS, DEFINITIONS, Figures, Load, WATCHES, configmap};
 use crate::servers::{Server, Which};
 use crate::usage::Usage;
 
@@ -49,6 +49,7 @@ pub const ALL: &[(&str, Measure)] = &[
     ("churn", churn),
     ("card", card),
     ("connections", connections),
+    ("watchers", watchers),
     ("definitions", definitions),
 ];
 
@@ -87,6 +88,31 @@ impl Bench<'_> {
         let figures: Figures = serde_json::from_slice(&output.stdout)?;
         let after = server.usage()?;
         Ok((figures, Usage { memory: after.memory, processor: after.processor - before.processor }))
+    }
+
+    /// Measures while a load that says when it is there stays; gives what it said too.
+    fn beside<T>(
+        &self,
+        server: &Server,
+        load: &str,
+        measure: impl FnOnce() -> Result<T>,
+    ) -> Result<(Figures, T)> {
+        let mut running = Command::new(std::env::current_exe()?)
+            .args(["load", load, "--target"])
+            .arg(server.target())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the load")?;
+        let output = running.stdout.take().context("the load has no output")?;
+        let measured = (|| {
+            let mut told = String::new();
+            BufReader::new(output).read_line(&mut told)?;
+            Ok((serde_json::from_str(&told).context("the load did not come to its begin")?, measure()?))
+        })();
+        running.kill()?;
+        running.wait()?;
+        measured
     }
 
     /// Rate, latency and the server's own time of a load of requests.
@@ -205,30 +231,31 @@ fn connections(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
     let server = bench.server(which)?;
     let (alone, _) = bench.load(&server, Load::Gets)?;
     let before = server.usage()?.memory;
-    let mut idle = Command::new(std::env::current_exe()?)
-        .args(["load", "idle", "--target"])
-        .arg(server.target())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start the load")?;
-    let mut told = String::new();
-    let output = idle.stdout.take().context("the load has no output")?;
-    let measured = (|| {
-        BufReader::new(output).read_line(&mut told)?;
-        let opened: Figures = serde_json::from_str(&told).context("the connections were not all opened")?;
-        let memory = server.usage()?.memory;
-        Ok::<_, anyhow::Error>((opened, memory, bench.load(&server, Load::Gets)?.0))
-    })();
-    idle.kill()?;
-    idle.wait()?;
-    let (opened, memory, beside) = measured?;
+    let (opened, (memory, beside)) =
+        bench.beside(&server, "idle", || Ok((server.usage()?.memory, bench.load(&server, Load::Gets)?.0)))?;
     let each = (memory - before) / CONNECTIONS as f64 / 1e3;
     Ok(vec![
         figure("connections opened, one after the other", "", "/s", true, opened["per_second"]),
         figure("memory of each of 5,000 idle connections", "", "kB", false, each),
         figure("GETs before, 32 clients", "", "/s", true, alone["per_second"]),
         figure("GETs beside 5,000 idle connections", "", "/s", true, beside["per_second"]),
+    ])
+}
+
+/// What 5,000 watches cost that get nothing, on 50 connections.
+fn watchers(bench: &Bench<'_>, which: Which) -> Result<Vec<Figure>> {
+    let server = bench.server(which)?;
+    bench.load(&server, Load::Gets)?;
+    let before = server.usage()?.memory;
+    let (opened, memory) = bench.beside(&server, "quiet", || {
+        // What was sent at their begin is let go.
+        std::thread::sleep(Duration::from_secs(10));
+        Ok(server.usage()?.memory)
+    })?;
+    let each = (memory - before) / WATCHES as f64 / 1e3;
+    Ok(vec![
+        figure("watches opened, of 100 objects", "", "/s", true, opened["per_second"]),
+        figure("memory of each of 5,000 idle watches", "a few", "kB", false, each),
     ])
 }
 

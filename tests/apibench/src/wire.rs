@@ -7,6 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
@@ -21,6 +26,8 @@ pub struct Target {
     address: String,
     token: Option<String>,
     tls: TlsConnector,
+    /// The same for HTTP/2.
+    second: TlsConnector,
 }
 
 impl Target {
@@ -39,18 +46,45 @@ impl Target {
             }
             _ => config.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut speaking = |protocol: &[u8]| {
+            config.alpn_protocols = vec![protocol.to_vec()];
+            TlsConnector::from(Arc::new(config.clone()))
+        };
+        let (tls, second) = (speaking(b"http/1.1"), speaking(b"h2"));
         let address = text("address").context("the target has no address")?;
-        Ok(Target { address, token: text("token"), tls: Arc::new(config).into() })
+        Ok(Target { address, token: text("token"), tls, second })
     }
 
     pub async fn connect(&self) -> Result<Connection> {
+        let stream = self.tls.connect(ServerName::try_from("localhost")?, self.socket().await?).await;
+        Ok(Connection { stream: stream.context("no TLS")?, buffer: Vec::with_capacity(64 * 1024), used: 0 })
+    }
+
+    async fn socket(&self) -> Result<TcpStream> {
         let stream = TcpStream::connect(&self.address)
             .await
             .with_context(|| format!("cannot connect to {}", self.address))?;
         stream.set_nodelay(true)?;
-        let stream = self.tls.connect(ServerName::try_from("localhost")?, stream).await.context("no TLS")?;
-        Ok(Connection { stream, buffer: Vec::with_capacity(64 * 1024), used: 0 })
+        Ok(stream)
+    }
+
+    /// A connection of HTTP/2, which must be within a `LocalSet`: requests go beside each other.
+    pub async fn connect_second(&self) -> Result<SendRequest<Empty<Bytes>>> {
+        let name = ServerName::try_from("localhost")?;
+        let stream = self.second.connect(name, self.socket().await?).await.context("no TLS")?;
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        tokio::task::spawn_local(connection);
+        Ok(sender)
+    }
+
+    /// A GET for [`Target::connect_second`].
+    pub fn second_get(&self, path: &str) -> Result<Request<Empty<Bytes>>> {
+        let mut request = Request::get(format!("https://{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        Ok(request.header("accept", "application/json").body(Empty::new())?)
     }
 
     /// The bytes of a request.
