@@ -40,8 +40,7 @@ enum Command {
     Render(render::Args),
     Differential(differential::Args),
     Dist(dist::Args),
-    #[command(subcommand)]
-    Faults(faults::Command),
+    Faults(faults::Args),
     Fuzz(fuzz::Args),
     Gitops(gitops::Args),
     Vm(vm::Args),

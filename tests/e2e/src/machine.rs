@@ -66,12 +66,11 @@ impl Machine {
         command
     }
 
-    /// Starts the server; gives the time until the API answered that it is ready.
-    pub async fn start(&mut self) -> Result<Duration> {
-        let since = Instant::now();
+    /// Starts the server and does not wait for it.
+    pub fn launch(&mut self) -> Result<()> {
         std::fs::create_dir_all(self.images())?;
         let log = File::options().create(true).append(true).open(self.log())?;
-        let mut child = Command::new(&self.binary)
+        let child = Command::new(&self.binary)
             .arg("server")
             .arg("--data-dir")
             .arg(self.data())
@@ -92,6 +91,15 @@ impl Machine {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        self.server = Some(child);
+        Ok(())
+    }
+
+    /// Starts the server; gives the time until the API answered that it is ready.
+    pub async fn start(&mut self) -> Result<Duration> {
+        let since = Instant::now();
+        self.launch()?;
+        let Some(mut child) = self.server.take() else { bail!("the server was started and is not there") };
         let ready = async || {
             if !self.kubeconfig().exists() {
                 return Ok(None);
@@ -124,9 +132,19 @@ impl Machine {
 
     /// A client with the administrator's kubeconfig.
     pub async fn client(&self) -> Result<Client> {
-        let kubeconfig = kube::config::Kubeconfig::read_from(self.kubeconfig())?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
+        Ok(Client::try_from(self.config().await?)?)
+    }
+
+    /// [`Machine::client`], which asks nothing twice by itself.
+    pub async fn client_that_asks_once(&self) -> Result<Client> {
+        let mut config = self.config().await?;
+        config.default_retry = false;
         Ok(Client::try_from(config)?)
+    }
+
+    async fn config(&self) -> Result<kube::Config> {
+        let kubeconfig = kube::config::Kubeconfig::read_from(self.kubeconfig())?;
+        Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?)
     }
 
     /// `kill -9`, and the wait for its end.
