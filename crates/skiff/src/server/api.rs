@@ -39,7 +39,7 @@ pub async fn start(
     let renewal = renewal(host, &settings, pki);
     let serving = renewal.serving()?;
     host.tasks.spawn("certificates", renewal.run(serving.clone()));
-    let tls = pki.server_config(serving)?;
+    let tls = pki::server_config(serving, settings.client_ca.as_deref(), &host.clock)?;
     let server = apiserver::Server::start(settings, store, dialer, host.clock.clone(), &host.tasks).await?;
     host.tasks.spawn("api", server.serve(listener, tls));
     let sealed = files.encryption.as_ref().map(|(_, document)| encryption::summary(document));

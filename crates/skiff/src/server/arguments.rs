@@ -51,6 +51,7 @@ const KNOWN: &[&str] = &[
     "authorization-webhook-cache-unauthorized-ttl",
     "authorization-webhook-config-file",
     "authorization-webhook-version",
+    "client-ca-file",
     "disable-admission-plugins",
     "enable-admission-plugins",
     "encryption-provider-config",
@@ -150,11 +151,24 @@ pub fn take(settings: &mut apiserver::Config, host: &Host) -> Result<Files> {
     let (authentication, authorization);
     (settings.authentication, authentication) = access::authentication(&given)?;
     (settings.authorization, authorization) = access::authorization(&given)?;
+    if let Some(more) = given.file("client-ca-file", authorities)? {
+        let own = settings.client_ca.take().unwrap_or_default();
+        settings.client_ca = Some(format!("{own}\n{more}"));
+    }
     settings.token_webhook = access::token_webhook(&given)?;
     settings.static_tokens.extend(access::tokens(&given)?);
     let files = Files { encryption: sealed(&given, host)?, authentication, authorization };
     settings.encryption = files.encryption.as_ref().map(|(_, document)| document.clone());
     Ok(files)
+}
+
+/// CAs in PEM that are believed beside the cluster's own, which skiff's own clients and `skiff.yaml` need.
+fn authorities(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        bail!("there is no certificate in PEM in it");
+    }
+    Ok(text)
 }
 
 /// The EncryptionConfiguration: skiff's own, or the one that a flag names.

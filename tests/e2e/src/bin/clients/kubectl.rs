@@ -1,5 +1,6 @@
 //! kubectl, by the suite of its commands in Kubernetes' own module (`test/cmd`).
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -29,6 +30,11 @@ pub const CLIENT: Client = Client {
 
 /// The token that the suite's commands show (`hack/testdata/auth-tokens.csv`).
 pub const TOKENS: &str = "admin-token,admin,,\"system:masters\"\n";
+
+/// The CA that the suite's server believes.
+pub fn authority(programs: &Programs) -> Result<PathBuf> {
+    Ok(programs.sources("", "k8s.io/kubernetes")?.join("hack/testdata/ca/ca.crt"))
+}
 
 pub fn prepare(programs: &Programs) -> Result<()> {
     for program in ["kubectl", "kubectl-convert"] {

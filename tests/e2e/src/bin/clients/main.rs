@@ -110,7 +110,7 @@ fn run(args: &Args) -> Result<bool> {
         let mut outcomes = Vec::new();
         for part in if client.parts.is_empty() { &[""] } else { client.parts } {
             let log = folder.join(format!("skiff{}.log", part.replace('/', "-")));
-            outcomes.extend(on_a_machine(client, &binary, &log, |machine| {
+            outcomes.extend(on_a_machine(client, &binary, &programs, &log, |machine| {
                 (client.run)(&Place {
                     machine,
                     programs: &programs,
@@ -141,6 +141,7 @@ fn prepare(client: &str, programs: &Programs, sources: &Path, out: &Path) -> Res
 fn on_a_machine<T>(
     client: &Client,
     binary: &Path,
+    programs: &Programs,
     log: &Path,
     work: impl FnOnce(&Machine) -> Result<T>,
 ) -> Result<T> {
@@ -149,6 +150,10 @@ fn on_a_machine<T>(
     let tokens = folder.path().join("tokens.csv");
     std::fs::write(&tokens, kubectl::TOKENS)?;
     machine.add_flags(&["--kube-apiserver-arg", &format!("token-auth-file={}", tokens.display())]);
+    if client.name == kubectl::CLIENT.name {
+        let file = kubectl::authority(programs)?;
+        machine.add_flags(&["--kube-apiserver-arg", &format!("client-ca-file={}", file.display())]);
+    }
     if client.node {
         machine.add_flags(&["--node-name", "box"]);
         std::fs::create_dir_all(machine.images())?;
