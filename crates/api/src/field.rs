@@ -138,7 +138,7 @@ impl Error {
         if let Some(value) = &self.value {
             text.push_str(": ");
             match value {
-                Value::String(string) => text.push_str(&format!("{string:?}")),
+                Value::String(string) => text.push_str(&crate::text::quote(string)),
                 other => text.push_str(&other.to_string()),
             }
         }

@@ -22,9 +22,7 @@ pub fn quote(text: &str) -> String {
             low if (low as u32) < 0x20 || low == '\x7f' => {
                 let _ = write!(out, "\\x{:02x}", low as u32);
             }
-            // Not printable for Go: C1 controls, odd spaces, the byte order mark, private use.
-            odd if matches!(odd as u32, 0x80..=0xa0 | 0xad | 0x2000..=0x200f | 0x2028..=0x202f | 0xfeff | 0xe000..=0xf8ff) =>
-            {
+            odd if !is_printable(odd) => {
                 let _ = write!(out, "\\u{:04x}", odd as u32);
             }
             plain => out.push(plain),
@@ -32,6 +30,12 @@ pub fn quote(text: &str) -> String {
     }
     out.push('"');
     out
+}
+
+/// Printable for Go: no control, no odd space, no byte order mark, not of private use.
+pub fn is_printable(letter: char) -> bool {
+    let odd = matches!(letter as u32, 0..0x20 | 0x7f..=0xa0 | 0xad | 0x2000..=0x200f | 0x2028..=0x202f | 0xfeff | 0xe000..=0xf8ff);
+    !odd
 }
 
 /// Go's `%v` of a decoded value: `map[a:1 b:[x y]]`, keys sorted.

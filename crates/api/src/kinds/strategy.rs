@@ -36,6 +36,8 @@ pub struct Strategy {
     pub row: Option<fn(&Value, i64) -> Vec<Value>>,
     /// [`Rules::pod_spec`].
     pub pod_spec: &'static [&'static str],
+    /// [`Rules::drop_disabled`], beside what a pod's spec loses.
+    pub disabled: fn(&mut Value),
     /// What a create sets or drops beyond `status`.
     pub created: fn(&mut Value),
     /// What an update keeps beyond `status`.
@@ -71,6 +73,7 @@ impl Strategy {
             from_storage: |_, _| {},
             row: None,
             pod_spec: &[],
+            disabled: |_| {},
             created: |_| {},
             updated: |_, _| {},
             check: |_| {},
@@ -131,6 +134,12 @@ impl Rules for Strategy {
     }
     fn bad_name(&self, name: &str, prefix: bool) -> Option<String> {
         name_by(self.name, name, prefix)
+    }
+    fn drop_disabled(&self, new: &mut Value) {
+        if let Some(spec) = new.at_mut(self.pod_spec).filter(|_| !self.pod_spec.is_empty()) {
+            super::core::pod::disabled::drop_fields(spec);
+        }
+        (self.disabled)(new);
     }
     /// What upstream's defaults put into a status stands in what it answers, though it cleared the client's.
     fn prepare_create(&self, _: &Context<'_>, new: &mut Value) {

@@ -6,7 +6,7 @@ use crate::field::{Error, Path};
 use crate::{Kind, Value};
 
 /// Most bytes of all annotations of an object, keys and values.
-const ANNOTATIONS: usize = 256 * 1024;
+pub const ANNOTATIONS: usize = 256 * 1024;
 pub const IMMUTABLE: &str = "field is immutable";
 
 /// On a create, after a name was generated.

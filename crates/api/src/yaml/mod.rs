@@ -18,7 +18,7 @@ mod scalar;
 mod time;
 
 pub use emit::{emit, emit_in_order};
-pub use parse::{Error, parse};
+pub use parse::{Error, duplicates, parse};
 pub use read::{ReadError, read};
 pub use scalar::{format_float, is_endless, is_float, resolve, shortest};
 pub use time::is_time;

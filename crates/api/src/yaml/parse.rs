@@ -26,11 +26,12 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Vec<Value>, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // JSON may hold tabs as white space, which YAML forbids as indentation.
     if text.trim_start().starts_with(['{', '['])
-        && let Ok(value) = serde_json::from_str::<Value>(text)
+        && let Ok(parsed) = crate::json::parse_all(text.as_bytes())
+        && !parsed.doubled
     {
-        return Ok(vec![value]);
+        return Ok(vec![parsed.value]);
     }
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: Vec::new(), nodes: 0, dialect };
+    let mut reader = Reader::of(text, dialect);
     let mut documents = Vec::new();
     while let Some((event, span)) = reader.next()? {
         match event {
@@ -46,11 +47,30 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Vec<Value>, Error> {
     Ok(documents)
 }
 
+/// The keys that stand twice in a map of the first document, with the line of each that is not the first. What cannot be read
+/// ends the search.
+pub fn duplicates(text: &str) -> Vec<(usize, String)> {
+    let mut reader = Reader { doubled: Some(Vec::new()), ..Reader::of(text, Dialect::V2) };
+    while let Ok(Some((event, span))) = reader.next() {
+        match event {
+            Event::StreamStart | Event::DocumentStart(..) => {}
+            Event::StreamEnd | Event::DocumentEnd => break,
+            event => {
+                let _whole = reader.node(event, span, 0);
+                break;
+            }
+        }
+    }
+    reader.doubled.unwrap_or_default()
+}
+
 struct Reader<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: Vec<(usize, Value)>,
     nodes: usize,
     dialect: Dialect,
+    /// Where keys that are there twice are noted; `None`: they are an error.
+    doubled: Option<Vec<(usize, String)>>,
 }
 
 fn at(span: Span, text: impl Into<String>) -> Error {
@@ -62,6 +82,10 @@ fn scan(error: ScanError) -> Error {
 }
 
 impl<'a> Reader<'a> {
+    fn of(text: &'a str, dialect: Dialect) -> Reader<'a> {
+        Reader { parser: Parser::new_from_str(text), anchors: Vec::new(), nodes: 0, dialect, doubled: None }
+    }
+
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Error> {
         loop {
             match self.parser.next_event().transpose().map_err(scan)? {
@@ -151,7 +175,10 @@ impl<'a> Reader<'a> {
                     _ => return Err(at(span, "a merge key (<<) needs a map or a list of maps")),
                 }
             } else if map.insert(key.as_str(), value).is_some() {
-                return Err(at(span, format!("the key {key:?} is there twice")));
+                match &mut self.doubled {
+                    Some(doubled) => doubled.push((span.start.line(), key)),
+                    None => return Err(at(span, format!("the key {key:?} is there twice"))),
+                }
             }
         }
         for (key, value) in merged.into_iter().flatten() {

@@ -4,7 +4,7 @@ use crate::kinds::Builtin;
 
 mod certificate_signing_request;
 mod cluster_trust_bundle;
-mod pod_certificate_request;
+pub mod pod_certificate_request;
 
 pub const ALL: &[Builtin] =
     &[certificate_signing_request::KIND, cluster_trust_bundle::KIND, pod_certificate_request::KIND];
