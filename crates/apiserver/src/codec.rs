@@ -4,7 +4,7 @@
 
 use api::kind::Version;
 use api::schema::{self, Type};
-use api::{Kind, Value, decode, json, protobuf, yaml};
+use api::{Kind, Value, decode, json, protobuf, text, yaml};
 
 use crate::status::{Result, Status};
 
@@ -17,22 +17,19 @@ pub enum Strictness {
 }
 
 impl Strictness {
-    pub fn of(text: &str) -> Result<Strictness> {
+    /// `fieldValidation`.
+    pub fn of(text: &str, errors: &mut Vec<api::field::Error>) -> Strictness {
         match text {
-            "" | "Warn" => Ok(Strictness::Warn),
-            "Ignore" => Ok(Strictness::Ignore),
-            "Strict" => Ok(Strictness::Strict),
-            other => Err(Status::invalid_kind(
-                "meta.k8s.io",
-                "CreateOptions",
-                "",
-                &[api::field::Error::not_supported(
-                    api::field::Path::new("fieldValidation"),
-                    other,
-                    &["", "Ignore", "Strict", "Warn"],
-                )],
-            )),
+            "" | "Warn" => {}
+            "Ignore" => return Strictness::Ignore,
+            "Strict" => return Strictness::Strict,
+            other => {
+                let path = api::field::Path::new("fieldValidation");
+                let valid = &["", "Ignore", "Strict", "Warn"];
+                errors.push(api::field::Error::not_supported(path, other, valid));
+            }
         }
+        Strictness::Warn
     }
 }
 
@@ -83,16 +80,22 @@ pub fn decode(
     let (value, doubled) = match media_of(content_type) {
         "application/json" => {
             let parsed = json::parse_all(bytes).map_err(|error| unrecognized(expected, &error, bytes))?;
+            named(expected, &parsed.value, bytes)?;
             let doubled = match parsed.doubled && strictness != Strictness::Ignore {
                 true => decode::duplicate_errors(expected.of, &json::duplicates(bytes).unwrap_or_default()),
                 false => Vec::new(),
             };
             (parsed.value, doubled)
         }
-        "application/yaml" | "application/x-yaml" | "text/yaml" => {
-            let text = std::str::from_utf8(bytes).map_err(|error| unrecognized(expected, &error, bytes))?;
-            let value = from_yaml(text).map_err(|error| unrecognized(expected, &error, bytes))?;
-            (value, Vec::new())
+        "application/yaml" => {
+            let text = String::from_utf8_lossy(bytes);
+            let value = from_yaml(&text).map_err(|error| unread(expected, &error, bytes))?;
+            named(expected, &value, bytes)?;
+            let doubled = match strictness {
+                Strictness::Ignore => Vec::new(),
+                _ => doubled_in_yaml(&text).into_iter().collect(),
+            };
+            return finish_all(expected, value, doubled, Vec::new(), strictness, warnings);
         }
         "application/vnd.kubernetes.protobuf" => (from_protobuf(expected, bytes)?, Vec::new()),
         _ => return Err(Status::unsupported_media(crate::http::accept::MEDIA)),
@@ -109,14 +112,19 @@ pub fn decode_options(expected: &Expected<'_>, content_type: &str, bytes: &[u8])
             protobuf::decode_message(of, envelope.raw).map_err(bad)?
         }
         ("application/json", _) => {
-            json::parse(bytes).map_err(|error| unrecognized(expected, &error, bytes))?
+            let bad =
+                |error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"));
+            json::parse(bytes).map_err(bad)?
         }
-        ("application/yaml" | "application/x-yaml" | "text/yaml", _) => {
-            let text = String::from_utf8_lossy(bytes);
-            from_yaml(&text).map_err(|error| unrecognized(expected, &error, bytes))?
+        ("application/yaml", _) => {
+            from_yaml(&String::from_utf8_lossy(bytes)).map_err(|error| Status::bad_request(plain(&error)))?
         }
         _ => return Err(Status::unsupported_media(crate::http::accept::MEDIA)),
     };
+    let (kind, version) = (value.str_at(&["kind"]), value.str_at(&["apiVersion"]));
+    if !kind.is_empty() && kind != expected.kind {
+        return Err(Status::bad_request(unregistered(kind, version)));
+    }
     if let Value::Object(map) = &mut value {
         map.remove("kind");
         map.remove("apiVersion");
@@ -127,7 +135,19 @@ pub fn decode_options(expected: &Expected<'_>, content_type: &str, bytes: &[u8])
 /// What follows parsing, also for the result of a patch.
 pub fn finish(
     expected: &Expected<'_>,
+    value: Value,
+    doubled: Vec<String>,
+    strictness: Strictness,
+    warnings: &mut Vec<String>,
+) -> Result<Value> {
+    finish_all(expected, value, Vec::new(), doubled, strictness, warnings)
+}
+
+/// [`finish`] with strict errors that are told before those of the fields.
+fn finish_all(
+    expected: &Expected<'_>,
     mut value: Value,
+    mut strict: Vec<String>,
     doubled: Vec<String>,
     strictness: Strictness,
     warnings: &mut Vec<String>,
@@ -135,18 +155,20 @@ pub fn finish(
     let api_version = expected.api_version();
     {
         let (kind, version) = (value.str_at(&["kind"]), value.str_at(&["apiVersion"]));
-        if !kind.is_empty() && kind != expected.kind {
-            let version = if version.is_empty() { &api_version } else { version };
-            return Err(Status::bad_request(format!(
-                "{kind} in version {version:?} cannot be handled as a {}: the kind in the data does not match the expected kind",
-                expected.kind
-            )));
+        let kind = if kind.is_empty() { expected.kind } else { kind };
+        let version = if version.is_empty() { &api_version } else { version };
+        if expected.of.is_none() && kind != expected.kind {
+            let (path, text) = (api::field::Path::new("kind"), format!("must be {}", expected.kind));
+            let error = api::field::Error::invalid(path, kind, text);
+            let name = value.str_at(&["metadata", "name"]);
+            return Err(Status::invalid_kind(expected.group, kind, name, &[error]));
         }
-        if !version.is_empty() && version != api_version {
-            return Err(Status::bad_request(format!(
-                "the API version in the data ({version}) does not match the expected API version ({api_version})"
-            )));
+        if kind != expected.kind || version != api_version {
+            return Err(Status::bad_request(mismatch(expected, kind, version)));
         }
+    }
+    if value.is_null() {
+        value = Value::object();
     }
     if !matches!(value, Value::Object(_)) {
         let shape = match value {
@@ -168,9 +190,8 @@ pub fn finish(
             kind = expected.kind
         ))
     };
-    let mut strict = Vec::new();
     if let Some(of) = expected.of {
-        strict = decode::normalize(of, &mut value).map_err(|error| cannot(&error))?;
+        strict.extend(decode::normalize(of, &mut value).map_err(|error| cannot(&error))?);
     }
     strict.extend(doubled);
     match strictness {
@@ -191,17 +212,83 @@ pub fn type_meta(value: &mut Value, kind: &str, api_version: &str) {
     }
 }
 
-fn unrecognized(expected: &Expected<'_>, error: &dyn std::fmt::Display, bytes: &[u8]) -> Status {
+/// A custom resource's body says its kind: upstream has no type that would tell.
+fn named(expected: &Expected<'_>, value: &Value, bytes: &[u8]) -> Result<()> {
+    let is = matches!(value, Value::Object(_) | Value::Null) && value.str_at(&["kind"]).is_empty();
+    if expected.of.is_some() || !is {
+        return Ok(());
+    }
+    Err(Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{}' ({})",
+        expected.kind,
+        String::from_utf8_lossy(bytes),
+        shown(bytes)
+    )))
+}
+
+/// What a body is that says to be another kind than its path's.
+fn mismatch(expected: &Expected<'_>, kind: &str, api_version: &str) -> String {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let shown = text::quote(version);
+    // Kinds of definitions are in no scheme: only their own name is known.
+    if expected.of.is_none() {
+        return format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            expected.api_version()
+        );
+    }
+    let why = match schema::of_kind(group, version, kind) {
+        Some(_) => {
+            let package = match expected.group.split('.').next().unwrap_or_default() {
+                "" => "core",
+                "internal" => "apiserverinternal",
+                package => package,
+            };
+            format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", expected.kind)
+        }
+        None => unregistered(kind, api_version),
+    };
+    format!("{kind} in version {shown} cannot be handled as a {}: {why}", expected.kind)
+}
+
+/// A kind that upstream's scheme does not have.
+fn unregistered(kind: &str, api_version: &str) -> String {
+    let (kind, version) = (text::quote(kind), text::quote(api_version));
+    format!("no kind {kind} is registered for version {version} in scheme \"pkg/runtime/scheme.go:111\"")
+}
+
+/// What is wrong with YAML, of which upstream tells the reader's words alone.
+fn plain(error: &str) -> String {
+    error.strip_prefix("error converting YAML to JSON: ").unwrap_or(error).to_string()
+}
+
+/// YAML that cannot be read.
+fn unread(expected: &Expected<'_>, error: &str, bytes: &[u8]) -> Status {
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): {} ({})",
+        expected.kind,
+        plain(error),
+        shown(bytes)
+    ))
+}
+
+/// The beginning of a body: text if it looks like JSON, else in hexadecimal.
+fn shown(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(64)];
     let dots = if bytes.len() > 64 { " ..." } else { "" };
-    let shown = match cut.first() {
-        None => "<empty>".to_string(),
+    let shown: String = match cut.first() {
+        None => "<empty>".into(),
         Some(b'{') => String::from_utf8_lossy(cut).into_owned(),
         Some(_) => cut.iter().map(|byte| format!("{byte:02x}")).collect(),
     };
+    format!("{shown}{dots}")
+}
+
+fn unrecognized(expected: &Expected<'_>, error: &dyn std::fmt::Display, bytes: &[u8]) -> Status {
     Status::bad_request(format!(
-        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({shown}{dots})",
-        expected.kind
+        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({})",
+        expected.kind,
+        shown(bytes)
     ))
 }
 
@@ -295,19 +382,19 @@ pub fn object_meta() -> Option<&'static Type> {
     schema::lookup("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
 }
 
-/// YAML as sigs.k8s.io/yaml reads it; of several documents the first.
+/// YAML as sigs.k8s.io/yaml reads it; of several documents the first, of none a null. A later key wins over an earlier one.
 pub fn from_yaml(text: &str) -> std::result::Result<Value, String> {
-    let documents = yaml::parse(text, yaml::Dialect::V2).map_err(|error| {
-        // Clients look for yaml.v2's words.
-        match error.text.strip_prefix("the key ").and_then(|rest| rest.strip_suffix(" is there twice")) {
-            Some(key) => format!(
-                "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {key} already set in map",
-                error.line
-            ),
-            None => format!("error converting YAML to JSON: yaml: line {}: {}", error.line, error.text),
-        }
-    })?;
-    documents.into_iter().next().ok_or_else(|| "the document is empty".into())
+    render::goyaml::first(text)
+}
+
+/// What the strict reader of YAML says of keys that stand twice.
+fn doubled_in_yaml(text: &str) -> Option<String> {
+    let doubled = yaml::duplicates(text);
+    let line = |(line, key): &(usize, String)| {
+        format!("\n  line {line}: key {} already set in map", text::quote(key))
+    };
+    let lines: String = doubled.iter().map(line).collect();
+    (!doubled.is_empty()).then(|| format!("yaml: unmarshal errors:{lines}"))
 }
 
 pub fn to_yaml(value: &Value) -> String {
@@ -320,7 +407,10 @@ pub fn to_yaml(value: &Value) -> String {
 pub fn to_protobuf(value: &Value) -> Option<Vec<u8>> {
     let api_version = value.str_at(&["apiVersion"]);
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-    let of = schema::of_kind(group, version, value.str_at(&["kind"]))?;
+    let kind = value.str_at(&["kind"]);
+    // Two documents of discovery say no version, being older than it.
+    let version = if matches!(kind, "APIVersions" | "APIResourceList") { "v1" } else { version };
+    let of = schema::of_kind(group, version, kind)?;
     (!of.proto().is_empty()).then(|| protobuf::encode(of, value))
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn prune(
     }
     let Some(schema) = &target.version().structural else { return Ok(()) };
     let cannot = |error: &dyn std::fmt::Display| {
-        let (kind, version) = (&target.kind.kind, target.kind.api_version(&target.version().name));
+        let (kind, version) = (&target.kind.kind, &target.version().name);
         Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
     };
     let strict = structural::prune(value, schema).map_err(|error| cannot(&error))?;

@@ -18,6 +18,7 @@ mod encryption;
 mod engine;
 mod fill;
 mod flow;
+mod health;
 pub mod http;
 pub mod identity;
 pub mod import;

@@ -43,6 +43,10 @@ fn with<T>(target: &Target, subresource: &str, now: &str, act: impl FnOnce(&Subj
         ("", "certificates.k8s.io") if kind.kind == "CertificateSigningRequest" => {
             Set::of_fields(&[&["spec"], &["status"]])
         }
+        // Upstream's strategy drops a client's status, and forgets to say so.
+        ("", _) if matches!(kind.kind.as_str(), "PodCertificateRequest" | "PodGroup") && !kind.custom => {
+            Set::new()
+        }
         ("", _) if target.storage.rules.has_status() => Set::of_fields(&[&["status"]]),
         ("status", _) if kind.custom || KEPT_METADATA.contains(&kind.kind.as_str()) => {
             Set::of_fields(&[&["spec"], &["metadata"]])
@@ -180,16 +184,15 @@ pub(crate) fn settle(new: &mut Value, old: &Value) {
 }
 
 /// `fieldManager` of a request (metav1 validation, `ValidateFieldManager`).
-pub(crate) fn check_manager(manager: &str) -> Result<()> {
+pub(crate) fn check_manager(manager: &str, errors: &mut Vec<field::Error>) {
     let path = field::Path::new("fieldManager");
-    let error = if manager.len() > 128 {
-        field::Error::too_long(path, 128)
-    } else if manager.chars().any(char::is_control) {
-        field::Error::invalid(path, manager, "should only contain printable characters")
-    } else {
-        return Ok(());
-    };
-    Err(Status::invalid_kind("meta.k8s.io", "PatchOptions", "", &[error]))
+    if manager.len() > 128 {
+        errors.push(field::Error::too_long(path.clone(), 128));
+    }
+    for (at, letter) in manager.char_indices().filter(|(_, letter)| !api::text::is_printable(*letter)) {
+        let text = format!("invalid character U+{:04X} (at position {at})", letter as u32);
+        errors.push(field::Error::invalid(path.clone(), manager, text));
+    }
 }
 
 /// The schema of a built-in type by its version.

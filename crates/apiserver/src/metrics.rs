@@ -4,7 +4,7 @@
 //! Invariant: the number of series is bounded, since only what is served is named. A request costs one lookup and two
 //! additions; there is no lock that excludes others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -240,6 +240,39 @@ impl Metrics {
                 series.text
             );
         }
+        write_objectives(&all, out);
+    }
+}
+
+/// The durations again under the name that objectives of service are measured by: without the label `dry_run`. Nothing of a
+/// request's time is another's here, so that none is taken off.
+fn write_objectives(all: &[Arc<Series>], out: &mut String) {
+    const NAME: &str = "apiserver_request_sli_duration_seconds";
+    let _ = writeln!(
+        out,
+        "# HELP {NAME} Time from a request's head to its answer's, for objectives.\n# TYPE {NAME} histogram"
+    );
+    let mut rows: BTreeMap<String, ([u64; BUCKETS.len() + 1], u64)> = BTreeMap::new();
+    for series in all.iter().filter(|series| series.verb != "WATCH") {
+        let text = series.text.replacen("dry_run=\"\",", "", 1).replacen("dry_run=\"All\",", "", 1);
+        let (counts, sum) = rows.entry(text).or_default();
+        for (all, own) in counts.iter_mut().zip(&series.buckets) {
+            *all += own.load(Ordering::Relaxed);
+        }
+        *sum += series.microseconds.load(Ordering::Relaxed);
+    }
+    for (text, (counts, sum)) in &rows {
+        let mut all = 0;
+        for (at, count) in counts.iter().enumerate() {
+            all += count;
+            // Upstream's buckets of these begin later.
+            let end = BUCKETS.get(at).map_or("+Inf".to_string(), f64::to_string);
+            if BUCKETS.get(at).is_none_or(|end| *end >= 0.05) {
+                let _ = writeln!(out, "{NAME}_bucket{{{text},le=\"{end}\"}} {all}");
+            }
+        }
+        let seconds = *sum as f64 / 1e6;
+        let _ = writeln!(out, "{NAME}_sum{{{text}}} {seconds}\n{NAME}_count{{{text}}} {all}");
     }
 }
 
@@ -310,12 +343,23 @@ pub(crate) fn process(out: &mut String) {
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:")?.trim().trim_end_matches(" kB").parse().ok())
         .unwrap_or(0.0);
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let boot: f64 =
+        stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok()).unwrap_or(0.0);
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let most: f64 = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0.0);
     // Ticks are of 10 ms on every Linux that this is built for.
     for (name, kind, value) in [
         ("process_cpu_seconds_total", "counter", (field(11) + field(12)) / 100.0),
+        ("process_max_fds", "gauge", most),
         ("process_open_fds", "gauge", files as f64),
         ("process_resident_memory_bytes", "gauge", resident * 1024.0),
+        ("process_start_time_seconds", "gauge", boot + field(19) / 100.0),
         ("process_threads", "gauge", field(17)),
+        ("process_virtual_memory_bytes", "gauge", field(20)),
     ] {
         let _ = writeln!(out, "# HELP {name} Of this process.\n# TYPE {name} {kind}\n{name} {value}");
     }

@@ -6,17 +6,12 @@ use api::{Value, discovery};
 use http::request::Parts;
 use http::{Response, StatusCode};
 
-use crate::aggregate;
-use crate::http::accept::MEDIA;
+use crate::http::accept::{MEDIA, Media, clauses, is_routed};
 use crate::http::answer::Asked;
 use crate::http::{Accept, Body, respond};
 use crate::server::Inner;
 use crate::status::{Result, Status};
-
-/// What `/readyz?verbose` names: the things that must work for a ready server.
-const CHECKS: [&str; 4] = ["ping", "log", "store", "watch-cache"];
-/// Named where there are KMS plugins: what they said last.
-const PLUGINS: &str = "kms-providers";
+use crate::{aggregate, health};
 
 pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> Result<Response<Body>> {
     let path = asked.info.path.as_str();
@@ -27,64 +22,82 @@ pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> 
         Some(value) => Ok(respond::value(&accept, StatusCode::OK, &value)),
         None => Err(Status::no_such_path()),
     };
-    if !matches!(asked.info.verb, "get" | "head") {
-        return Err(match path {
-            "/healthz" | "/livez" | "/readyz" | "/version" => {
-                Status::new(405, "MethodNotAllowed", "method not allowed")
+    let kinds = inner.kinds.load_full();
+    let trimmed = path.trim_matches('/');
+    let places: Vec<&str> = trimmed.split('/').collect();
+    // Upstream hands these to a function and not to its router: any method will do.
+    let is_free =
+        matches!(places.as_slice(), [""] | ["healthz" | "livez" | "readyz" | "metrics" | "openapi", ..])
+            || matches!(places.as_slice(), ["apis"] | ["apis", _]);
+    if asked.info.verb != "get" && !is_free {
+        let known = match places.as_slice() {
+            ["version"] | ["openid", "v1", "jwks"] | [".well-known", "openid-configuration"] | ["api"] => {
+                true
             }
-            _ => Status::no_such_path(),
-        });
+            ["api", version] => discovery::resources(&kinds, "", version).is_some(),
+            ["apis", group, version] => discovery::resources(&kinds, group, version).is_some(),
+            _ => false,
+        };
+        return Err(if known { Status::no_such_method() } else { Status::no_such_path() });
     }
-    if asked_for.is_err() {
-        // The routes that choose among forms; the others have one, and give it whatever is asked for.
-        match path.trim_matches('/').split('/').next() {
-            Some("api" | "apis") if !text.is_some_and(wants_aggregated) => {
-                return Err(Status::no_representation(MEDIA));
+    let aggregated = wants_aggregated(text.unwrap_or_default());
+    // The routes that choose among forms; the others have one, and give it whatever is asked for.
+    match places.as_slice() {
+        ["api" | "apis"] if aggregated.is_some() => {}
+        ["api" | "apis", ..] => {
+            if let Err(status) = asked_for {
+                return Err(match is_routed(&parts.headers) {
+                    true => status,
+                    false => Status::no_representation(MEDIA),
+                });
             }
-            Some("version") => return Err(Status::no_representation("application/json")),
-            _ => {}
         }
+        ["version"] if !takes(text, "application/json") => {
+            return Err(Status::no_representation("application/json"));
+        }
+        _ => {}
     }
     match path {
         "/version" | "/version/" => return Ok(version()),
         "/metrics" => return Ok(metrics(inner)),
-        "/openid/v1/jwks" => {
-            let keys = serde_json::json!({"keys": [inner.config.service_account_key.jwk()]});
-            return Ok(respond::bytes(StatusCode::OK, "application/jwk-set+json", keys.to_string()));
+        "/metrics/slis" => {
+            let text = health::metrics(inner).await;
+            return Ok(respond::bytes(StatusCode::OK, METRICS, text));
         }
-        "/.well-known/openid-configuration" => return Ok(issuer(inner)),
+        "/openid/v1/jwks" => {
+            const SET: &str = "application/jwk-set+json";
+            if !takes(text, SET) {
+                return Err(Status::no_representation(SET));
+            }
+            let keys = serde_json::json!({"keys": [inner.config.service_account_key.jwk()]});
+            return Ok(public(respond::bytes(StatusCode::OK, SET, keys.to_string())));
+        }
+        "/.well-known/openid-configuration" => {
+            let json = "application/json";
+            return if takes(text, json) {
+                Ok(public(issuer(inner)))
+            } else {
+                Err(Status::no_representation(json))
+            };
+        }
         "/" => {
             let mut root = Value::object();
-            let paths = [
-                "/api",
-                "/api/v1",
-                "/apis",
-                "/healthz",
-                "/livez",
-                "/metrics",
-                "/openapi/v2",
-                "/openapi/v3",
-                "/readyz",
-                "/version",
-            ];
-            root.set(&["paths"], paths.map(Value::from).to_vec());
+            let kinds = inner.kinds.load_full();
+            root.set(&["paths"], index(&kinds).into_iter().map(Value::from).collect::<Vec<_>>());
             return value(Some(root));
         }
         _ => {}
     }
-    let kinds = inner.kinds.load_full();
-    let trimmed = path.trim_matches('/');
-    let places: Vec<&str> = trimmed.split('/').collect();
     match places.as_slice() {
-        ["healthz" | "livez" | "readyz", ..] => health(inner, asked, &places).await,
+        ["healthz" | "livez" | "readyz", ..] => health::answer(inner, asked).await,
         ["api"] | ["apis"] => {
             let core = places[0] == "api";
-            if text.is_some_and(wants_aggregated) {
+            if let Some(media) = aggregated {
                 let mut document = discovery::aggregated(&kinds, core);
                 if !core {
                     aggregate::merge(&inner.aggregated, &mut document, true);
                 }
-                return Ok(respond::bytes(StatusCode::OK, discovery::AGGREGATED, document.to_json()));
+                return Ok(tagged(&document, media, parts));
             }
             match core {
                 true => value(Some(discovery::versions(&inner.config.advertise.to_string()))),
@@ -105,13 +118,105 @@ pub(crate) async fn answer(inner: &Arc<Inner>, asked: &Asked, parts: &Parts) -> 
     }
 }
 
-/// The first clause that names a form decides, as for every answer.
-fn wants_aggregated(accept: &str) -> bool {
-    accept.split(',').any(|clause| {
-        clause.contains("as=APIGroupDiscoveryList")
-            && clause.contains("v=v2")
-            && !clause.contains("v=v2beta1")
-    })
+/// The `Accept` header of a route with one form lets it through.
+fn takes(accept: Option<&str>, form: &str) -> bool {
+    let clauses = accept.unwrap_or("*/*").split(',');
+    clauses
+        .map(|clause| clause.split(';').next().unwrap_or_default().trim())
+        .any(|one| one == "*/*" || one == form)
+}
+
+/// What anybody may keep for an hour: the issuer's documents.
+fn public(mut response: Response<Body>) -> Response<Body> {
+    let hour = http::HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(http::header::CACHE_CONTROL, hour);
+    response
+}
+
+/// The paths that the root names, as upstream's index.
+fn index(kinds: &api::Kinds) -> Vec<String> {
+    const OTHERS: [&str; 11] = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/apis/",
+        "/metrics",
+        "/metrics/slis",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/",
+        "/openid/v1/jwks",
+    ];
+    let mut paths: Vec<String> = OTHERS.map(String::from).to_vec();
+    paths.push("/version".into());
+    paths.extend(health::paths());
+    for kind in kinds.iter().filter(|kind| !kind.resource.group.is_empty()) {
+        let group = &kind.resource.group;
+        for version in kind.versions.iter().filter(|version| version.served) {
+            paths.push(format!("/apis/{group}"));
+            paths.push(format!("/apis/{group}/{}", version.name));
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
+/// The form of the aggregated document, if the best clause that can be served asks for that.
+fn wants_aggregated(accept: &str) -> Option<Media> {
+    let found = clauses(accept).find_map(|clause| {
+        let mut parts = clause.split(';').map(str::trim);
+        let media = match parts.next()? {
+            "application/json" | "*/*" => Media::Json,
+            "application/yaml" => Media::Yaml,
+            "application/vnd.kubernetes.protobuf" => Media::Protobuf,
+            _ => return None,
+        };
+        let given = |name: &str| {
+            clause.split(';').find_map(|part| part.trim().strip_prefix(name)).unwrap_or_default()
+        };
+        match (given("as="), given("g="), given("v=")) {
+            ("", _, _) => Some((media, false)),
+            ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => Some((media, true)),
+            _ => None,
+        }
+    });
+    found.filter(|(media, aggregated)| *aggregated && *media != Media::Yaml).map(|(media, _)| media)
+}
+
+/// The aggregated document with a tag, so that who has it is told so (k8s.io/apiserver/pkg/endpoints/discovery/aggregated).
+fn tagged(document: &Value, media: Media, parts: &Parts) -> Response<Body> {
+    use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
+    use sha2::Digest;
+    const PROTOBUF: &str =
+        "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let json = document.to_json();
+    let hash = sha2::Sha512::digest(&json);
+    let tag: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+    let tag = format!("\"{tag}\"");
+    let has = parts.headers.get(IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes());
+    let of = || api::schema::lookup("io.k8s.api.apidiscovery.v2.APIGroupDiscoveryList");
+    let mut response = match (has, media, of()) {
+        (true, ..) => {
+            let mut none = Response::new(Body::Empty);
+            *none.status_mut() = StatusCode::NOT_MODIFIED;
+            none
+        }
+        (_, Media::Protobuf, Some(of)) => {
+            respond::bytes(StatusCode::OK, PROTOBUF, api::protobuf::encode(of, document))
+        }
+        _ => respond::bytes(StatusCode::OK, discovery::AGGREGATED, json),
+    };
+    let headers = response.headers_mut();
+    headers.insert(VARY, http::HeaderValue::from_static("Accept"));
+    headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("public"));
+    if let Ok(tag) = http::HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
+    response
 }
 
 /// What this server serves: upstream's version, and that it is skiff.
@@ -138,44 +243,6 @@ fn issuer(inner: &Inner) -> Response<Body> {
         "id_token_signing_alg_values_supported": ["ES256"],
     });
     respond::bytes(StatusCode::OK, "application/json", document.to_string())
-}
-
-async fn health(inner: &Arc<Inner>, asked: &Asked, places: &[&str]) -> Result<Response<Body>> {
-    let mut report = String::new();
-    let mut good = true;
-    let plugins = inner.encrypted.as_ref().and_then(|encrypted| encrypted.health_of_plugins());
-    let more = plugins.as_ref().map(|_| PLUGINS);
-    for check in CHECKS.into_iter().chain(more) {
-        if places.get(1).is_some_and(|only| *only != check) {
-            continue;
-        }
-        if asked.query.all("exclude").any(|name| name == check) {
-            report.push_str(&format!("[+]{check} excluded: ok\n"));
-            continue;
-        }
-        let fine = match check {
-            "store" => inner.store.current().await.is_ok(),
-            PLUGINS => !matches!(plugins, Some(Err(_))),
-            "watch-cache" => inner.caches.all().iter().all(|cache| cache.synced()),
-            _ => true,
-        };
-        good &= fine;
-        report.push_str(&match fine {
-            true => format!("[+]{check} ok\n"),
-            false => format!("[-]{check} failed: reason withheld\n"),
-        });
-    }
-    let name = places[0];
-    if good && report.is_empty() {
-        return Err(Status::no_such_path());
-    }
-    Ok(match (good, asked.query.has("verbose")) {
-        (true, false) => respond::text(StatusCode::OK, "ok"),
-        (true, true) => respond::text(StatusCode::OK, format!("{report}{name} check passed\n")),
-        (false, _) => {
-            respond::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{report}{name} check failed\n"))
-        }
-    })
 }
 
 /// A few of upstream's, by upstream's names.
@@ -210,5 +277,5 @@ fn metrics(inner: &Inner) -> Response<Body> {
     }
     crate::metrics::queues(&mut text);
     crate::metrics::process(&mut text);
-    respond::bytes(StatusCode::OK, "text/plain; version=0.0.4", text)
+    respond::bytes(StatusCode::OK, METRICS, text)
 }

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::aggregate;
-use crate::http::accept::{clauses, takes_gzip};
+use crate::http::accept::{Media, clauses, takes_gzip};
 use crate::http::{Accept, Body, Query, respond};
 use crate::server::Inner;
 use crate::status::{Result, Status};
@@ -60,9 +60,9 @@ const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protob
 const OLD_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// What the best clause of an `Accept` header that can be served asks for. The index has one form, whatever is asked for.
-fn protobuf_is_wanted(accept: &str, wanted: &Wanted) -> Result<bool> {
+fn protobuf_is_wanted(accept: &str, wanted: &Wanted) -> Option<bool> {
     if matches!(wanted, Wanted::Index) {
-        return Ok(false);
+        return Some(false);
     }
     let accept = if accept.is_empty() { "*/*" } else { accept };
     let form = |clause: &str| match clause.split(';').next().unwrap_or_default().trim() {
@@ -70,7 +70,7 @@ fn protobuf_is_wanted(accept: &str, wanted: &Wanted) -> Result<bool> {
         PROTOBUF | OLD_PROTOBUF if matches!(wanted, Wanted::V2) => Some(true),
         _ => None,
     };
-    clauses(accept).find_map(form).ok_or_else(|| Status::not_acceptable("application/json"))
+    clauses(accept).find_map(form)
 }
 
 /// Answers the path `/openapi/` and `rest`.
@@ -84,8 +84,17 @@ pub(crate) async fn answer(
     let header = |name: HeaderName| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_string()
     };
-    let wanted = Wanted::of(rest).ok_or_else(Status::no_such_path)?;
-    let protobuf = protobuf_is_wanted(&header(ACCEPT), &wanted)?;
+    let Some(wanted) = Wanted::of(rest) else {
+        return match rest {
+            ["v3", ..] => Ok(nothing(StatusCode::NOT_FOUND)),
+            _ => Err(Status::no_such_path()),
+        };
+    };
+    let Some(protobuf) = protobuf_is_wanted(&header(ACCEPT), &wanted) else {
+        let mut response = nothing(StatusCode::NOT_ACCEPTABLE);
+        set(&mut response, VARY, "Accept");
+        return Ok(response);
+    };
     if let Wanted::Of { group, version } = &wanted
         && let Some(entry) = inner.aggregated.of_version(group, version)
     {
@@ -127,7 +136,11 @@ pub(crate) async fn answer(
                 let gzip = takes_gzip(&parts.headers);
                 respond::packed(StatusCode::OK, PROTOBUF, made.map_err(Status::internal)?, gzip)
             }
-            false => respond::value(accept, StatusCode::OK, &document),
+            // Upstream says no type of the index, and Go's server finds one.
+            false if matches!(wanted, Wanted::Index) => {
+                respond::packed(StatusCode::OK, "text/plain; charset=utf-8", document.to_json(), accept.gzip)
+            }
+            false => respond::value(&Accept { media: Media::Json, ..*accept }, StatusCode::OK, &document),
         }
     };
     set(&mut response, ETAG, &format!("\"{hash}\""));
@@ -141,8 +154,13 @@ pub(crate) async fn answer(
 }
 
 fn not_modified() -> Response<Body> {
+    nothing(StatusCode::NOT_MODIFIED)
+}
+
+/// A code, and no body.
+fn nothing(code: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.status_mut() = code;
     response
 }
 

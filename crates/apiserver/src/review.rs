@@ -38,6 +38,10 @@ pub(crate) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
     let context =
         api::kind::Context { key: &key, now: &now, user: &call.identity.name, who: call.identity.who() };
     call.target.kind.rules.validate_create(&context, &value, &mut errors);
+    if !errors.is_empty() && plural.ends_with("accessreviews") {
+        // Upstream names no kind here.
+        return Err(Status::invalid_kind(&call.target.kind.resource.group, "", "", &errors));
+    }
     if !errors.is_empty() {
         return Err(Status::invalid(&call.target.kind, value.str_at(&["metadata", "name"]), &errors));
     }
@@ -119,8 +123,7 @@ pub(crate) fn user_info(identity: &Identity) -> Value {
 
 async fn token(call: &Call, value: &mut Value) {
     let mut audiences = strings(value, &["spec", "audiences"]);
-    let asked = !audiences.is_empty();
-    if !asked {
+    if audiences.is_empty() {
         audiences.clone_from(&call.inner.config.audiences);
     }
     let token = value.str_at(&["spec", "token"]).to_string();
@@ -128,9 +131,7 @@ async fn token(call: &Call, value: &mut Value) {
         Ok((identity, good)) => {
             value.set(&["status", "authenticated"], true);
             value.set(&["status", "user"], user_info(&identity));
-            if asked {
-                value.set(&["status", "audiences"], texts(&good));
-            }
+            value.set(&["status", "audiences"], texts(&good));
         }
         Err(reasons) => {
             // What else the client said of the answer stands: upstream only adds to it.

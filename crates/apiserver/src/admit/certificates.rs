@@ -5,6 +5,7 @@ use api::Value;
 
 use super::{Plugin, Request};
 use crate::authz::{self, Attributes};
+use crate::engine::Call;
 use crate::status::Result;
 
 const GROUP: &str = "certificates.k8s.io";
@@ -52,20 +53,23 @@ pub(super) const SUBJECT: Plugin = Plugin {
 fn permitted(request: &Request<'_>, value: Option<&Value>, verb: &'static str) -> Result<()> {
     let Some(csr) = request.old.or(value) else { return Ok(()) };
     let signer = csr.str_at(&["spec", "signerName"]);
-    let domain = signer.split('/').next().unwrap_or_default();
-    let call = request.call;
-    let may = |name: &str| {
-        let attributes =
-            Attributes { verb, group: GROUP, resource: "signers", name, ..Attributes::default() };
-        authz::decide(&call.inner, &call.identity, &attributes).is_ok()
-    };
-    match may(signer) || may(&format!("{domain}/*")) {
+    match may(request.call, verb, signer) {
         true => Ok(()),
         false => {
             let why = format!("user not permitted to {verb} requests with signerName {signer:?}");
             Err(request.forbidden(value, why))
         }
     }
+}
+
+/// Who calls may do this for a signer, or for all signers of its domain.
+pub(super) fn may(call: &Call, verb: &'static str, signer: &str) -> bool {
+    let domain = signer.split('/').next().unwrap_or_default();
+    [signer, &format!("{domain}/*")].into_iter().any(|name| {
+        let attributes =
+            Attributes { verb, group: GROUP, resource: "signers", name, ..Attributes::default() };
+        authz::decide(&call.inner, &call.identity, &attributes).is_ok()
+    })
 }
 
 /// A node asks for certificates of its own name only (of NodeRestriction).

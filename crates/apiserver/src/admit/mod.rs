@@ -14,6 +14,8 @@ mod lifecycle;
 mod limit_ranger;
 pub mod node_restriction;
 mod owner_references;
+pub(crate) mod pod_certificates;
+mod pod_groups;
 pub(crate) mod pod_security;
 mod pods;
 mod policy;
@@ -81,6 +83,7 @@ static ALL: &[Plugin] = &[
     certificates::SUBJECT,
     ingress_class::PLUGIN,
     pods::EXTERNAL,
+    pod_groups::PLUGIN,
     policy::MUTATING,
     webhook::MUTATING,
     policy::VALIDATING,

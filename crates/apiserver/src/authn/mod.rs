@@ -143,11 +143,13 @@ async fn of_issuers(inner: &Arc<Inner>, token: &str) -> std::result::Result<Opti
 
 /// The user of a token of this cluster and the audiences it is good for, of those in `audiences`.
 fn of_token(inner: &Inner, token: &str, audiences: &[String]) -> Result<(Identity, Vec<String>)> {
-    if let Some(known) = inner.config.static_tokens.iter().find(|known| same(&known.token, token)) {
-        return Ok((known.identity.clone(), audiences.to_vec()));
-    }
-    if let Some(identity) = of_bootstrap_token(inner, token) {
-        return Ok((identity, audiences.to_vec()));
+    let known = inner.config.static_tokens.iter().find(|known| same(&known.token, token));
+    let known = known.map(|known| known.identity.clone()).or_else(|| of_bootstrap_token(inner, token));
+    if let Some(identity) = known {
+        // Such a token says nothing of audiences: it is for this API alone, and for nobody else who asks.
+        let own: Vec<String> =
+            audiences.iter().filter(|own| inner.config.audiences.contains(own)).cloned().collect();
+        return if own.is_empty() { Err(Status::unauthorized()) } else { Ok((identity, own)) };
     }
     let refused = |why: &dyn std::fmt::Display| {
         tracing::debug!(%why, "a bearer token is not believed");
@@ -239,6 +241,33 @@ fn of_bootstrap_token(inner: &Inner, token: &str) -> Option<Identity> {
     Some(Identity::new(&format!("system:bootstrap:{id}"), &groups))
 }
 
+/// Who asks to be nobody, as upstream prints it.
+fn nobody(headers: &HeaderMap) -> String {
+    let quote = |value: &http::HeaderValue| api::text::quote(&String::from_utf8_lossy(value.as_bytes()));
+    let list = |values: &mut dyn Iterator<Item = &http::HeaderValue>| {
+        let texts: Vec<String> = values.map(quote).collect();
+        if texts.is_empty() { "[]string(nil)".into() } else { format!("[]string{{{}}}", texts.join(", ")) }
+    };
+    let uid = headers.get("impersonate-uid").map_or_else(|| "\"\"".into(), quote);
+    let groups = list(&mut headers.get_all("impersonate-group").iter());
+    let mut extra: Vec<String> = headers
+        .keys()
+        .filter_map(|name| {
+            let key = name.as_str().strip_prefix("impersonate-extra-")?;
+            let key = crate::http::query::decode(key, false);
+            Some(format!("{}:{}", api::text::quote(&key), list(&mut headers.get_all(name).iter())))
+        })
+        .collect();
+    extra.sort();
+    let extra = match extra.is_empty() {
+        true => "map[string][]string(nil)".to_string(),
+        false => format!("map[string][]string{{{}}}", extra.join(", ")),
+    };
+    format!(
+        "requested &user.DefaultInfo{{Name:\"\", UID:{uid}, Groups:{groups}, Extra:{extra}}} without impersonating a user name"
+    )
+}
+
 /// `Impersonate-*` headers (k8s.io/apiserver/pkg/endpoints/filters/impersonation.go).
 pub(crate) fn impersonate(inner: &Inner, asker: Arc<Identity>, headers: &HeaderMap) -> Result<Arc<Identity>> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -248,7 +277,7 @@ pub(crate) fn impersonate(inner: &Inner, asker: Arc<Identity>, headers: &HeaderM
         return Ok(asker);
     }
     if name.is_empty() {
-        return Err(Status::bad_request("requested impersonation without impersonating a user"));
+        return Err(Status::bad_request(nobody(headers)));
     }
     let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let attributes = Attributes {

@@ -128,6 +128,7 @@ impl Call {
             admit::admin_access::created(self, &value, &mut errors);
             validation::validate_object_meta(&target.kind, &value, &mut errors);
             target.kind.rules.validate_create(&context, &value, &mut errors);
+            admit::pod_certificates::created(self, &value, &mut errors);
             if !errors.is_empty() {
                 return Err(Status::invalid(&target.storage, &name, &errors));
             }
@@ -244,7 +245,8 @@ impl Target {
 /// What every new object gets (`rest.FillObjectMetaSystemFields`).
 fn begin(value: &mut Value, now: &str) {
     let metadata = value.make(&["metadata"]);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+    // A generation stays where the kind counts none, as upstream's does.
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(&[field]);
     }
     metadata.set(&["uid"], uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string());

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use api::selector::{Fields, Labels};
 use api::{Key, Object, Revision, Value};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use bytes::{Bytes, BytesMut};
 use client::Snapshot;
 use http::{Response, StatusCode};
 use smol_str::SmolStr;
 
+use super::options::ListOptions;
 use super::{Call, Target, parse_version, render};
 use crate::http::accept::{As, Media};
 use crate::http::{Body, respond};
@@ -80,6 +82,22 @@ struct Token {
     begun: i64,
 }
 
+/// As Go's decoder: bits that are left over count for nothing.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+
+/// Go's words for what is no base64.
+fn in_go(error: base64::DecodeError) -> String {
+    use base64::DecodeError::{InvalidByte, InvalidLastSymbol, InvalidLength, InvalidPadding};
+    let at = match error {
+        InvalidByte(at, _) | InvalidLastSymbol(at, _) => at,
+        InvalidLength(length) => length.saturating_sub(1),
+        InvalidPadding => 0,
+    };
+    format!("illegal base64 data at input byte {at}")
+}
+
+/// Of a list of a state that is forgotten; a watch's text is another.
+const TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
 /// Seconds that a list may take from page to page; as long as upstream's etcd keeps a revision.
 const PATIENCE: i64 = 300;
 
@@ -95,18 +113,29 @@ impl Token {
         let bad = |why: &str| {
             Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
         };
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| bad(&error.to_string()))?;
-        let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
-        let after = value["start"].as_str().unwrap_or_default().trim_end_matches('\0').to_string();
-        match value["rv"].as_i64() {
-            Some(revision) if value["v"] == "meta.k8s.io/v1" && !after.is_empty() => Ok(Token {
-                revision: u64::try_from(revision).ok().map(Revision),
-                after,
-                begun: value["t"].as_i64().unwrap_or(0),
-            }),
-            _ => Err(bad("server does not recognize this encoded version")),
+        let bytes = LENIENT.decode(text).map_err(|error| bad(&in_go(error)))?;
+        let value = api::json::parse(&bytes).map_err(|error| bad(&error.to_string()))?;
+        let number = |name: &str| value.get(name).and_then(Value::as_int).unwrap_or(0);
+        let (version, start, revision) = (value.str_at(&["v"]), value.str_at(&["start"]), number("rv"));
+        if version != "meta.k8s.io/v1" {
+            return Err(bad(&format!("server does not recognize this encoded version {version}")));
         }
+        if revision == 0 {
+            return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
+        }
+        if start.is_empty() {
+            return Err(bad("encoded start key empty (version meta.k8s.io/v1)"));
+        }
+        // Nobody leaves the resource by a path.
+        let steps = start.strip_prefix('/').unwrap_or(start).split('/');
+        if steps.into_iter().any(|step| matches!(step, "" | "." | "..")) {
+            return Err(bad(start));
+        }
+        Ok(Token {
+            revision: u64::try_from(revision).ok().map(Revision),
+            after: start.trim_end_matches('\0').to_string(),
+            begun: number("t"),
+        })
     }
 
     /// 410, with a token that goes on from the same key in the newest state.
@@ -120,8 +149,8 @@ impl Token {
 }
 
 /// One page.
-struct Page {
-    objects: Vec<Arc<Object>>,
+pub(super) struct Page {
+    pub objects: Vec<Arc<Object>>,
     revision: Revision,
     next: Option<String>,
     remaining: Option<i64>,
@@ -130,35 +159,21 @@ struct Page {
 impl Call {
     pub async fn list(&self) -> Result<Response<Body>> {
         let selection = Selection::of(self)?;
-        let page = self.page(&selection).await?;
+        let options = ListOptions::of(&self.query, false)?;
+        self.accept.fits(&self.target.kind, true)?;
+        self.includes()?;
+        let page = self.page(&selection, &options).await?;
         self.list_answer(page)
     }
 
-    async fn page(&self, selection: &Selection) -> Result<Page> {
+    /// One page of what the query asks for.
+    pub(super) async fn page(&self, selection: &Selection, options: &ListOptions) -> Result<Page> {
         let cache = self.target.cache()?;
-        let limit: usize = match self.query.get("limit") {
-            "" => 0,
-            text => text.parse().map_err(|_| {
-                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-            })?,
-        };
         let version = self.query.get("resourceVersion");
-        let exact = match (self.query.get("resourceVersionMatch"), version) {
-            ("", _) => false,
-            (_, "") => {
-                return Err(forbidden_match(
-                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
-                ));
-            }
-            ("NotOlderThan", _) => false,
-            ("Exact", "0") => {
-                return Err(forbidden_match(
-                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-                ));
-            }
-            ("Exact", _) => true,
-            (other, _) => return Err(bad_match(other)),
-        };
+        let exact = options.exact;
+        // Upstream's cache gives all that it has to who takes any state.
+        let any = version == "0" && self.query.get("continue").is_empty();
+        let limit = if any { 0 } else { options.limit };
         let token = match self.query.get("continue") {
             "" => None,
             _ if !version.is_empty() && version != "0" => {
@@ -177,6 +192,9 @@ impl Call {
                 if self.inner.clock.now().as_second() - token.begun > PATIENCE {
                     return Err(token.ran_out());
                 }
+                if *revision > cache.revision() {
+                    self.inner.wait_for(cache, *revision).await?;
+                }
                 match cache.snapshot_at(*revision) {
                     Ok(snapshot) => snapshot,
                     Err(_) => return self.page_of_store(selection, token, *revision, limit).await,
@@ -191,9 +209,7 @@ impl Call {
                 let asked = parse_version(asked)?;
                 self.inner.wait_for(cache, asked).await?;
                 match exact || (limit > 0 && self.query.get("resourceVersionMatch").is_empty()) {
-                    true => {
-                        cache.snapshot_at(asked).map_err(|gone| Status::too_old(gone.asked, gone.oldest))?
-                    }
+                    true => cache.snapshot_at(asked).map_err(|_| Status::expired(TOO_OLD))?,
                     false => cache.snapshot(),
                 }
             }
@@ -282,13 +298,14 @@ impl Call {
         }
     }
 
-    fn list_answer(&self, page: Page) -> Result<Response<Body>> {
+    pub(super) fn list_answer(&self, page: Page) -> Result<Response<Body>> {
         match (self.accept.form, self.accept.media) {
             (As::Table, _) => {
                 self.target.converted(&page.objects)?;
                 let rows = self.table_rows(&page.objects)?;
                 let mut table = self.target.table(rows, page.revision.0, true);
                 page.metadata(&mut table);
+                self.accept.dated(&mut table);
                 Ok(respond::value(&self.accept, StatusCode::OK, &table))
             }
             (As::Object, Media::Json) if self.accept.is_plain() && self.target.is_storage() => {
@@ -327,9 +344,20 @@ impl Call {
                 page.metadata(&mut list);
                 // Upstream makes this list by appending: of nothing it is none.
                 let none = items.is_empty() && form == As::Metadata;
+                if form == As::Object {
+                    self.unstructured(&mut list);
+                }
                 list.set(&["items"], if none { Value::Null } else { items.into() });
+                self.accept.dated(&mut list);
                 Ok(respond::value(&self.accept, StatusCode::OK, &list))
             }
+        }
+    }
+
+    /// Upstream's list of custom resources says that nothing follows.
+    fn unstructured(&self, list: &mut Value) {
+        if self.target.kind.custom && list.at(&["metadata", "continue"]).is_none() {
+            list.set(&["metadata", "continue"], "");
         }
     }
 
@@ -340,6 +368,7 @@ impl Call {
         head.set(&["apiVersion"], self.target.kind.api_version(&self.target.version().name));
         head.set(&["metadata"], Value::object());
         page.metadata(&mut head);
+        self.unstructured(&mut head);
         let mut head = head.to_json();
         head.pop();
         head.extend_from_slice(b",\"items\":[");
@@ -376,25 +405,6 @@ impl Page {
             list.set(&["metadata", "remainingItemCount"], remaining);
         }
     }
-}
-
-fn forbidden_match(text: &str) -> Status {
-    let path = api::field::Path::new("resourceVersionMatch");
-    Status::invalid_kind("meta.k8s.io", "ListOptions", "", &[api::field::Error::forbidden(path, text)])
-}
-
-fn bad_match(given: &str) -> Status {
-    Status::invalid_kind(
-        "meta.k8s.io",
-        "ListOptions",
-        "",
-        &[api::field::Error {
-            path: api::field::Path::new("resourceVersionMatch"),
-            reason: api::field::Reason::NotSupported,
-            value: Some(given.into()),
-            detail: "supported values: \"Exact\", \"NotOlderThan\", \"\"".into(),
-        }],
-    )
 }
 
 /// Yields a list in buffers of some [`CHUNK`] bytes: what is not sent yet is only referred to.

@@ -3,6 +3,7 @@
 pub mod create;
 pub mod delete;
 pub mod list;
+pub mod options;
 pub mod patch;
 pub mod render;
 pub mod update;
@@ -90,29 +91,13 @@ pub(crate) struct WriteOptions {
 
 impl Call {
     pub fn write_options(&self) -> Result<WriteOptions> {
-        let mut dry_run = false;
-        for value in self.query.all("dryRun") {
-            match value {
-                "All" => dry_run = true,
-                other => {
-                    return Err(Status::invalid_kind(
-                        "meta.k8s.io",
-                        "CreateOptions",
-                        "",
-                        &[api::field::Error::not_supported(
-                            api::field::Path::new("dryRun"),
-                            vec![api::Value::from(other)],
-                            &["All"],
-                        )],
-                    ));
-                }
-            }
-        }
-        crate::manage::check_manager(self.query.get("fieldManager"))?;
+        let apply = || crate::codec::media_of(self.content_type()) == "application/apply-patch+yaml";
+        let apply = (self.info.verb == "patch").then(apply);
+        let (dry_run, strictness) = options::write(&self.query, self.info.verb, apply)?;
         Ok(WriteOptions {
             dry_run,
             manager: self.manager(),
-            strictness: Strictness::of(self.query.get("fieldValidation"))?,
+            strictness,
             force: self.query.flag("force"),
             applied: false,
             admitted: false,
@@ -177,18 +162,26 @@ impl Call {
         match version {
             "" => self.inner.catch_up(cache).await?,
             "0" => {}
-            asked => self.inner.wait_for(cache, parse_version(asked)?).await?,
+            asked => self.inner.wait_for(cache, one_version(asked)?).await?,
         }
         let object = self.find(cache)?;
         self.answer(StatusCode::OK, &object)
     }
 }
 
-/// A `resourceVersion` of a query.
+/// A `resourceVersion` of a list's query.
 pub(crate) fn parse_version(text: &str) -> Result<Revision> {
-    text.parse().map(Revision).map_err(|_| {
-        Status::bad_request(format!(
-            "invalid resource version: resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-        ))
-    })
+    text.parse()
+        .map(Revision)
+        .map_err(|_| Status::bad_request(format!("invalid resource version: {}", no_version(text))))
+}
+
+/// Of a get or a watch, where upstream lets the error of its storage through.
+pub(crate) fn one_version(text: &str) -> Result<Revision> {
+    text.parse().map(Revision).map_err(|_| Status::new(500, "", no_version(text)))
+}
+
+fn no_version(text: &str) -> String {
+    let text = api::text::quote(text);
+    format!("resourceVersion: Invalid value: {text}: strconv.ParseUint: parsing {text}: invalid syntax")
 }

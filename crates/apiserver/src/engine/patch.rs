@@ -56,6 +56,9 @@ impl Call {
             self.apply(part, &bytes, &options).await?
         } else {
             let patch = parse_patch(&bytes)?;
+            if way == Way::Json && options.strictness != codec::Strictness::Ignore {
+                operations(&patch)?;
+            }
             let make = |old: &Value| self.patched(way, &patch, old, &options);
             self.change(part, &options, How::Patch, &make, None).await?
         };
@@ -85,17 +88,6 @@ impl Call {
 
     /// What is applied, which must be of this kind and version.
     pub(crate) fn configuration(&self, bytes: &Bytes, api_version: &str, kind: &str) -> Result<Value> {
-        if self.query.get("fieldManager").is_empty() {
-            return Err(Status::invalid_kind(
-                "meta.k8s.io",
-                "PatchOptions",
-                "",
-                &[api::field::Error::required(
-                    api::field::Path::new("fieldManager"),
-                    "is required for apply patch",
-                )],
-            ));
-        }
         let text = std::str::from_utf8(bytes).map_err(|error| Status::bad_request(error.to_string()))?;
         let config = match text.trim_start().starts_with('{') {
             true => json::parse(bytes).map_err(|error| error.to_string()),
@@ -107,11 +99,9 @@ impl Call {
             self.placed_as_asked(config.str_at(&["metadata", "namespace"]))?;
         }
         if config.str_at(&["kind"]) != kind || config.str_at(&["apiVersion"]) != api_version {
-            let text = format!(
-                "invalid object type: {}, Kind={}",
-                config.str_at(&["apiVersion"]),
-                config.str_at(&["kind"])
-            );
+            let version = config.str_at(&["apiVersion"]);
+            let slash = if version.contains('/') { "" } else { "/" };
+            let text = format!("invalid object type: {slash}{version}, Kind={}", config.str_at(&["kind"]));
             return Err(Status::bad_request(text));
         }
         Ok(config)
@@ -257,6 +247,21 @@ fn scalar_of(wanted: &str) -> &str {
     }
 }
 
+/// A JSON patch is a list: said by the reader that looks for unknown fields in it.
+fn operations(patch: &Value) -> Result<()> {
+    let found = match patch {
+        Value::Array(_) | Value::Null => return Ok(()),
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::Float(_) => "number",
+    };
+    let text = format!(
+        "error decoding patch: json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"
+    );
+    Err(Status::bad_request(text))
+}
+
 /// JSON, or YAML as people write patches by hand.
 pub(crate) fn parse_patch(bytes: &Bytes) -> Result<Value> {
     json::parse(bytes).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
@@ -272,6 +277,7 @@ pub(crate) fn patch_document(
     let result = match way {
         Way::Json => json_patch(document, patch),
         Way::Strategic => strategic_merge(document, patch.clone(), schema),
+        Way::Merge | Way::Apply if patch.is_null() => Err(patch::Error::Bad("Invalid JSON Patch".into())),
         Way::Merge | Way::Apply if !matches!(patch, Value::Object(_)) => {
             let shape = match patch {
                 Value::Array(_) => "array",

@@ -9,7 +9,7 @@ use super::{Call, Target};
 use crate::codec;
 use crate::http::accept::As;
 use crate::http::{Body, respond};
-use crate::status::Result;
+use crate::status::{Result, Status};
 
 impl Call {
     /// An answer that is one object.
@@ -17,7 +17,11 @@ impl Call {
         if self.accept.is_plain() && self.target.is_storage() {
             return Ok(respond::bytes(code, "application/json", object.json.clone()));
         }
-        let value = match self.accept.form {
+        if self.info.verb == "get" {
+            self.accept.fits(&self.target.kind, false)?;
+            self.includes()?;
+        }
+        let mut value = match self.accept.form {
             As::Object => self.target.in_version(object)?,
             As::Metadata => metadata_only(object, true),
             As::Table => {
@@ -25,6 +29,7 @@ impl Call {
                 self.target.table(rows, object.revision.0, self.table_headers())
             }
         };
+        self.accept.dated(&mut value);
         Ok(respond::value(&self.accept, code, &value))
     }
 
@@ -42,6 +47,21 @@ impl Call {
         let now = self.inner.clock.now().as_second();
         let include = self.query.get("includeObject");
         objects.iter().map(|object| self.target.table_row(object, now, include)).collect()
+    }
+}
+
+impl Call {
+    /// Judges `includeObject` of who wants a Table.
+    pub fn includes(&self) -> Result<()> {
+        let asked = self.query.get("includeObject");
+        if self.accept.form != As::Table || matches!(asked, "" | "None" | "Metadata" | "Object") {
+            return Ok(());
+        }
+        Err(Status::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or \
+             empty",
+            api::text::quote(asked)
+        )))
     }
 }
 
@@ -72,14 +92,29 @@ impl Target {
         let mut row = Value::object();
         row.set(&["cells"], cells);
         let shown = match include {
-            "None" => None,
-            "Object" => Some(self.in_version(object)?),
-            _ => Some(metadata_only(object, true)),
+            "None" => Value::Null,
+            "Object" => self.in_version(object)?,
+            _ => metadata_only(object, true),
         };
-        if let Some(shown) = shown {
-            row.set(&["object"], shown);
-        }
+        row.set(&["object"], shown);
         Ok(row)
+    }
+
+    /// The row of an object that says no more than a revision.
+    pub fn bookmark_row(&self, value: Value, now: i64, include: &str) -> Value {
+        let (kind, version) = match self.storage.custom {
+            true => (&self.kind, &self.version().name),
+            false => (&self.storage, &self.storage.storage().name),
+        };
+        let mut row = Value::object();
+        row.set(&["cells"], table::row(kind, version, &value, now));
+        let shown = match include {
+            "None" => Value::Null,
+            "Object" => value,
+            _ => partial(value, true),
+        };
+        row.set(&["object"], shown);
+        row
     }
 
     pub fn table(&self, rows: Vec<Value>, revision: u64, headers: bool) -> Value {
@@ -89,7 +124,7 @@ impl Target {
         all.set(&["metadata", "resourceVersion"], revision.to_string());
         let columns = match headers {
             true => table::definitions(&table::columns(&self.kind, &self.version().name)),
-            false => Vec::new().into(),
+            false => Value::Null,
         };
         all.set(&["columnDefinitions"], columns);
         all.set(&["rows"], rows);
@@ -99,12 +134,16 @@ impl Target {
 
 /// PartialObjectMetadata of an object; `named` adds its own kind, as items of a list of it do not.
 pub(crate) fn metadata_only(object: &Object, named: bool) -> Value {
+    partial(object.value(), named)
+}
+
+fn partial(mut value: Value, named: bool) -> Value {
     let mut partial = Value::object();
     if named {
         partial.set(&["kind"], "PartialObjectMetadata");
         partial.set(&["apiVersion"], "meta.k8s.io/v1");
     }
-    let metadata = object.value().remove(&["metadata"]).unwrap_or_else(Value::object);
+    let metadata = value.remove(&["metadata"]).unwrap_or_else(Value::object);
     partial.set(&["metadata"], metadata);
     partial
 }

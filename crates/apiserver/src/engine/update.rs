@@ -80,6 +80,13 @@ impl Call {
                 let Some(value) = or_create.filter(|_| part == Part::Main && may) else {
                     return Err(Status::not_found(&target.kind.resource, &self.info.name));
                 };
+                let uid = value.str_at(&["metadata", "uid"]);
+                if how == manage::How::Apply && !uid.is_empty() {
+                    let why = format!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    );
+                    return Err(Status::conflict(&target.kind.resource, &self.info.name, why));
+                }
                 let mut value = value.clone();
                 value.remove(&["metadata", "resourceVersion"]);
                 // A create waits for a turn of its own.
@@ -135,8 +142,10 @@ impl Call {
         }
         let uid = new.str_at(&["metadata", "uid"]);
         if !uid.is_empty() && uid != old.uid.0 && how == manage::How::Update {
+            // A dry run is judged before the store puts its prefix on.
+            let prefix = if options.dry_run { "" } else { "/registry" };
             let why = format!(
-                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+                "StorageError: invalid object, Code: 4, Key: {prefix}{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
                  failed: UID in precondition: {uid}, UID in object meta: {}",
                 // The key that upstream's store has for an object, which its texts show.
                 store::etcd::upstream_name(key),
@@ -145,8 +154,18 @@ impl Call {
             return Err(Status::conflict(resource, name, why));
         }
         let version = new.str_at(&["metadata", "resourceVersion"]);
+        if !version.is_empty() && version.parse::<u64>().is_err() {
+            let version = api::text::quote(version);
+            return Err(Status::new(
+                500,
+                "",
+                format!("strconv.ParseUint: parsing {version}: invalid syntax"),
+            ));
+        }
         if version.is_empty() || version == "0" {
-            if !rules.unconditional_update() && how == manage::How::Update {
+            // A Scale need not say which state of its object it is of.
+            let whole = self.info.subresource != "scale";
+            if !rules.unconditional_update() && how == manage::How::Update && whole {
                 let path = api::field::Path::new("metadata").child("resourceVersion");
                 let error = api::field::Error::invalid(path, "", "must be specified for an update");
                 return Err(Status::invalid(&target.storage, name, &[error]));
@@ -210,6 +229,8 @@ impl Call {
             Part::Status => {
                 admit::admin_access::told(self, &new, old_value, &mut errors);
                 rules.validate_status(&context, &new, old_value, &mut errors);
+                let moment = self.inner.clock.now().as_second();
+                admit::pod_certificates::told(self, &new, old_value, moment, &mut errors);
             }
             Part::Main => target.kind.rules.validate_update(&context, &new, old_value, &mut errors),
             Part::Whole if shown => rules.validate_subresource(sub, &context, &new, old_value, &mut errors),

@@ -21,11 +21,13 @@ use rand::Rng;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::list::Selection;
-use super::{Call, Target, parse_version, render};
+use super::options::ListOptions;
+use super::{Call, Target, one_version, render};
 use crate::http::accept::{Accept, As, Media};
 use crate::http::{Aborted, Body, respond};
 use crate::status::{Result, Status};
 
+const STREAMS: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 /// How often a watch that asked for bookmarks gets one.
 const BOOKMARKS: Duration = Duration::from_secs(60);
 /// Bytes that are gathered before they are handed to the connection.
@@ -88,28 +90,16 @@ impl Watch {
         let cache = call.target.cache()?.clone();
         let selection = Selection::of(call)?;
         let limits = &call.inner.config.limits;
-        let seconds = match call.query.get("timeoutSeconds") {
-            "" => 0,
-            text => text
-                .parse::<u64>()
-                .map_err(|_| Status::bad_request(format!("invalid timeoutSeconds {text:?}")))?,
-        };
-        let timeout = match seconds {
+        let options = ListOptions::of(&call.query, true)?;
+        if call.accept.media == Media::Yaml {
+            return Err(Status::not_acceptable(STREAMS));
+        }
+        call.includes()?;
+        let timeout = match options.seconds {
             0 => limits.min_watch.mul_f64(1.0 + rand::rng().random::<f64>()),
             seconds => Duration::from_secs(seconds.min(86_400)),
         };
-        let initial_events = call.query.flag("sendInitialEvents");
-        if call.query.has("sendInitialEvents") && call.query.get("resourceVersionMatch") != "NotOlderThan" {
-            return Err(Status::invalid_kind(
-                "meta.k8s.io",
-                "ListOptions",
-                "",
-                &[api::field::Error::forbidden(
-                    api::field::Path::new("resourceVersionMatch"),
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                )],
-            ));
-        }
+        let initial_events = options.initial == Some(true);
         let marks = call.query.flag("allowWatchBookmarks");
         let version = call.query.get("resourceVersion").to_string();
         let now = Instant::now();
@@ -139,9 +129,9 @@ impl Watch {
         };
         let asked = match version.as_str() {
             "" => None,
-            text => Some(parse_version(text)?),
+            text => Some(one_version(text)?),
         };
-        let from_state = asked.is_none_or(|asked| asked.0 == 0) && !call.query.has("sendInitialEvents");
+        let from_state = asked.is_none_or(|asked| asked.0 == 0) && options.initial.is_none();
         if from_state || initial_events {
             match asked {
                 None => call.inner.catch_up(&cache).await?,
@@ -384,11 +374,12 @@ impl Encoder {
         let target = self.target();
         (target.kind.resource.group.as_str(), target.version, self.accept.media as u8).hash(&mut hasher);
         (self.accept.form as u8, headers && self.accept.form == As::Table, &self.include).hash(&mut hasher);
+        self.accept.beta.hash(&mut hasher);
         hasher.finish()
     }
 
     fn encode(&self, object: &Arc<Object>, headers: bool) -> Result<Bytes> {
-        let value = match self.accept.form {
+        let mut value = match self.accept.form {
             As::Object => self.target().in_version(object)?,
             As::Metadata => render::metadata_only(object, true),
             As::Table => {
@@ -397,6 +388,7 @@ impl Encoder {
                 self.target().table(vec![row], object.revision.0, headers)
             }
         };
+        self.accept.dated(&mut value);
         Ok(self.bytes(&value))
     }
 
@@ -438,11 +430,11 @@ impl Encoder {
             let _ = api::decode::normalize(of, &mut value);
         }
         if self.accept.form == As::Table {
-            let mut row = Value::object();
-            row.set(&["cells"], Vec::new());
-            row.set(&["object"], value);
+            let now = self.call.inner.clock.now().as_second();
+            let row = target.bookmark_row(value, now, &self.include);
             value = target.table(vec![row], revision.0, false);
         }
+        self.accept.dated(&mut value);
         self.frame("BOOKMARK", &value)
     }
 }

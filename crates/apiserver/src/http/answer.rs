@@ -75,7 +75,7 @@ impl Inner {
             Ok(Ok(response)) => response,
             // What is no API at all is answered as Go's server does.
             Ok(Err(status)) if status.code() == 404 && !self.knows(uri.path()) => {
-                respond::text(http::StatusCode::NOT_FOUND, "404 page not found\n")
+                respond::error(http::StatusCode::NOT_FOUND, "404 page not found\n")
             }
             Ok(Err(status)) => respond::failure(&accept(), &status),
             Err(panic) => {
@@ -90,6 +90,10 @@ impl Inner {
         if let Some(Sorted { schema, level }) = sorted {
             response.headers_mut().insert(FLOW_SCHEMA, schema);
             response.headers_mut().insert(PRIORITY_LEVEL, level);
+        }
+        // Nobody keeps what somebody was shown (upstream's WithCacheControl).
+        if let http::header::Entry::Vacant(none) = response.headers_mut().entry(http::header::CACHE_CONTROL) {
+            none.insert(http::HeaderValue::from_static("no-cache, private"));
         }
         if let Some(entry) = entry {
             response = entry.answered(response);
@@ -150,7 +154,10 @@ impl Inner {
                 }
             }
         };
-        authz::check(self, &identity, info, entry.as_deref()).await?;
+        if let Err(status) = authz::check(self, &identity, info, entry.as_deref()).await {
+            let accept = Accept::of_text(parts.headers.get(http::header::ACCEPT)).unwrap_or_default();
+            return Ok(respond::refused(&accept, &status));
+        }
         if let Some(entry) = self.aggregated.of_path(parts.uri.path()) {
             return Box::pin(aggregate::forward(self, &entry, &identity, parts, body, upgrade)).await;
         }
@@ -175,12 +182,16 @@ impl Inner {
     fn knows(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let kinds = self.kinds.load();
-        let (group, version, more) = match parts.as_slice() {
-            ["api", version, more @ ..] => ("", *version, more),
-            ["apis", group, version, more @ ..] => (*group, *version, more),
-            _ => return false,
-        };
-        !more.is_empty() && api::discovery::group_versions(&kinds, group).iter().any(|own| own == version)
+        match parts.as_slice() {
+            // Upstream's router has the whole of a group of its own.
+            ["api", version, ..] if !version.is_empty() => true,
+            ["apis", group, version, more @ ..] if !version.is_empty() => {
+                let own = kinds.iter().any(|kind| !kind.custom && kind.resource.group == *group);
+                let versions = || api::discovery::group_versions(&kinds, group);
+                own || !more.is_empty() && versions().iter().any(|own| own == version)
+            }
+            _ => false,
+        }
     }
 
     async fn resource<B>(
@@ -202,11 +213,18 @@ impl Inner {
             return Err(Status::no_such_path());
         }
         let tables = matches!(info.verb, "get" | "list" | "watch") && target.cache.is_some();
-        let accept = Accept::of(&parts.headers, &query, tables).map_err(|status| match info.verb {
-            _ if target.kind.custom => status,
-            "list" | "watch" => Status::no_representation(accept::LISTED),
-            _ => Status::no_representation(accept::MEDIA),
-        })?;
+        // Upstream has routes for GET alone; what a node answers goes through as it is.
+        if parts.method == Method::HEAD && !subresource::is_stream(&info.subresource) {
+            return Err(Status::no_such_method());
+        }
+        if !target.kind.custom && !accept::is_routed(&parts.headers) {
+            let lists = matches!(info.verb, "list" | "watch");
+            return Err(Status::no_representation(if lists { accept::LISTED } else { accept::MEDIA }));
+        }
+        let accept = match target.kind.custom {
+            true => Accept::of_custom(&parts.headers, &query, tables)?,
+            false => Accept::of(&parts.headers, &query, tables)?,
+        };
         let call = Call {
             inner: self.clone(),
             identity,

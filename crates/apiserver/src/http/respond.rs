@@ -2,7 +2,7 @@
 
 use api::Value;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 
 use super::Body;
@@ -71,18 +71,27 @@ pub fn failure(accept: &Accept, status: &Status) -> Response<Body> {
     if status.retry_seconds() > 0 {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(status.retry_seconds()));
     }
-    if status.code() == StatusCode::UNAUTHORIZED {
-        response
-            .headers_mut()
-            .insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kubernetes\""));
-    }
+    response
+}
+
+/// The same of somebody who may not: upstream writes it by a function of its own.
+pub fn refused(accept: &Accept, status: &Status) -> Response<Body> {
+    let mut response = failure(accept, status);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A failure that is no Status, as Go's `http.Error` writes it.
+pub fn error(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = self::text(code, text);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
 /// The server has no seat for the request: upstream's text and header.
 pub fn busy() -> Response<Body> {
     let text = "Too many requests, please try again later.\n";
-    let mut response = self::text(StatusCode::TOO_MANY_REQUESTS, text);
+    let mut response = error(StatusCode::TOO_MANY_REQUESTS, text);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -64,6 +64,7 @@ where
     let (way, path) = match (call.target.kind.resource.plural.as_str(), call.info.subresource.as_str()) {
         ("pods", "log") => {
             let pod = call.current().await?.value();
+            judge_log(&call)?;
             let container = container(&call, &pod)?;
             if pod.str_at(&["spec", "nodeName"]).is_empty() {
                 let mut nothing = Response::new(Body::Empty);
@@ -101,6 +102,31 @@ where
         admitted(&call, query).await?;
     }
     forward(call, way, &path, body, upgrade).await
+}
+
+/// The options of a log (upstream's ValidatePodLogOptions), which the kubelet would refuse less kindly.
+fn judge_log(call: &Call) -> Result<()> {
+    let number = |name: &str| crate::engine::options::integer(&call.query, name);
+    let (tail, bytes, seconds) = (number("tailLines")?, number("limitBytes")?, number("sinceSeconds")?);
+    let mut errors = Vec::new();
+    let mut invalid = |name: &str, value: Option<i64>, least: i64, why: &str| {
+        if let Some(value) = value.filter(|value| *value < least) {
+            errors.push(api::field::Error::invalid(api::field::Path::new(name), value, why));
+        }
+    };
+    invalid("tailLines", tail, 0, "must be greater than or equal to 0");
+    invalid("limitBytes", bytes, 1, "must be greater than 0");
+    match (seconds, call.query.get("sinceTime").is_empty()) {
+        (Some(_), false) => {
+            let text = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+            errors.push(api::field::Error::forbidden(api::field::Path::default(), text));
+        }
+        _ => invalid("sinceSeconds", seconds, 1, "must be greater than 0"),
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Status::invalid_kind("", "PodLogOptions", &call.info.name, &errors)),
+    }
 }
 
 /// Admission judges a connection by its options.

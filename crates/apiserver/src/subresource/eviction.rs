@@ -19,9 +19,9 @@ use crate::status::{Result, Status};
 pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
     let write = call.write_options()?;
     let expected = Expected::named("policy", "v1", "Eviction");
+    let bytes = as_v1(call, bytes);
     let sent = codec::decode(&expected, call.content_type(), &bytes, write.strictness, &mut Vec::new())?;
-    let given = sent.str_at(&["metadata", "name"]);
-    if !given.is_empty() && given != call.info.name {
+    if sent.str_at(&["metadata", "name"]) != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let text = |path: &[&str]| sent.at(path).and_then(Value::as_str).map(String::from);
@@ -53,6 +53,21 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
     }
     call.delete_one(&call.info.name, &call.info.namespace, &options).await?;
     Ok(super::success(call, StatusCode::CREATED))
+}
+
+/// The body of an older client, whose Eviction differs in its version alone.
+fn as_v1(call: &Call, bytes: Bytes) -> Bytes {
+    const OLD: &str = "policy/v1beta1";
+    if codec::media_of(call.content_type()) != "application/json" {
+        return bytes;
+    }
+    match api::json::parse(&bytes) {
+        Ok(mut sent) if sent.str_at(&["apiVersion"]) == OLD => {
+            sent.set(&["apiVersion"], "policy/v1");
+            sent.to_json().into()
+        }
+        _ => bytes,
+    }
 }
 
 /// Tells controllers why the pod goes (KEP-3329).
@@ -104,7 +119,9 @@ async fn ask_budgets(call: &Call, pod: &Object, value: &Value, dry_run: bool) ->
     let [budget] = matching.as_slice() else {
         return match matching.is_empty() {
             true => Ok(()),
-            false => Err(Status::internal(
+            false => Err(Status::new(
+                500,
+                "",
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
             )),
         };
@@ -131,9 +148,8 @@ async fn ask_budgets(call: &Call, pod: &Object, value: &Value, dry_run: bool) ->
         let seen = old.at(&["status", "observedGeneration"]).and_then(Value::as_int).unwrap_or(0);
         let generation = old.at(&["metadata", "generation"]).and_then(Value::as_int).unwrap_or(0);
         if seen < generation {
-            return Err(
-                refused("The disruption budget is still being processed by the server.").retry_after(10)
-            );
+            let text = format!("The disruption budget {name} is still being processed by the server.");
+            return Err(refused(&text).retry_after(10));
         }
         let allowed = old.at(&["status", "disruptionsAllowed"]).and_then(Value::as_int).unwrap_or(0);
         if allowed <= 0 {

@@ -22,6 +22,16 @@ pub(super) async fn run(call: &Call, bytes: Bytes) -> Result<Response<Body>> {
         codec::decode(&expected, call.content_type(), &bytes, options.strictness, &mut Vec::new())?;
     let account = call.current().await?;
     let inner = &call.inner;
+    for (field, own) in [("name", &call.info.name), ("namespace", &call.info.namespace)] {
+        let given = value.str_at(&["metadata", field]);
+        if !given.is_empty() && given != own.as_str() {
+            let path = field::Path::new("metadata").child(field);
+            let what = if field == "name" { "name" } else { "namespace" };
+            let text = format!("must match the service account {what} if specified");
+            let error = field::Error::invalid(path, given, text);
+            return Err(Status::invalid_kind(expected.group, expected.kind, &call.info.name, &[error]));
+        }
+    }
     let seconds = value.at(&["spec", "expirationSeconds"]).and_then(Value::as_int).unwrap_or(HOUR);
     let path = field::Path::new("spec").child("expirationSeconds");
     let error = match seconds {
@@ -88,7 +98,8 @@ fn bind(call: &Call, reference: &Value, bound: &mut Bound) -> Result<()> {
             let why = format!(
                 "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
             );
-            return Err(Status::conflict(&resource, name, why));
+            // Upstream names the kind where the resource's name belongs.
+            return Err(Status::conflict(&api::Resource::new("", kind), name, why));
         }
         Ok(object)
     };
@@ -119,9 +130,10 @@ fn bind(call: &Call, reference: &Value, bound: &mut Bound) -> Result<()> {
             bound.node = Some(Ref { name: name.into(), uid: node.uid.to_string() });
         }
         other => {
+            let version = reference.str_at(&["apiVersion"]);
+            let slash = if version.contains('/') { "" } else { "/" };
             return Err(Status::bad_request(format!(
-                "cannot bind token to object of type {:?}",
-                format!("{}, Kind={other}", reference.str_at(&["apiVersion"]))
+                "cannot bind token to object of type {slash}{version}, Kind={other}"
             )));
         }
     }
