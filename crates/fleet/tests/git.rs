@@ -3,50 +3,26 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
+#[path = "bench/fixture.rs"]
+mod fixture;
 #[path = "bench/git.rs"]
 mod program;
 #[path = "bench/servers.rs"]
 mod servers;
 
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use fixture::Fixture;
 use fleet::git::{Outcome, obtain};
-use fleet::source::{Credentials, Fetch};
+use fleet::source::Fetch;
 use program::git;
 use servers::{Ssh, Web, key};
 
-/// A repository with a commit, and a folder for what is fetched.
-struct Fixture {
-    directory: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new() -> Fixture {
-        let fixture = Fixture { directory: tempfile::tempdir().unwrap() };
-        std::fs::create_dir_all(fixture.work()).unwrap();
-        git(&fixture.work(), &["init", "-q"]);
-        fixture.commit("one");
-        fixture
-    }
-    fn work(&self) -> PathBuf {
-        self.directory.path().join("srv/repo")
-    }
-    fn commit(&self, text: &str) -> String {
-        std::fs::write(self.work().join("a.yaml"), text).unwrap();
-        git(&self.work(), &["add", "-A"]);
-        git(&self.work(), &["commit", "-q", "-m", text]);
-        git(&self.work(), &["rev-parse", "HEAD"])
-    }
-    fn request(&self, url: &str, revision: &str) -> Fetch {
-        Fetch {
-            url: url.into(),
-            revision: revision.into(),
-            credentials: Credentials::default(),
-            repository: self.directory.path().join("clone"),
-            ..Fetch::default()
-        }
-    }
+/// A repository with a commit.
+fn begun() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.commit("one");
+    fixture
 }
 
 /// The commit and the text of `a.yaml`.
@@ -68,7 +44,7 @@ fn contract(fixture: &Fixture, url: &str, change: impl Fn(&mut Fetch)) {
         request.known = known.map(Into::into);
         fetched(&request)
     };
-    let first = git(&fixture.work(), &["rev-parse", "HEAD"]);
+    let first = fixture.head();
     git(&fixture.work(), &["tag", "light"]);
     git(&fixture.work(), &["tag", "-a", "-m", "x", "heavy"]);
     assert_eq!(ask("main", None).unwrap(), (first.clone(), "one".into()));
@@ -87,7 +63,7 @@ fn contract(fixture: &Fixture, url: &str, change: impl Fn(&mut Fetch)) {
     let first = ask("light", None).unwrap().0;
     git(&fixture.work(), &["tag", "v1.2.0", &first]);
     git(&fixture.work(), &["tag", "-a", "-m", "x", "v1.3.0", "HEAD"]);
-    let head = git(&fixture.work(), &["rev-parse", "HEAD"]);
+    let head = fixture.head();
     assert_eq!(ask("semver:1.x", None).unwrap(), (head.clone(), "three".into()));
     assert_eq!(ask("semver:1.x", Some(&head)).unwrap().1, "unchanged");
     assert_eq!(ask("semver:~1.2.0", None).unwrap(), (first, "one".into()));
@@ -98,17 +74,17 @@ fn contract(fixture: &Fixture, url: &str, change: impl Fn(&mut Fetch)) {
 
 #[test]
 fn local_paths_are_read_where_they_are() {
-    let fixture = Fixture::new();
+    let fixture = begun();
     contract(&fixture, fixture.work().to_str().unwrap(), |_| {});
-    assert!(!fixture.directory.path().join("clone").exists());
+    assert!(!fixture.clone().exists());
     let error = fetched(&fixture.request("/nowhere/at/all", "main")).unwrap_err();
     assert!(error.contains("cannot open the repository"), "{error}");
 }
 
 #[test]
 fn https_with_an_own_ca_and_credentials() {
-    let fixture = Fixture::new();
-    let web = Web::start(fixture.directory.path().join("srv"));
+    let fixture = begun();
+    let web = Web::start(fixture.root());
     let url = format!("https://localhost:{}/repo/.git", web.port);
     let known = |request: &mut Fetch| {
         request.credentials = web.credentials();
@@ -121,7 +97,7 @@ fn https_with_an_own_ca_and_credentials() {
         known(&mut request);
         assert_eq!(fetched(&request).unwrap().0, commit);
     }
-    let packs = std::fs::read_dir(fixture.directory.path().join("clone/objects/pack")).unwrap().count();
+    let packs = std::fs::read_dir(fixture.clone().join("objects/pack")).unwrap().count();
     assert!(packs <= 36, "{packs} files in the pack folder");
 
     let moved = format!("https://localhost:{}/moved/repo/.git", web.port);
@@ -132,7 +108,7 @@ fn https_with_an_own_ca_and_credentials() {
     let before = web.requests.load(Ordering::SeqCst);
     let mut request = fixture.request(&url, "main");
     known(&mut request);
-    request.known = Some(git(&fixture.work(), &["rev-parse", "HEAD"]));
+    request.known = Some(fixture.head());
     assert_eq!(fetched(&request).unwrap().1, "unchanged");
     assert_eq!(web.requests.load(Ordering::SeqCst) - before, 2, "a poll without news is two requests");
 
@@ -151,7 +127,7 @@ fn https_with_an_own_ca_and_credentials() {
 
 #[test]
 fn ssh_with_a_key_and_known_hosts() {
-    let fixture = Fixture::new();
+    let fixture = begun();
     let (ssh, (stranger, _)) = (Ssh::start(), key());
     let port = ssh.port;
     let url = format!("ssh://git@127.0.0.1:{port}{}", fixture.work().display());

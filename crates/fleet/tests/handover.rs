@@ -200,14 +200,8 @@ async fn flux_is_taken_over_and_handed_back() {
     assert!(told.iter().all(|one| !matches!(one.what, What::Failed(_))), "{told:?}");
     bench.until_value("a", Some("two")).await;
     for kind in ["Kustomization", "GitRepository"] {
-        let served = bench.cluster.kind(bench::api_version(kind), kind).await.unwrap();
         let which = if kind == "Kustomization" { "apps" } else { "site" };
-        bench.cluster.delete(&served, &name, which, "", "Background").await.unwrap();
-        bench
-            .until("it is gone", async || {
-                bench.cluster.get(&served, &name, which).await.unwrap().is_none().then_some(())
-            })
-            .await;
+        bench.remove((bench::api_version(kind), kind), &name, which).await;
     }
     bench.finish().await;
 }

@@ -150,13 +150,7 @@ async fn a_receiver_asks_for_a_look() {
         ("source.toolkit.fluxcd.io/v1", "GitRepository"),
     ] {
         let name = if kind == "Receiver" { "push" } else { "shop" };
-        let kind = bench.cluster.kind(version, kind).await.unwrap();
-        bench.cluster.delete(&kind, &namespace, name, "", "Background").await.unwrap();
-        bench
-            .until("it is gone", async || {
-                bench.cluster.get(&kind, &namespace, name).await.unwrap().is_none().then_some(())
-            })
-            .await;
+        bench.remove((version, kind), &namespace, name).await;
     }
     bench.stop().await;
     assert!(tokio::net::TcpStream::connect(("127.0.0.1", PORT)).await.is_err());
@@ -169,13 +163,7 @@ async fn argo_cds_webhook_refreshes_who_follows() {
     let bench = bench_with("push", listening).await;
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: argocd-secret, namespace: argocd}\nstringData: {webhook.gitlab.secret: s3cret}\n";
     bench.apply(&yaml(secret)).await;
-    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
-    let (_web, url) = bench.serve().await;
-    let name = bench.namespace.clone();
-    bench
-        .create_as(&name, &url, "  syncPolicy: {automated: {}, syncOptions: [CreateNamespace=true]}\n")
-        .await;
-    bench.until_value("a", Some("one")).await;
+    let (_web, url) = bench.served().await;
     bench.commit(&[("app/a.yaml", &map("a", "two"))]);
     listens(&bench).await;
     let page = url.trim_end_matches("/.git");

@@ -79,13 +79,7 @@ async fn a_clock_decades_off_stops_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_decades_ahead_does_not_make_servers_expired() {
     let mut bench = bench("ahead").await;
-    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
-    let (_web, url) = bench.serve().await;
-    let name = bench.namespace.clone();
-    bench
-        .create_as(&name, &url, "  syncPolicy: {automated: {}, syncOptions: [CreateNamespace=true]}\n")
-        .await;
-    bench.until_value("a", Some("one")).await;
+    let _served = bench.served().await;
     bench.stop().await;
     // The server's certificate ends in 2040.
     bench.clock = base::Clock::fixed("2088-01-01T00:00:00Z".parse().unwrap());
@@ -106,13 +100,7 @@ async fn a_clock_decades_ahead_does_not_make_servers_expired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_of_bytes_stops_looks_and_not_people() {
     let bench = bench::bench_with("budget", |config| config.monthly_bytes = Some(20_000)).await;
-    bench.commit(&[("app/a.yaml", &map("a", "one"))]);
-    let (web, url) = bench.serve().await;
-    let name = bench.namespace.clone();
-    bench
-        .create_as(&name, &url, "  syncPolicy: {automated: {}, syncOptions: [CreateNamespace=true]}\n")
-        .await;
-    bench.until_value("a", Some("one")).await;
+    let (web, _) = bench.served().await;
     // Each look costs some kilobytes, and there is one a second.
     bench.until_condition("the budget of 20 kB this month is used up").await;
     bench.commit(&[("app/a.yaml", &map("a", "two"))]);
@@ -218,13 +206,7 @@ async fn a_day_of_looks_that_find_nothing_writes_nothing() {
         assert_eq!(revision_before, revision(&bench).await, "the API was written to");
     }
     for kind in ["Kustomization", "GitRepository"] {
-        let served = bench.cluster.kind(bench::api_version(kind), kind).await.unwrap();
-        bench.cluster.delete(&served, "default", "quiet", "", "Background").await.unwrap();
-        bench
-            .until("it is gone", async || {
-                bench.cluster.get(&served, "default", "quiet").await.unwrap().is_none().then_some(())
-            })
-            .await;
+        bench.remove((bench::api_version(kind), kind), "default", "quiet").await;
     }
     bench.stop().await;
     bench.start().await;
@@ -252,12 +234,7 @@ async fn a_clone_goes_with_the_last_that_follows_it() {
     let looks = || std::fs::read_to_string(bench.looks()).unwrap().lines().count();
     bench.until("it was fetched", async || (clones() == 1 && looks() > 1).then_some(())).await;
     let kind = bench.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
-    bench.cluster.delete(&kind, "argocd", &second, "", "Background").await.unwrap();
-    bench
-        .until("the second is gone", async || {
-            bench.cluster.get(&kind, "argocd", &second).await.unwrap().is_none().then_some(())
-        })
-        .await;
+    bench.remove(("argoproj.io/v1alpha1", "Application"), "argocd", &second).await;
     // Looks go on meanwhile, of the one that is left.
     bench.commit(&[("app/a.yaml", &map("a", "two"))]);
     bench.until_value("a", Some("two")).await;

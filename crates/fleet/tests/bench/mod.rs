@@ -385,6 +385,35 @@ impl Bench {
         .await;
     }
 
+    /// One object at "one" in Git, served over https, and an automated Application that follows it; it is there.
+    pub async fn served(&self) -> (Web, String) {
+        self.commit(&[("app/a.yaml", &map("a", "one"))]);
+        let (web, url) = self.serve().await;
+        let policy = "  syncPolicy: {automated: {}, syncOptions: [CreateNamespace=true]}\n";
+        self.create_as(&self.namespace, &url, policy).await;
+        self.until_value("a", Some("one")).await;
+        (web, url)
+    }
+
+    /// Deletes an object, and waits until it is gone.
+    pub async fn remove(&self, (api_version, kind): (&str, &str), namespace: &str, name: &str) {
+        let served = self.cluster.kind(api_version, kind).await.unwrap();
+        self.cluster.delete(&served, namespace, name, "", "Background").await.unwrap();
+        self.until(&format!("{kind} {name} is gone"), async || {
+            self.cluster.get(&served, namespace, name).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// Sets an annotation of the Application; empty: takes it away.
+    pub async fn annotate(&self, name: &str, text: &str) {
+        let kind = self.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();
+        let mut patch = Value::object();
+        let value = if text.is_empty() { Value::Null } else { text.into() };
+        patch.set(&["metadata", "annotations", name], value);
+        self.cluster.merge_patch(&kind, "argocd", &self.namespace, &patch).await.unwrap();
+    }
+
     /// Asks for a sync by hand.
     pub async fn order(&self, operation: &str) {
         let kind = self.cluster.kind("argoproj.io/v1alpha1", "Application").await.unwrap();

@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fleet::source::Credentials;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{Auth, Msg, Server as _, Session};
 use russh::{Channel, ChannelId};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::ChildStdout;
 use tokio::runtime::Runtime;
 
 /// A runtime that may be made and dropped inside of another one.
@@ -135,10 +137,12 @@ impl Web {
     }
 }
 
+type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+
 async fn answer(
     root: PathBuf,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, std::convert::Infallible> {
+) -> Result<hyper::Response<Body>, std::convert::Infallible> {
     let header = |name: &str| {
         request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_string()
     };
@@ -147,7 +151,7 @@ async fn answer(
         if !location.is_empty() {
             response = response.header("location", location);
         }
-        Ok(response.body(Full::default()).unwrap())
+        Ok(response.body(Empty::new().map_err(|never| match never {}).boxed_unsync()).unwrap())
     };
     let (path, query) =
         (request.uri().path().to_string(), request.uri().query().unwrap_or_default().to_string());
@@ -168,24 +172,45 @@ async fn answer(
         .env("CONTENT_TYPE", header("content-type"))
         .env("GIT_PROTOCOL", header("git-protocol"))
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut child = command.env("CONTENT_LENGTH", body.len().to_string()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     tokio::spawn(async move {
         let _ = stdin.write_all(&body).await;
     });
-    let output = child.wait_with_output().await.unwrap().stdout;
-    let split = output.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut response = hyper::Response::builder();
-    for line in String::from_utf8_lossy(&output[..split]).lines() {
-        let (name, value) = line.split_once(": ").unwrap();
+    loop {
+        let mut line = String::new();
+        output.read_line(&mut line).await.unwrap();
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         response = match name {
             "Status" => response.status(value[..3].parse::<u16>().unwrap()),
             name => response.header(name, value),
         };
     }
-    Ok(response.body(Full::new(Bytes::copy_from_slice(&output[split + 4..]))).unwrap())
+    Ok(response.body(streamed(child, output)).unwrap())
+}
+
+/// What a program still prints, a piece at a time: it may be gigabytes. The program ends with its reader.
+fn streamed(child: tokio::process::Child, output: BufReader<ChildStdout>) -> Body {
+    let pieces = futures_util::stream::unfold((child, output), |(mut child, mut output)| async {
+        let mut piece = vec![0; 64 << 10];
+        match output.read(&mut piece).await {
+            Ok(0) => {
+                let _ = child.wait().await;
+                None
+            }
+            Ok(count) => {
+                piece.truncate(count);
+                Some((Ok(Frame::data(piece.into())), (child, output)))
+            }
+            Err(error) => Some((Err(error), (child, output))),
+        }
+    });
+    StreamBody::new(pieces).boxed_unsync()
 }
 
 /// An ssh server that runs `git upload-pack` for one key.
