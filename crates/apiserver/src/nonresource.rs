@@ -276,6 +276,7 @@ fn metrics(inner: &Inner) -> Response<Body> {
         audit.counts.write(&mut text);
     }
     crate::metrics::queues(&mut text);
+    base::metrics::write(&mut text);
     crate::metrics::process(&mut text);
     respond::bytes(StatusCode::OK, METRICS, text)
 }

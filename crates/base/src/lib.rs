@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod metrics;
 pub mod paths;
 pub mod task;
 pub mod tls;

@@ -60,6 +60,12 @@ pub struct App {
     pub shown_revision: Option<String>,
     /// A finalizer that the object must have before anything is made for it.
     pub finalizer: Option<&'static str>,
+    /// A commit that does not come after the last one is refused.
+    pub forward_only: bool,
+    /// What does not become healthy gives way to what was healthy last.
+    pub roll_back: bool,
+    /// Nothing is changed before, unless somebody asks for it.
+    pub not_before: Option<Timestamp>,
 }
 
 /// Where credentials and variables are kept, for front ends that name the objects.
@@ -185,6 +191,8 @@ pub enum FaultKind {
     /// What is in the source cannot be rendered or compared.
     Compare,
     Sync,
+    /// What is to be done waits: the site, or a guard of its owner, said so.
+    Held,
     /// What was applied did not become healthy in time.
     Health,
     /// Objects that are there twice.

@@ -162,6 +162,16 @@ impl Store {
         Ok(())
     }
 
+    /// Makes an artifact of this store that of another one, too.
+    pub fn copy_to(&self, artifact: &Artifact, other: &Store) -> Result<(), Error> {
+        let to = other.incoming();
+        let fault = |source| Error::File { path: to.clone(), source };
+        std::fs::create_dir_all(&other.directory).map_err(fault)?;
+        std::fs::copy(self.manifests(&artifact.digest), &to).map_err(fault)?;
+        crate::files::sync(&File::open(&to).map_err(fault)?).map_err(fault)?;
+        other.accept(artifact)
+    }
+
     /// Reads the manifests one by one; `each` gets the offset by which [`Store::read`] finds one again.
     pub fn scan(&self, artifact: &Artifact, mut each: impl FnMut(u64, Value)) -> Result<(), Error> {
         let path = self.manifests(&artifact.digest);

@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -81,6 +82,8 @@ enum Line {
 
 /// Bytes that count as progress: a server that drips is given up.
 const PROGRESS: u64 = 4 << 10;
+/// Bytes of packs that give a child another second: of processor time, and of silence while it makes out what came.
+const PACE: u64 = 2 << 20;
 
 /// Runs one request in a child; tells also what it cost, as far as is known.
 pub async fn run(command: &Command, request: &Request) -> (Result<Answer, Error>, Traffic) {
@@ -131,7 +134,7 @@ async fn talk(command: &Command, request: &Request, traffic: &mut Traffic) -> Re
                         *traffic = all;
                         if all.total() - counted >= PROGRESS {
                             counted = all.total();
-                            end = Instant::now() + Duration::from_secs(limits.wall);
+                            end = Instant::now() + Duration::from_secs(limits.wall + counted / PACE);
                         }
                     }
                 }
@@ -169,8 +172,9 @@ pub fn main() -> u8 {
     cut::arm_child();
     cut::child("child.begin");
     wire::trust_time(request.now);
+    let processor = request.limits.processor;
     // Ends with the process; without it the parent only knows less.
-    let _ = std::thread::Builder::new().name("progress".into()).spawn(tell_progress);
+    let _ = std::thread::Builder::new().name("progress".into()).spawn(move || tell_progress(processor));
     let answer = obtain(&request);
     cut::child("child.answer");
     if say(&Line::Done(wire::totals(), Box::new(answer))).is_err() { 3 } else { 0 }
@@ -182,7 +186,7 @@ fn say(line: &Line) -> std::io::Result<()> {
     std::io::stdout().lock().write_all(&bytes)
 }
 
-fn tell_progress() {
+fn tell_progress(processor: u64) {
     let mut told = Traffic::default();
     let out = std::io::stdout();
     loop {
@@ -192,6 +196,9 @@ fn tell_progress() {
             std::process::exit(3);
         }
         let now = wire::totals();
+        if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CPU) {
+            let _ = setrlimit(Resource::RLIMIT_CPU, (processor + wire::handled() / PACE).min(hard), hard);
+        }
         if now != told && say(&Line::Progress(now)).is_err() {
             return;
         }
@@ -200,12 +207,16 @@ fn tell_progress() {
 }
 
 fn limit(request: &Request) {
-    use nix::sys::resource::{Resource, setrlimit};
     let limits = &request.limits;
     // A kernel that refuses leaves the limit of time that the parent keeps.
     // Of what no file backs (setrlimit(2), RLIMIT_DATA): packs of any size are mapped, and are no memory that is kept.
     let _ = setrlimit(Resource::RLIMIT_DATA, limits.memory, limits.memory);
-    let _ = setrlimit(Resource::RLIMIT_CPU, limits.processor, limits.processor);
+    // Large packs may take longer, in proportion to what came.
+    let most = match limits.source {
+        0 => RLIM_INFINITY,
+        bytes => limits.processor.saturating_add(bytes / PACE * 2),
+    };
+    let _ = setrlimit(Resource::RLIMIT_CPU, limits.processor, most);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }
 
@@ -218,9 +229,11 @@ struct Part {
 
 #[expect(clippy::result_large_err, reason = "an answer is made once in the life of a child")]
 fn obtain(request: &Request) -> Answer {
-    let look = |fetch: &Fetch| match git::obtain(fetch) {
+    let look = |fetch: &Fetch| match git::obtain(&Fetch { most: request.limits.source, ..fetch.clone() }) {
         Ok(outcome) => Ok(outcome),
-        Err(error @ git::Error::Revision { .. }) => Err(Answer::Absent(base::chain(&error).to_string())),
+        Err(error @ (git::Error::Revision { .. } | git::Error::Rewritten { .. })) => {
+            Err(Answer::Absent(base::chain(&error).to_string()))
+        }
         Err(git::Error::Unsigned { what, text }) => Err(Answer::Unsigned { what, text }),
         Err(error) => Err(Answer::Unavailable(base::chain(&error).to_string())),
     };

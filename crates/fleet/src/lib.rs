@@ -32,6 +32,7 @@ pub mod lease;
 pub mod ledger;
 pub mod live;
 pub mod mask;
+pub mod metrics;
 pub mod neighbours;
 mod packed;
 pub mod permits;
@@ -44,6 +45,7 @@ pub mod source;
 pub mod step;
 mod trust;
 pub mod wire;
+pub mod wish;
 
 pub use engine::{Config, run};
 pub use site::Site;

@@ -76,6 +76,8 @@ pub struct Plan {
     pub standing: BTreeMap<Id, Standing>,
     /// Everything would go, and the policy does not allow that.
     pub refused_empty: bool,
+    /// So many of so many objects would be deleted, and the policy does not allow that.
+    pub refused_shrink: Option<(usize, usize)>,
 }
 
 /// Why an object that Git no longer has stays.
@@ -215,6 +217,12 @@ fn prune(
             Some(why) => plan.kept.push((id.clone(), why)),
             None => plan.prune.push(id.clone()),
         }
+    }
+    let (gone, all) = (plan.prune.len(), inventory.objects.len());
+    let by_hand = order.sync && order.prune;
+    if !by_hand && policy.shrink.is_some_and(|shrink| !shrink.allows(gone, all)) {
+        plan.refused_shrink = Some((gone, all));
+        plan.kept.extend(plan.prune.drain(..).map(|id| (id, Kept::PruneOff)));
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::wish::Shrink;
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -14,6 +16,8 @@ pub struct Policy {
     pub heal: bool,
     /// Git may ask for nothing at all, and everything is then pruned.
     pub empty: bool,
+    /// A sync that would delete more deletes nothing.
+    pub shrink: Option<Shrink>,
     pub create_namespace: bool,
     /// Leave alone what is already in step.
     pub only_out_of_sync: bool,
@@ -83,6 +87,7 @@ impl Default for Policy {
             prune: false,
             heal: false,
             empty: false,
+            shrink: None,
             create_namespace: false,
             only_out_of_sync: false,
             validate: true,

@@ -189,6 +189,10 @@ pub struct Fetch {
     pub keys: Keys,
     /// Of submodules: how deep it is.
     pub depth: u32,
+    /// The commit that a new one must come after; `None`: it may be any.
+    pub after: Option<String>,
+    /// Bytes of packs that may come; 0: any number.
+    pub most: u64,
 }
 
 impl Recipe {
@@ -204,6 +208,8 @@ impl Recipe {
             verify: source.verify.clone(),
             keys: inputs.keys.get(at).cloned().unwrap_or_default(),
             depth: 0,
+            after: None,
+            most: 0,
         };
         self.sources.iter().enumerate().map(fetch).collect()
     }
@@ -238,6 +244,16 @@ pub struct Limits {
     pub files: u64,
     pub objects: usize,
     pub output: usize,
+    /// Bytes of a source's packs, all that is fetched for one commit; 0: any number.
+    pub source: u64,
+}
+
+impl Limits {
+    /// The usual ones, with another bound of a source's packs.
+    pub fn with_source(bytes: Option<u64>) -> Limits {
+        let usual = Limits::default();
+        Limits { source: bytes.unwrap_or(usual.source), ..usual }
+    }
 }
 
 impl Default for Limits {
@@ -251,6 +267,7 @@ impl Default for Limits {
             files: 128 << 20,
             objects: 20_000,
             output: 64 << 20,
+            source: 8_000_000_000,
         }
     }
 }

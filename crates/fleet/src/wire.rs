@@ -42,6 +42,17 @@ pub fn totals() -> Traffic {
     ALL.traffic()
 }
 
+/// Bytes of packs that this process took in: what it may cost in processor time goes by them.
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) fn handle(bytes: u64) {
+    HANDLED.fetch_add(bytes, Ordering::Relaxed);
+}
+
+pub(crate) fn handled() -> u64 {
+    HANDLED.load(Ordering::Relaxed)
+}
+
 /// Seconds since the epoch that certificates are judged by; 0: the system's time.
 static TIME: AtomicU64 = AtomicU64::new(0);
 

@@ -3,6 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of test functions
 
+#[path = "bench/fixture.rs"]
+mod fixture;
+#[path = "bench/git.rs"]
+mod program;
+#[path = "bench/servers.rs"]
+mod servers;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -105,6 +112,56 @@ async fn a_pack_larger_than_the_childs_memory_is_read() {
     assert!(largest > Some(60 << 20), "{largest:?}");
     let limits = Limits { memory: 40 << 20, ..Limits::default() };
     match look_within(directory.path(), limits).await {
+        Answer::Artifact(artifact) => assert_eq!(artifact.objects, 1),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_source_larger_than_its_limit_is_refused_and_not_fetched_again() {
+    let fixture = fixture::Fixture::new();
+    std::fs::create_dir_all(fixture.work().join("app")).unwrap();
+    std::fs::write(fixture.work().join("app/m0.yaml"), object("m0")).unwrap();
+    let mut state = 7u64;
+    let noise: Vec<u8> = (0..512 << 10)
+        .map(|_| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 56) as u8
+        })
+        .collect();
+    std::fs::write(fixture.work().join("noise"), noise).unwrap();
+    fixture.commit("x: y");
+    let web = servers::Web::start(fixture.root());
+    let command = child::Command { program: env!("CARGO_BIN_EXE_fleet-child").into(), arguments: Vec::new() };
+    let look = async |source: u64| {
+        let url = format!("https://localhost:{}/repo/.git", web.port);
+        let recipe =
+            Source { url: url.clone(), revision: "main".into(), path: "app".into(), ..Source::default() };
+        let request = Request {
+            recipe: Recipe { sources: vec![recipe], ..Recipe::default() },
+            fetches: vec![Fetch { credentials: web.credentials(), ..fixture.request(&url, "main") }],
+            manifests: fixture.directory.path().join("manifests.jsonl"),
+            limits: Limits { source, ..Limits::default() },
+            now: 0,
+        };
+        let (answer, traffic) = child::run(&command, &request).await;
+        (answer.unwrap(), traffic.total())
+    };
+    for (round, most) in [(0, 400_000), (1, 10_000)] {
+        let (answer, bytes) = look(100_000).await;
+        let Answer::Unavailable(text) = answer else { panic!("{answer:?}") };
+        assert!(text.contains("more than 100000 bytes") && text.contains("--source-bytes"), "{text}");
+        assert!(bytes < most, "{bytes} bytes in round {round}");
+        let packs = std::fs::read_dir(fixture.clone().join("objects/pack"));
+        assert_eq!(packs.map_or(0, Iterator::count), 0, "half a clone was left");
+    }
+    match look(1_000_000).await.0 {
+        Answer::Artifact(artifact) => assert_eq!(artifact.objects, 1),
+        other => panic!("{other:?}"),
+    }
+    // What is here counts no more.
+    fixture.commit("x: z");
+    match look(100_000).await.0 {
         Answer::Artifact(artifact) => assert_eq!(artifact.objects, 1),
         other => panic!("{other:?}"),
     }

@@ -369,3 +369,35 @@ async fn sources_are_included_and_verified() {
     assert_eq!(bench.value("a").await.as_deref(), Some("one"));
     finish(bench).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guards_hold_what_they_guard() {
+    let bench = bench("guards").await;
+    let all = ["a", "b", "c", "d"].map(|name| (format!("apps/{name}.yaml"), map(name, "one")));
+    let files: Vec<(&str, &str)> = all.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    bench.commit(&files);
+    begin(&bench, "./apps", "").await;
+    bench.until_value("d", Some("one")).await;
+    let annotate = async |kind: &str, name: &str, annotation: &str, text: &str| {
+        let served = bench.cluster.kind(bench::api_version(kind), kind).await.unwrap();
+        let mut patch = Value::object();
+        patch.set(&["metadata", "annotations", annotation], text);
+        bench.cluster.merge_patch(&served, &bench.namespace, name, &patch).await.unwrap();
+    };
+    annotate("Kustomization", "apps", fleet::wish::SHRINK, "25%").await;
+    annotate("GitRepository", "site", fleet::wish::HISTORY, "forward-only").await;
+    bench.commit(&[("apps/a.yaml", &map("a", "two"))]);
+    until_ready(&bench, "Kustomization", "apps", "Held", "3 of 4 objects would be deleted").await;
+    bench.until_value("a", Some("two")).await;
+    assert_eq!(bench.value("b").await.as_deref(), Some("one"));
+    bench::git(&bench.repository(), &["reset", "-q", "--hard", "HEAD~1"]);
+    until_ready(&bench, "GitRepository", "site", "GitOperationFailed", "was rewritten").await;
+    assert_eq!(bench.value("a").await.as_deref(), Some("two"));
+    bench::git(&bench.repository(), &["reset", "-q", "--hard", "ORIG_HEAD"]);
+    until_ready(&bench, "GitRepository", "site", "Succeeded", &bench.head()).await;
+    annotate("Kustomization", "apps", fleet::wish::NOT_NOW, "2026-01-01T00:00:00Z").await;
+    annotate("Kustomization", "apps", fleet::wish::SHRINK, "75%").await;
+    bench.until_value("b", None).await;
+    until_ready(&bench, "Kustomization", "apps", "ReconciliationSucceeded", &bench.head()).await;
+    finish(bench).await;
+}

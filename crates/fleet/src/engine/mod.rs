@@ -54,6 +54,8 @@ pub struct Config {
     pub forget: Duration,
     /// Where webhooks are listened for; `None`: nowhere.
     pub webhooks: Option<SocketAddr>,
+    /// Where metrics are served to whoever asks; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Names of front ends; empty: all.
     pub front_ends: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl Config {
             monthly_bytes: None,
             forget: clones::FORGET,
             webhooks: None,
+            metrics: None,
             front_ends: Vec::new(),
         }
     }
@@ -123,6 +126,9 @@ pub async fn run(config: Config, client: kube::Client, clock: Clock, tasks: Task
     });
     let own = shared.clone();
     tasks.spawn("fleet clones", async move { clones::tidy(own).await });
+    if let Some(address) = shared.config.metrics {
+        tasks.spawn("fleet metrics", crate::metrics::listen(address));
+    }
     if let Some(address) = shared.config.webhooks {
         let (shared, own) = (shared.clone(), tasks.clone());
         tasks.spawn("fleet webhooks", async move { hooks::listen(shared, address, own).await });

@@ -11,6 +11,7 @@ mod poll;
 mod proxy;
 mod receive;
 mod resume;
+mod room;
 pub(crate) mod semver;
 pub mod signed;
 mod ssh;
@@ -30,6 +31,7 @@ pub use url::{Url, parse as parse_url};
 use crate::source::Fetch;
 use receive::Server;
 use resume::Failure;
+use room::Room;
 
 /// Why a source cannot be had. Texts name the repository and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,12 @@ pub enum Error {
         "unable to resolve '{revision}' to a commit SHA in {url}; branches, tags, full ref names, whole commit ids, ranges of versions and HEAD can be used"
     )]
     Revision { url: String, revision: String },
+    /// A live server's answer, too.
+    #[error(
+        "the history of {url} was rewritten: {new} does not come after {old}, and {} asks to go forward only; if it is meant, take the annotation away until {new} is here",
+        crate::wish::HISTORY
+    )]
+    Rewritten { url: String, old: String, new: String },
     #[error("{text}")]
     Unsigned { what: verify::Unsigned, text: String },
     #[error("the repository of {url} is damaged at {id}: {text}")]
@@ -96,6 +104,11 @@ pub fn obtain(request: &Fetch) -> Result<Outcome, Error> {
             };
             let damaged = |text| Error::Object { url: address.clone(), id: name.clone(), text };
             let found = local_revision(&repo, &name).map_err(damaged)?.ok_or_else(none)?;
+            if let Some(old) = comes_after(request, found.commit) {
+                let follows = history::follows(&repo, found.commit, old);
+                let damaged = |text| Error::Object { url: address.clone(), id: name.clone(), text };
+                forward(request, found.commit, old, follows.map_err(damaged)?)?;
+            }
             finish(repo, &found, &name, request)
         }
         remote => fetch(request, &remote),
@@ -293,12 +306,49 @@ fn receive(
         return Ok(None);
     }
     let goal = found.tag.unwrap_or(found.commit);
-    resume::fetch(server, place, request, url, goal).map_err(|failure| match failure {
+    if let Some(text) = room::refusal(place, request.most, goal) {
+        return Err(fault(text));
+    }
+    if let Some(old) = comes_after(request, found.commit) {
+        let follows = history::follows_there(&mut server, place, request, url, found.commit, old);
+        forward(request, found.commit, old, follows.map_err(fault)?)?;
+        if !server.gives_by_id() {
+            server = Server::connect(request, url).map_err(fault)?;
+        }
+    }
+    let first = resume::tip(&repo).is_none();
+    let there = packs::all(place);
+    drop(repo);
+    let room = Room::new(place, request.most, if first { packs::weight(place) } else { 0 });
+    resume::fetch(server, place, request, url, goal, &room).map_err(|failure| match failure {
         // A server that does not have a commit says so instead of sending it.
         Failure::Refused(_) if is_commit(&revision) => none(),
+        Failure::TooLarge(text) => {
+            room.write_down(goal);
+            // Half of it is of no use to anybody.
+            if first {
+                let _ = std::fs::remove_dir_all(place);
+            } else {
+                packs::forget(place, &there);
+            }
+            fault(text)
+        }
         Failure::Refused(text) | Failure::Broken(text) => fault(text),
     })?;
     Ok(Some((found, revision.strip_prefix("refs/tags/").unwrap_or(&revision).to_string())))
+}
+
+/// The commit that the new one must come after, where it is another one.
+fn comes_after(request: &Fetch, new: ObjectId) -> Option<ObjectId> {
+    let old = ObjectId::from_hex(request.after.as_deref()?.as_bytes()).ok()?;
+    (old != new).then_some(old)
+}
+
+fn forward(request: &Fetch, new: ObjectId, old: ObjectId, follows: bool) -> Result<(), Error> {
+    if follows {
+        return Ok(());
+    }
+    Err(Error::Rewritten { url: request.url.clone(), old: old.to_string(), new: new.to_string() })
 }
 
 /// What of the server's names a revision needs.

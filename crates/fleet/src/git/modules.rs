@@ -110,6 +110,7 @@ pub(super) fn obtain(tree: &CommitTree, request: &Fetch) -> Result<Vec<(String, 
             repository: home.join(crate::hash::short(url.as_bytes())),
             submodules: true,
             depth: request.depth + 1,
+            most: request.most,
             url,
             ..Fetch::default()
         };

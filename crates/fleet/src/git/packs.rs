@@ -21,10 +21,24 @@ const LARGEST: u64 = 32 << 20;
 
 /// The packs of a clone.
 pub(super) fn count(home: &Path) -> usize {
-    packs(home).len()
+    all(home).len()
 }
 
-fn packs(home: &Path) -> Vec<PathBuf> {
+/// Bytes of them.
+pub(super) fn weight(home: &Path) -> u64 {
+    all(home).iter().filter_map(|path| std::fs::metadata(path).ok()).map(|meta| meta.len()).sum()
+}
+
+/// Takes away all but these.
+pub(super) fn forget(home: &Path, kept: &[PathBuf]) {
+    for path in all(home).iter().filter(|path| !kept.contains(path)) {
+        // Without its index a pack is not read.
+        let _ = std::fs::remove_file(path.with_extension("idx"));
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+pub(super) fn all(home: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(home.join("objects/pack")).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.path())
@@ -41,7 +55,7 @@ pub(super) fn merge(home: &Path) -> Result<(), String> {
     repo.objects.refresh_never();
     let roots = resume::roots(home);
     let needed = resume::reachable(&repo, &roots)?;
-    let mut merged = packs(home);
+    let mut merged = all(home);
     merged.sort_by_key(|path| std::fs::metadata(path).map_or(0, |meta| meta.len()));
     let mut kept = Vec::new();
     let keep = |path: Option<PathBuf>, kept: &mut Vec<Index>| -> Result<(), String> {
@@ -74,9 +88,9 @@ pub(super) fn merge(home: &Path) -> Result<(), String> {
         let draft = folder.join("draft");
         write(&repo, &copied, &draft)?;
         crate::cut::child("child.merge");
-        let before: HashSet<PathBuf> = packs(home).into_iter().collect();
+        let before: HashSet<PathBuf> = all(home).into_iter().collect();
         receive::salvage(&draft, &folder).map_err(|error| format!("{}: {error}", draft.display()))?;
-        let new: Vec<PathBuf> = packs(home).into_iter().filter(|path| !before.contains(path)).collect();
+        let new: Vec<PathBuf> = all(home).into_iter().filter(|path| !before.contains(path)).collect();
         let new = new.first().ok_or("the merged pack was not written")?;
         let index = Index::at(new.with_extension("idx"), gix::hash::Kind::Sha1);
         let index = [index.map_err(|error| chain(&error))?];

@@ -17,6 +17,7 @@ use gix::protocol::transport::Protocol;
 use gix::refspec::parse::Operation;
 use sha1::{Digest, Sha1};
 
+use super::room::{self, Room};
 use super::{Transport, chain, connect, url::Url};
 use crate::source::Fetch;
 
@@ -41,6 +42,7 @@ pub(super) struct Ask<'a> {
     pub tip: bool,
     /// Commits alone, if the server can leave out the rest.
     pub commits: bool,
+    pub room: &'a Room<'a>,
 }
 
 fn agent() -> gix::protocol::command::Feature {
@@ -94,7 +96,7 @@ impl Server {
         let answer = gix::protocol::fetch(
             &mut Fixed(ask),
             |reader, _, _| {
-                let stream = write(reader, &packs, Some(repo.objects.clone()))?;
+                let stream = write(reader, &packs, Some(repo.objects.clone()), ask.room)?;
                 let whole = stream.broken.is_none();
                 received = Some(Received { broken: stream.broken });
                 Ok(whole)
@@ -163,8 +165,9 @@ impl Negotiate for Fixed<'_> {
 }
 
 /// A pack as it comes: one that breaks off ends there, and says why.
-struct Stream<R> {
+struct Stream<'a, R> {
     inner: R,
+    room: &'a Room<'a>,
     hash: Sha1,
     /// The last bytes so far: a pack ends in the digest of what is before.
     tail: Vec<u8>,
@@ -173,8 +176,11 @@ struct Stream<R> {
 
 const DIGEST: usize = 20;
 
-impl<R: Read> Read for Stream<R> {
+impl<R: Read> Read for Stream<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if self.room.is_full() {
+            return Ok(0);
+        }
         let count = match self.inner.read(out) {
             Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
                 self.broken = Some(chain(&error));
@@ -182,6 +188,11 @@ impl<R: Read> Read for Stream<R> {
             }
             other => other?,
         };
+        crate::wire::handle(count as u64);
+        if count > 0 && !self.room.take(count) {
+            self.broken = self.room.refused();
+            return Ok(0);
+        }
         self.tail.extend_from_slice(&out[..count]);
         let done = self.tail.len().saturating_sub(DIGEST);
         self.hash.update(&self.tail[..done]);
@@ -191,10 +202,18 @@ impl<R: Read> Read for Stream<R> {
 }
 
 /// Writes a pack and its index: what of it is whole.
-fn write<R: Read>(reader: R, packs: &Path, bases: Option<impl gix::objs::Find>) -> gix::Result<Stream<R>> {
-    let stream = Stream { inner: reader, hash: Sha1::new(), tail: Vec::new(), broken: None };
+fn write<'a, R: Read>(
+    reader: R,
+    packs: &Path,
+    bases: Option<impl gix::objs::Find>,
+    room: &'a Room<'a>,
+) -> gix::Result<Stream<'a, R>> {
+    let stream = Stream { inner: reader, room, hash: Sha1::new(), tail: Vec::new(), broken: None };
     let mut reader = BufReader::with_capacity(64 << 10, stream);
     let indexed = index(&mut reader, packs, bases);
+    if indexed.as_ref().is_err_and(is_too_large) {
+        room.file_is_too_large();
+    }
     if reader.get_ref().broken.is_none() {
         indexed?;
     }
@@ -206,9 +225,19 @@ fn write<R: Read>(reader: R, packs: &Path, bases: Option<impl gix::objs::Find>) 
     Ok(stream)
 }
 
+/// An object is too large for the memory of a child.
+fn is_too_large(error: &gix::Error) -> bool {
+    error.classify().any(|one| matches!(one.class(), gix::error::Class::ResourceExhaustion(_)))
+}
+
 fn index(reader: &mut dyn BufRead, packs: &Path, bases: Option<impl gix::objs::Find>) -> gix::Result<()> {
-    let options =
-        gix::odb::pack::bundle::write::Options { iteration_mode: Mode::Restore, ..Default::default() };
+    let options = gix::odb::pack::bundle::write::Options {
+        iteration_mode: Mode::Restore,
+        // Each has an object in memory.
+        thread_limit: Some(2),
+        alloc_limit_bytes: Some(room::LARGEST),
+        ..Default::default()
+    };
     let never = AtomicBool::new(false);
     let kind = gix::hash::Kind::Sha1;
     let written =
@@ -234,9 +263,20 @@ impl gix::objs::Find for Nobody {
     }
 }
 
+/// A pack that is being saved: one that killed the process that tried is not tried again.
+const SALVAGED: &str = "salvaged-";
+
 /// Keeps what is whole of a pack that a killed process was writing; it goes afterwards in any case.
 pub(super) fn salvage(file: &Path, packs: &Path) -> std::io::Result<()> {
     const HEADER: usize = 12;
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if name.starts_with(SALVAGED) {
+        return std::fs::remove_file(file);
+    }
+    let saved = packs.join(format!("{SALVAGED}{name}"));
+    std::fs::rename(file, &saved)?;
+    let file = saved.as_path();
+    crate::wire::handle(std::fs::metadata(file)?.len());
     let mut header = [0; HEADER];
     let open = || -> std::io::Result<BufReader<std::fs::File>> {
         let mut file = std::fs::File::open(file)?;

@@ -11,15 +11,16 @@ use gix::ObjectId;
 use gix::objs::Kind;
 
 use super::receive::{Ask, Received, Server};
+use super::room::Room;
 use super::{TIP, chain, open, url::Url};
 use crate::source::Fetch;
 
 /// Objects of one request: fewer on a link that breaks.
 const LEAST: usize = 16;
 const FIRST: usize = 64;
-const MOST: usize = 512;
+pub(super) const MOST: usize = 512;
 /// Before a server is asked again whose link broke.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// What a goal that was begun is written down as.
 const BEGUN: &str = "skiff-begun-";
 
@@ -28,6 +29,8 @@ pub(super) enum Failure {
     /// The server does not give this object.
     Refused(String),
     Broken(String),
+    /// There is no room for it.
+    TooLarge(String),
 }
 
 /// The words of git, of JGit and of go-git.
@@ -159,11 +162,12 @@ pub(super) fn fetch(
     request: &Fetch,
     url: &Url,
     goal: ObjectId,
+    room: &Room<'_>,
 ) -> Result<(), Failure> {
     let note = note(place, &request.revision);
     let mut server = Some(server);
     if let Some(begun) = read_note(&note).filter(|begun| *begun != goal) {
-        match complete(&mut server, place, request, url, begun) {
+        match complete(&mut server, place, request, url, begun, room) {
             // The history was rewritten, and the old commit is gone.
             Err(Failure::Refused(_)) | Ok(()) => {}
             Err(broken) => return Err(broken),
@@ -171,7 +175,7 @@ pub(super) fn fetch(
     }
     let io = |error: std::io::Error| Failure::Broken(format!("{}: {error}", note.display()));
     std::fs::write(&note, goal.to_string()).map_err(io)?;
-    let done = complete(&mut server, place, request, url, goal);
+    let done = complete(&mut server, place, request, url, goal, room);
     if !matches!(done, Err(Failure::Broken(_))) {
         std::fs::remove_file(&note).map_err(io)?;
     }
@@ -184,6 +188,7 @@ fn complete(
     request: &Fetch,
     url: &Url,
     goal: ObjectId,
+    room: &Room<'_>,
 ) -> Result<(), Failure> {
     let mut batch = FIRST;
     let mut present = None;
@@ -201,8 +206,12 @@ fn complete(
         let before = found.present;
         let stuck = present.is_some_and(|present| present >= before);
         present = Some(before);
-        let asked = Asked { found: &found, goal, by_id: by_id && connected.gives_by_id() };
-        match conversation(connected, &repo, &asked, &mut batch) {
+        let asked = Asked { found: &found, goal, by_id: by_id && connected.gives_by_id(), room };
+        let answered = conversation(connected, &repo, &asked, &mut batch);
+        if let Some(text) = room.refused() {
+            return Err(Failure::TooLarge(text));
+        }
+        match answered {
             Ok((still, None)) => {
                 *server = still;
                 if asked.whole() {
@@ -241,6 +250,7 @@ struct Asked<'a> {
     found: &'a Found,
     goal: ObjectId,
     by_id: bool,
+    room: &'a Room<'a>,
 }
 
 impl Asked<'_> {
@@ -260,7 +270,7 @@ fn conversation(
     let have =
         tip(repo).and_then(|tip| Some(repo.find_object(tip).ok()?.peel_to_kind(Kind::Commit).ok()?.id));
     if asked.whole() {
-        let ask = Ask { wants: &[asked.goal], have, tip: true, commits: false };
+        let ask = Ask { wants: &[asked.goal], have, tip: true, commits: false, room: asked.room };
         let Received { broken } = server.receive(repo, &ask)?;
         let again = server.gives_by_id().then_some(server);
         return Ok((again, broken));
@@ -268,7 +278,8 @@ fn conversation(
     let mut rest = asked.found.missing.as_slice();
     while !rest.is_empty() {
         let (now, later) = rest.split_at(rest.len().min(*batch));
-        match server.receive(repo, &Ask { wants: now, have, tip: false, commits: false }) {
+        let ask = Ask { wants: now, have, tip: false, commits: false, room: asked.room };
+        match server.receive(repo, &ask) {
             Ok(Received { broken: None }) => *batch = (*batch * 2).min(MOST),
             Ok(Received { broken: Some(text) }) => {
                 *batch = (*batch / 2).max(LEAST);

@@ -96,6 +96,12 @@ async fn hold(cluster: &Cluster, row: &Row, on: bool) -> Result<(), Fault> {
     patch(cluster, row, &order).await
 }
 
+/// Lets changes wait until a time, or not any more.
+pub async fn postpone(cluster: &Cluster, row: &Row, until: Option<Timestamp>) -> Result<(), Fault> {
+    let until = until.map_or(Value::Null, |until| until.to_string().into());
+    patch(cluster, row, &annotate(crate::wish::NOT_NOW, until)).await
+}
+
 /// Syncs to what an entry of the history says; `None`: the one before the last.
 pub async fn rollback(cluster: &Cluster, row: &Row, id: Option<i64>, asked: &Asked) -> Result<String, Fault> {
     if row.front.name == "flux" {

@@ -8,7 +8,7 @@ mod tree;
 
 use api::Value;
 
-pub use act::{Asked, resume, rollback, suspend, sync};
+pub use act::{Asked, postpone, resume, rollback, suspend, sync};
 pub use preview::{Change, Preview, preview};
 pub use tree::{Leaf, tree};
 

@@ -21,6 +21,7 @@ use crate::plan::{self, Live, Order, Standing};
 use crate::policy::Policy;
 use crate::source::{Limits, Request};
 use crate::step::Phase;
+use crate::wish;
 
 /// One object that would change.
 #[derive(Clone, Debug)]
@@ -64,7 +65,8 @@ pub async fn preview(
     let known = known(cluster, front).await?;
     let settings = Settings::default();
     let context = Context::new(&settings, &known, now);
-    let app = (front.read)(&row.object, &context).map_err(|fault| refused(fault.text))?;
+    let mut app = (front.read)(&row.object, &context).map_err(|fault| refused(fault.text))?;
+    wish::heed(&row.object, &mut app, now).map_err(|fault| refused(fault.text))?;
     if app.suspended {
         return Err(refused("it is suspended; `skiff fleet resume` lets it follow again".into()));
     }
@@ -214,6 +216,9 @@ pub async fn preview(
         .map(|(id, why)| {
             let why = match why {
                 plan::Kept::PruneOff if plan.refused_empty => "the source holds no objects at all",
+                plan::Kept::PruneOff if plan.refused_shrink.is_some() => {
+                    "more would go than its shrink threshold allows"
+                }
                 plan::Kept::PruneOff => "pruning is off",
                 plan::Kept::AskedToStay => "it asks to stay",
                 plan::Kept::NotOurs => "it is not this application's any more",

@@ -237,3 +237,22 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn more_deletions_than_the_threshold_are_none() {
+    let all = ["a", "b", "c", "d"].map(|name| want("ConfigMap", name, 0));
+    let (inventory, live) = applied(&all);
+    let guarded = Policy { shrink: Some(crate::wish::Shrink::Percent(50)), ..automated() };
+    let mut new = want("ConfigMap", "new", 0);
+    new.hash = "other".into();
+    let left = [all[0].clone(), new];
+    let plan_ = plan(&left, &inventory, &live, &guarded, Order::default(), false);
+    assert_eq!(plan_.refused_shrink, Some((3, 4)));
+    assert!(plan_.prune.is_empty() && plan_.kept.len() == 3 && !plan_.is_synced());
+    assert_eq!(names(&plan_, &left), [["new"]]);
+    // As many as it allows go, and by hand all do.
+    let plan_ = plan(&all[..2], &inventory, &live, &guarded, Order::default(), false);
+    assert_eq!((plan_.prune.len(), plan_.refused_shrink), (2, None));
+    let by_hand = Order { sync: true, prune: true, ..Order::default() };
+    assert_eq!(plan(&left, &inventory, &live, &guarded, by_hand, false).prune.len(), 3);
+}

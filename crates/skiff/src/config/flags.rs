@@ -109,6 +109,7 @@ pub const SERVED: &[Flag] = &[
     served(COMPONENT, "disable-kube-proxy", Switch, "Make no rules for Services"),
     served(FLEET, "fleet-interval", One("SECONDS"), "How often Git is asked, in place of Argo CD's three minutes and up to one of jitter"),
     served(FLEET, "fleet-monthly-bytes", One("BYTES"), "Bytes a month that Git may cost (500M, 2G); once they are used up, only what is asked for by hand is fetched"),
+    served(FLEET, "fleet-source-bytes", One("BYTES"), "Bytes of one commit of a source (500M, 2G); 0: any number. A gigabyte of the disk stays free in any case [default: 8G]"),
     served(FLEET, "fleet-webhooks", One("ADDRESS"), "Listen there for webhooks (0.0.0.0:9292), so that a push is fetched at once; nothing needs them"),
     served(LOG, "debug", Switch, "Log more, as --v=5"),
     served(LOG, "v", One("LEVEL"), "0 to 1 tells what matters, 2 to 4 adds debugging, 5 and more everything").short('v'),

@@ -63,6 +63,7 @@ pub struct Server {
     /// Seconds.
     pub fleet_interval: Option<u64>,
     pub fleet_monthly_bytes: Option<u64>,
+    pub fleet_source_bytes: Option<u64>,
     pub fleet_webhooks: Option<std::net::SocketAddr>,
     pub log: Log,
 }
@@ -292,12 +293,8 @@ pub fn resolve(matches: &ArgMatches) -> Result<Server> {
         controllers: !values.switch("disable-controller-manager")?,
         proxy: !values.switch("disable-kube-proxy")?,
         fleet_interval: values.parse("fleet-interval", "number of seconds")?,
-        fleet_monthly_bytes: match values.one("fleet-monthly-bytes") {
-            None => None,
-            Some(text) => Some(fleet::ledger::parse(&text).with_context(|| {
-                format!("--fleet-monthly-bytes={text}: this is no number of bytes; write 500M or 2G")
-            })?),
-        },
+        fleet_monthly_bytes: bytes(&values, "fleet-monthly-bytes")?,
+        fleet_source_bytes: bytes(&values, "fleet-source-bytes")?,
         fleet_webhooks: values.parse("fleet-webhooks", "address and port, as 0.0.0.0:9292")?,
         log: Log {
             level,
@@ -333,6 +330,13 @@ fn datastore(values: &Values) -> Result<Option<store::etcd::Options>> {
         );
     }
     Ok(Some(store::etcd::Options { ca, certificate, key, ..store::etcd::Options::new(endpoints) }))
+}
+
+/// A number of bytes, as 500M or 2G.
+fn bytes(values: &Values<'_>, name: &str) -> Result<Option<u64>> {
+    let Some(text) = values.one(name) else { return Ok(None) };
+    let parsed = fleet::ledger::parse(&text);
+    parsed.map(Some).with_context(|| format!("--{name}={text}: this is no number of bytes; write 500M or 2G"))
 }
 
 fn disabled(names: Vec<String>) -> Result<BTreeSet<String>> {

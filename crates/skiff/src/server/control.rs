@@ -56,7 +56,7 @@ fn fleet(host: &Host, server: &apiserver::Server) {
         },
         settings: Default::default(),
         interval: config.fleet_interval.map(Duration::from_secs),
-        limits: Default::default(),
+        limits: fleet::source::Limits::with_source(config.fleet_source_bytes),
         monthly_bytes: config.fleet_monthly_bytes,
         webhooks: config.fleet_webhooks,
         front_ends,
@@ -64,6 +64,7 @@ fn fleet(host: &Host, server: &apiserver::Server) {
     };
     let client = server.local(apiserver::Identity::new("skiff:fleet", &["system:masters"]));
     let (clock, tasks) = (host.clock.clone(), host.tasks.clone());
+    base::metrics::register(fleet::metrics::write);
     host.tasks.spawn("fleet", fleet::run(settings, client, clock, tasks));
     host.roles.up("fleet");
 }

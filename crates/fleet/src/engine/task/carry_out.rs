@@ -102,6 +102,9 @@ impl Task {
             self.failures = 0;
             self.next_try = None;
         }
+        if !dry_run {
+            crate::metrics::synced(failed);
+        }
         let level = if failed { Level::Warning } else { Level::Normal };
         let text = format!(
             "Sync operation to {short} {}",

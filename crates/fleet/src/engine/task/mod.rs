@@ -2,6 +2,7 @@
 
 mod carry_out;
 mod delete;
+mod fall_back;
 mod meanwhile;
 mod rebuild;
 mod show;
@@ -38,6 +39,7 @@ use crate::packed::Packed;
 use crate::plan::{self, Live, Order, Plan, Standing, Wanted};
 use crate::report::Report;
 use crate::source::{Fetch, Inputs, Recipe, Request};
+use crate::wish;
 
 /// Events that come together are handled together.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -87,6 +89,10 @@ pub(super) struct Task {
     undone: Vec<String>,
     /// The operation that was carried out, until the object shows that it is gone.
     carried_out: Option<Operation>,
+    /// What did not become healthy, and is not here any more ([`crate::wish::ROLLBACK`]).
+    given_up: Option<Artifact>,
+    /// Digest of the artifact that is kept as the last healthy one.
+    remembered: Option<String>,
 }
 
 impl Task {
@@ -126,6 +132,8 @@ impl Task {
             recognised: None,
             undone: Vec::new(),
             carried_out: None,
+            given_up: None,
+            remembered: None,
             directory,
         }
     }
@@ -144,12 +152,14 @@ impl Task {
                 tracing::warn!(application = self.key.1, error = %base::chain(&error), "fetching again")
             }
         }
+        self.load_given_up();
         loop {
             self.seen = self.handle.object.lock().clone();
             let Some(seen) = &self.seen else {
                 // Gone without asking for a clean-up: what it made stays, what we know of it goes.
                 let _ = std::fs::remove_dir_all(&self.directory);
                 self.watches.track(&self.handle.bell, &[]);
+                crate::metrics::stands(self.who(), None);
                 self.shared.known.forget(&self.handle.bell);
                 return;
             };
@@ -173,7 +183,13 @@ impl Task {
             return far;
         }
         let context = Context::new(&self.shared.config.settings, &self.shared.known, self.shared.clock.now());
-        let read = (self.front.read)(object, &context);
+        let read = (self.front.read)(object, &context).and_then(|mut app| {
+            // Whatever it asks for, it can be let go.
+            if app.deletion.is_none() {
+                wish::heed(object, &mut app, context.now)?;
+            }
+            Ok(app)
+        });
         self.shared.known.ask(&self.handle.bell, context.asked());
         let app = match read {
             Ok(app) => app,
@@ -192,9 +208,7 @@ impl Task {
                 return Instant::now() + Duration::from_secs(60);
             }
         };
-        let who =
-            Ref { kind: self.front.kind.into(), namespace: self.key.0.clone(), name: self.key.1.clone() };
-        self.shared.clones.follows(who, &app.recipe);
+        self.shared.clones.follows(self.who(), &app.recipe);
         if std::mem::take(&mut self.lost) {
             self.rebuild(&app, object).await;
         }
@@ -229,6 +243,7 @@ impl Task {
         state.sync = self.sync.clone();
         state.inventory = self.listed();
         let waiting = self.judge_health(&app, &mut state);
+        self.fall_back(&app, waiting, &mut state).await;
         self.show(&app, object, &state).await;
         let retry = self.next_try.as_ref().and_then(|(_, at)| *at);
         let again = app.again.map(|pause| Instant::now() + pause);
@@ -255,15 +270,20 @@ impl Task {
         }
     }
 
+    fn who(&self) -> Ref {
+        Ref { kind: self.front.kind.into(), namespace: self.key.0.clone(), name: self.key.1.clone() }
+    }
+
     fn listed(&self) -> Vec<(Id, SmolStr)> {
         self.inventory.objects.iter().map(|(id, owned)| (id.clone(), owned.version.clone())).collect()
     }
 
     /// Sets whether time is up for what is not healthy; `true`: something must still become healthy.
     fn judge_health(&mut self, app: &App, state: &mut State) -> bool {
-        let bad = |health: Option<&Health>| {
-            health
-                .is_none_or(|one| !matches!(one.status, health::Status::Healthy | health::Status::Suspended))
+        let bad = |health: Option<&Health>| match health {
+            Some(one) => !matches!(one.status, health::Status::Healthy | health::Status::Suspended),
+            // Argo CD has no rules for most kinds, and they are as they should be.
+            None => self.front.rules == health::Rules::Kstatus,
         };
         let own = state.objects.iter().filter(|object| object.standing.is_some());
         let unhealthy = (app.policy.wait && own.clone().any(|object| bad(object.health.as_ref())))

@@ -12,6 +12,21 @@ impl Task {
             let text = "the source holds no objects at all, and nothing is pruned: if that is meant, set spec.syncPolicy.automated.allowEmpty";
             state.faults.push(Fault { kind: FaultKind::Sync, text: text.into() });
         }
+        let held = |text: String| Fault { kind: FaultKind::Held, text };
+        if let Some((gone, all)) = plan.refused_shrink {
+            let most = app.policy.shrink.map(|shrink| shrink.to_string()).unwrap_or_default();
+            state.faults.push(held(format!(
+                "{gone} of {all} objects would be deleted, more than {most} ({}), and none is: if that is meant, ask for a sync that prunes, or raise the threshold",
+                crate::wish::SHRINK
+            )));
+        }
+        if let Some(until) = app.not_before.filter(|_| !state.synced) {
+            let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
+            state.faults.push(held(format!(
+                "not now: what is new waits until {until} ({}); a sync that somebody asks for does not",
+                crate::wish::NOT_NOW
+            )));
+        }
         if let Some(sync) = self.sync.as_ref().filter(|sync| sync.phase == SyncPhase::Failed) {
             state.faults.push(Fault { kind: FaultKind::Sync, text: sync.message.clone() });
         }
@@ -60,7 +75,11 @@ impl Task {
     /// Writes the status if it says something new, and tells of transitions.
     pub(super) async fn show(&mut self, app: &App, object: &Value, state: &State) {
         let now = self.shared.clock.now();
-        let Some(patch) = (self.front.show)(app, object, state, now) else { return };
+        let patch = (self.front.show)(app, object, state, now);
+        if patch.is_none() {
+            crate::metrics::stands(self.who(), Some((self.front.standing)(object)));
+        }
+        let Some(patch) = patch else { return };
         crate::cut::agent("agent.status").await;
         let written = self.write(patch).await;
         crate::cut::agent("agent.shown").await;
@@ -75,6 +94,7 @@ impl Task {
                 return;
             }
         };
+        crate::metrics::stands(self.who(), Some((self.front.standing)(&new)));
         let transitions = (self.front.transitions)(object, &new);
         let changed = (self.front.standing)(object) != (self.front.standing)(&new);
         for (level, reason, text) in transitions {

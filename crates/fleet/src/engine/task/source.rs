@@ -3,6 +3,7 @@
 use super::*;
 use crate::cut;
 use crate::git::{Url, parse_url};
+use crate::metrics;
 use crate::wire::Traffic;
 
 /// Why a source was not even asked.
@@ -27,7 +28,10 @@ impl Task {
     pub(super) async fn look_at_source(&mut self, app: &App, operation: Option<&Operation>) {
         let recipe = recipe_for(app, operation);
         let digest = recipe.digest();
-        let same = self.artifact.as_ref().is_some_and(|artifact| artifact.source == digest);
+        if operation.is_some() || app.refresh != Refresh::No {
+            self.forgive();
+        }
+        let same = self.followed().is_some_and(|artifact| artifact.source == digest);
         let due = self.next_look.is_none_or(|at| Instant::now() >= at);
         let asked = app.refresh != Refresh::No || operation.is_some();
         if same && !due && !asked {
@@ -45,19 +49,29 @@ impl Task {
             self.offline(app, refusal).await;
             return;
         }
-        let answer = self.fetch(app, &recipe, same && app.refresh != Refresh::Hard).await;
+        let after = self.followed().filter(|_| same && app.forward_only).map(|one| one.revisions.clone());
+        let answer = self.fetch(app, &recipe, same && app.refresh != Refresh::Hard, after).await;
         self.shown = Some((digest.clone(), String::new()));
         let interval = self.shared.config.interval.unwrap_or_else(|| {
             let jitter = app.policy.jitter.as_millis().try_into().unwrap_or(u64::MAX);
             app.policy.interval + Duration::from_millis(rand::random_range(0..=jitter))
         });
         self.next_look = Some(Instant::now() + interval);
+        metrics::looked(match &answer {
+            Ok((Answer::Unchanged(_), _)) => metrics::Look::Unchanged,
+            Ok((Answer::Artifact(_), _)) => metrics::Look::News,
+            Ok((Answer::Unavailable(_), _)) | Err(_) => metrics::Look::Offline,
+            Ok(_) => metrics::Look::Refused,
+        });
         match answer {
             Ok((Answer::Unchanged(_), _)) => self.online(app, None).await,
             Ok((Answer::Artifact(mut artifact), inputs)) => {
                 artifact.source = digest;
                 artifact.inputs = inputs;
-                self.accept(app, artifact).await;
+                match self.is_given_up(&artifact) {
+                    true => self.online(app, None).await,
+                    false => self.accept(app, artifact).await,
+                }
             }
             Ok((Answer::Unrenderable { revision, text }, _)) => {
                 let short: String = revision.chars().take(12).collect();
@@ -96,7 +110,13 @@ impl Task {
     }
 
     /// Asks the child; gives its answer and what tells the variables apart that it was given.
-    async fn fetch(&self, app: &App, recipe: &Recipe, same: bool) -> Result<(Answer, String), Unasked> {
+    async fn fetch(
+        &self,
+        app: &App,
+        recipe: &Recipe,
+        same: bool,
+        after: Option<Vec<String>>,
+    ) -> Result<(Answer, String), Unasked> {
         let inputs: Inputs = (self.front.inputs)(&self.shared.cluster, &self.shared.config.settings, app)
             .await
             .map_err(Unasked::Inputs)?;
@@ -108,7 +128,7 @@ impl Task {
         }
         let digest = inputs.digest();
         let clones = self.shared.config.directory.join(crate::engine::clones::FOLDER);
-        let known = self.artifact.as_ref().filter(|artifact| same && artifact.inputs == digest);
+        let known = self.followed().filter(|artifact| same && artifact.inputs == digest);
         if let Some(known) = known
             && recipe.sources.iter().zip(&known.revisions).all(|(source, commit)| source.revision == *commit)
         {
@@ -116,13 +136,16 @@ impl Task {
             return Ok((Answer::Unchanged(known.revisions.clone()), digest));
         }
         let judged = self.shared.trust.lock().time(&self.shared.clock);
-        let request = Request {
+        let mut request = Request {
             fetches: recipe.fetches(&inputs, &clones, known.map(|artifact| artifact.revisions.as_slice())),
             recipe,
             manifests: self.store.incoming(),
             limits: self.shared.config.limits,
             now: u64::try_from(judged.as_second()).unwrap_or_default(),
         };
+        for (fetch, commit) in request.fetches.iter_mut().zip(after.into_iter().flatten()) {
+            fetch.after = Some(commit);
+        }
         if same && known.is_some() && !self.doubtful {
             let (unchanged, traffic) = self.shared.polls.unchanged(&request.fetches, request.now).await;
             self.count(app, traffic);
@@ -150,6 +173,7 @@ impl Task {
     /// What a look cost.
     fn count(&self, app: &App, traffic: Traffic) {
         self.shared.ledger.lock().add(traffic, self.shared.clock.now());
+        metrics::moved(traffic);
         if traffic.total() > 0 {
             let (sent, received) = (traffic.sent, traffic.received);
             tracing::debug!(application = app.name, sent, received, "bytes of a look");
@@ -172,11 +196,13 @@ impl Task {
         match accepted {
             Ok(()) => {
                 let before = self.artifact.replace(artifact.clone());
+                self.forgive();
                 self.index = None;
                 self.failures = 0;
                 self.next_try = None;
                 self.online(app, None).await;
-                let from = before.map_or_else(String::new, |before| before.revision);
+                let moved = before.filter(|before| before.source == artifact.source);
+                let from = moved.map_or_else(String::new, |before| before.revision);
                 if from != artifact.revision {
                     tracing::info!(
                         application = app.name,
@@ -184,6 +210,12 @@ impl Task {
                         objects = artifact.objects,
                         "a new revision"
                     );
+                    if !from.is_empty() {
+                        // Whether history was rewritten is not asked for: both ends are told in any case.
+                        let text =
+                            format!("{} went from {from} to {}", app.recipe.shown(), artifact.revision);
+                        tell(&self.shared, self.front, app, Level::Normal, "RevisionChanged", &text).await;
+                    }
                 }
             }
             Err(error) => {

@@ -197,6 +197,7 @@ fn conditions(old: &Value, state: &State, now: Timestamp) -> Vec<Value> {
                 "ComparisonError"
             }
             FaultKind::Sync | FaultKind::Health | FaultKind::Dependency | FaultKind::Wait => "SyncError",
+            FaultKind::Held => "SyncHeldWarning",
             FaultKind::Warning => "RepeatedResourceWarning",
             FaultKind::Odd => "InvalidSpecWarning",
         };

@@ -4,7 +4,8 @@ use api::{Map, Value};
 use jiff::Timestamp;
 
 /// Reasons that events may carry, as `&'static str`.
-const REASONS: [&str; 19] = [
+const REASONS: [&str; 20] = [
+    "Held",
     "InvalidCommitSignature",
     "InvalidTagSignature",
     "InvalidVerificationMode",

@@ -27,7 +27,7 @@ fn judge(app: &App, state: &State, revision: &str) -> Judged {
     if let Some(fault) = state.faults.iter().find(|fault| match fault.kind {
         FaultKind::Odd | FaultKind::Warning => false,
         // What failed once and is in step now is over.
-        FaultKind::Sync => !state.synced,
+        FaultKind::Sync | FaultKind::Held => !state.synced,
         _ => true,
     }) {
         let (reason, stalled) = match fault.kind {
@@ -37,6 +37,7 @@ fn judge(app: &App, state: &State, revision: &str) -> Judged {
             FaultKind::Artifact | FaultKind::Offline | FaultKind::Unsigned(_) => ("ArtifactFailed", false),
             FaultKind::Compare => ("BuildFailed", false),
             FaultKind::Health => ("HealthCheckFailed", false),
+            FaultKind::Held => ("Held", false),
             _ => ("ReconciliationFailed", false),
         };
         return Judged { stalled, ..no(reason, fault.text.clone()) };

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::Reach;
-use super::install::{Image, Install};
+use super::install::{Image, Install, Shape};
 
 /// `skiff fleet agent`
 #[derive(Args, Debug, Serialize, Deserialize)]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:\n  skiff fleet agent --kubeconfig /etc/rancher/k3s/k3s.yaml --front-ends argocd\n  skiff fleet agent install --print | kubectl apply -f -"
+    after_help = "Examples:\n  skiff fleet agent --kubeconfig /etc/rancher/k3s/k3s.yaml --front-ends argocd\n  skiff fleet agent manifests --front-ends flux | kubectl apply -f -"
 )]
 pub struct Agent {
     #[command(subcommand)]
@@ -39,9 +39,15 @@ pub struct Agent {
     /// Bytes a month that Git may cost (500M, 2G); once they are used up, only what is asked for by hand is fetched
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     monthly_bytes: Option<u64>,
+    /// Bytes of one commit of a source (500M, 2G); 0: any number. A gigabyte of the disk stays free in any case [default: 8G]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    source_bytes: Option<u64>,
     /// Listen there for webhooks (0.0.0.0:9292), so that a push is fetched at once; nothing needs them
     #[arg(long, value_name = "ADDRESS")]
     webhooks: Option<std::net::SocketAddr>,
+    /// Serve metrics there (127.0.0.1:9293) at /metrics, to whoever asks
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<std::net::SocketAddr>,
     /// The name of this site in reports; the host's name without it
     #[arg(long, env = "SKIFF_SITE", value_name = "NAME")]
     site: Option<String>,
@@ -53,6 +59,8 @@ pub struct Agent {
 #[derive(Subcommand, Debug)]
 pub enum Part {
     /// Print the manifests that run the agent in a cluster
+    Manifests(Shape),
+    #[command(hide = true)]
     Install(Install),
     /// Write an image of this program as a tar, to load where the agent shall run
     Image(Image),
@@ -126,6 +134,8 @@ async fn run(args: &Agent) -> Result<ExitCode> {
         interval: args.interval.map(Duration::from_secs),
         monthly_bytes: args.monthly_bytes,
         webhooks: args.webhooks,
+        metrics: args.metrics,
+        limits: fleet::source::Limits::with_source(args.source_bytes),
         front_ends: args.front_ends.clone(),
         ..fleet::Config::new(&args.data_dir)
     };

@@ -1,4 +1,4 @@
-//! `skiff fleet agent install --print` and `skiff fleet agent image`: what runs the agent in a cluster.
+//! `skiff fleet agent manifests` and `skiff fleet agent image`: what runs the agent in a cluster.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,17 +8,14 @@ use clap::Args;
 
 use super::tarball;
 
-/// `skiff fleet agent install`
+/// `skiff fleet agent manifests`
 #[derive(Args, Debug)]
-pub struct Install {
-    /// Print the manifests; nothing is ever applied by this command
-    #[arg(long)]
-    print: bool,
+pub struct Shape {
     /// The image that holds this program
     #[arg(long, default_value = tarball::NAME, value_name = "IMAGE")]
     image: String,
     /// Whose objects are followed: argocd, flux
-    #[arg(long, value_delimiter = ',', default_value = "argocd,flux", value_name = "NAMES")]
+    #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
     front_ends: Vec<String>,
     /// Leave out the binding to cluster-admin: the agent then may apply only what ServiceAccounts named by
     /// Kustomizations, or roles that you bind to it, allow
@@ -27,6 +24,16 @@ pub struct Install {
     /// Listen for webhooks behind a Service; an Ingress to it is yours to make
     #[arg(long)]
     webhooks: bool,
+}
+
+/// `skiff fleet agent install --print`, as `manifests` was called
+#[derive(Args, Debug)]
+pub struct Install {
+    /// Print the manifests; nothing is ever applied by this command
+    #[arg(long)]
+    print: bool,
+    #[command(flatten)]
+    shape: Shape,
 }
 
 /// `skiff fleet agent image`
@@ -44,10 +51,14 @@ pub struct Image {
 }
 
 pub fn run(args: &Install) -> Result<ExitCode> {
-    super::agent::known(&args.front_ends)?;
     if !args.print {
         bail!("give --print, read what it says, and apply it with kubectl");
     }
+    manifests(&args.shape)
+}
+
+pub fn manifests(args: &Shape) -> Result<ExitCode> {
+    super::agent::known(&args.front_ends)?;
     let install = fleet::install::Install {
         image: args.image.clone(),
         front_ends: args.front_ends.clone(),

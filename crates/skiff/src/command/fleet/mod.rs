@@ -39,6 +39,8 @@ pub enum Command {
     Suspend(act::Named),
     /// Follow Git again
     Resume(act::Named),
+    /// Say "not now": changes wait, for a few days at the most
+    Postpone(act::Postpone),
     /// Go back to an earlier sync of an Application
     Rollback(act::Rollback),
     /// Keep a cluster in step with Git from here, or print what installs that
@@ -94,6 +96,7 @@ pub fn run(command: &Command) -> Result<ExitCode> {
     }
     if let Command::Agent(agent) = command {
         match &agent.part {
+            Some(agent::Part::Manifests(shape)) => return install::manifests(shape),
             Some(agent::Part::Install(args)) => return install::run(args),
             Some(agent::Part::Image(args)) => return install::image(args),
             None => return agent::start(agent),
@@ -110,6 +113,7 @@ pub fn run(command: &Command) -> Result<ExitCode> {
             Command::Sync(args) => act::sync(args).await,
             Command::Suspend(args) => act::hold(args, true).await,
             Command::Resume(args) => act::hold(args, false).await,
+            Command::Postpone(args) => act::postpone(args).await,
             Command::Rollback(args) => act::rollback(args).await,
             Command::Takeover(args) => handover::take_over(args).await,
             Command::Handback(args) => handover::hand_back(args).await,

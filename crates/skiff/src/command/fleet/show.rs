@@ -1,6 +1,8 @@
 //! The commands that look: status, plan, diff, tree, history. Each for people and as JSON.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -15,7 +17,7 @@ use super::{Output, Reach};
 /// `skiff fleet status`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit code: 0 all in step and healthy, 1 something is not.\n\nExample:\n  skiff fleet status -o json"
+    after_help = "Exit code: 0 all in step and healthy, 1 something is not.\n\nExample:\n  skiff fleet status -o json\n  skiff fleet status --watch"
 )]
 pub struct Status {
     #[command(flatten)]
@@ -23,6 +25,9 @@ pub struct Status {
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+    /// Stay, and show it again whenever it changes; as JSON, a line each time
+    #[arg(short, long)]
+    watch: bool,
 }
 
 /// One application.
@@ -55,10 +60,47 @@ fn is_good(row: &Row) -> bool {
             && ["Healthy", "Suspended"].contains(&health.as_str()))
 }
 
+/// Between two looks of `--watch`.
+const LOOK: Duration = Duration::from_secs(1);
+
 pub async fn status(args: &Status) -> Result<ExitCode> {
-    let rows = inspect::list(&args.reach.cluster().await?).await?;
-    let good = rows.iter().all(is_good);
-    match args.output {
+    let cluster = args.reach.cluster().await?;
+    let rows = inspect::list(&cluster).await?;
+    if !args.watch {
+        println!("{}", shown(&rows, args.output, Lines::Several)?);
+        return Ok(if rows.iter().all(is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let screen = std::io::stdout().is_terminal() && args.output == Output::Table;
+    let mut last = String::new();
+    let mut found = Ok(rows);
+    loop {
+        let text = match &found {
+            Ok(rows) => shown(rows, args.output, Lines::One)?,
+            // The cluster may be away for a while.
+            Err(error) if args.output == Output::Table => format!("{error}"),
+            Err(_) => last.clone(),
+        };
+        if text != last {
+            // Clears the screen, and begins at its top.
+            let clear = if screen { "\x1b[2J\x1b[H" } else { "" };
+            println!("{clear}{text}");
+            last = text;
+        }
+        tokio::time::sleep(LOOK).await;
+        found = inspect::list(&cluster).await;
+    }
+}
+
+/// How JSON is laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    One,
+    Several,
+}
+
+fn shown(rows: &[Row], output: Output, lines: Lines) -> Result<String> {
+    let mut text = String::new();
+    match output {
         Output::Json => {
             let all: Vec<_> = rows
                 .iter()
@@ -68,11 +110,14 @@ pub async fn status(args: &Status) -> Result<ExitCode> {
                         "health": health, "revision": row.revision(), "suspended": row.is_suspended(), "message": row.message()})
                 })
                 .collect();
-            println!("{}", serde_json::to_string_pretty(&all)?);
+            text = match lines {
+                Lines::One => serde_json::to_string(&all)?,
+                Lines::Several => serde_json::to_string_pretty(&all)?,
+            };
         }
         Output::Table if rows.is_empty() => {
-            println!(
-                "No applications. Apply an Argo CD Application, or a Flux GitRepository and Kustomization."
+            text.push_str(
+                "No applications. Apply an Argo CD Application, or a Flux GitRepository and Kustomization.",
             );
         }
         Output::Table => {
@@ -88,13 +133,13 @@ pub async fn status(args: &Status) -> Result<ExitCode> {
                     short(&row.revision()),
                 ]
             });
-            println!("{}", table(&["Kind", "Namespace", "Name", "Sync", "Health", "Revision"], cells));
+            text = table(&["Kind", "Namespace", "Name", "Sync", "Health", "Revision"], cells).to_string();
             for row in rows.iter().filter(|row| !row.message().is_empty()) {
-                println!("\n{}/{}: {}", row.namespace(), row.name(), row.message());
+                text.push_str(&format!("\n\n{}/{}: {}", row.namespace(), row.name(), row.message()));
             }
         }
     }
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(text)
 }
 
 /// A revision with its commits cut to what people read.
