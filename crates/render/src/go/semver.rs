@@ -1,6 +1,8 @@
 //! Masterminds/semver: loose versions and constraints by its rules (`~`, `^`, `x`, ranges, pre-releases only where asked for).
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -166,8 +168,24 @@ struct One {
 /// Alternatives of which each is a list of conditions.
 pub struct Constraints(Vec<(Vec<One>, bool)>);
 
+thread_local! {
+    /// What was read last: charts ask the same of each object's API version.
+    static LAST: RefCell<Option<(String, Rc<Constraints>)>> = const { RefCell::new(None) };
+}
+
 /// `semver.NewConstraint`.
-pub fn constraints(text: &str) -> Result<Constraints, String> {
+pub fn constraints(text: &str) -> Result<Rc<Constraints>, String> {
+    let last =
+        LAST.with_borrow(|last| last.as_ref().filter(|(own, _)| own == text).map(|(_, read)| read.clone()));
+    if let Some(read) = last {
+        return Ok(read);
+    }
+    let read = Rc::new(read(text)?);
+    LAST.set(Some((text.into(), read.clone())));
+    Ok(read)
+}
+
+fn read(text: &str) -> Result<Constraints, String> {
     if text.len() > 512 {
         return Err("constraint string is too long (max 512 bytes)".into());
     }

@@ -55,17 +55,37 @@ pub fn trim_start_by(bytes: &[u8], drop: impl Fn(char) -> bool) -> &[u8] {
 }
 
 pub fn trim_end_by(bytes: &[u8], drop: impl Fn(char) -> bool) -> &[u8] {
-    let end =
-        chars(bytes).filter(|(_, char, _)| !drop(*char)).last().map_or(0, |(at, _, length)| at + length);
-    &bytes[..end]
+    // Back from the end as far as there is ASCII: where a character of more bytes begins is only known from the front.
+    let mut bytes = bytes;
+    while let [before @ .., last] = bytes {
+        if !last.is_ascii() {
+            let kept = chars(bytes).filter(|(_, char, _)| !drop(*char)).last();
+            return &bytes[..kept.map_or(0, |(at, _, length)| at + length)];
+        }
+        if !drop(*last as char) {
+            return bytes;
+        }
+        bytes = before;
+    }
+    bytes
 }
 
 /// Where `needle` first is.
 pub fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    if needle.is_empty() {
-        return Some(0);
+    let (Some(first), Some(last)) = (needle.first(), bytes.len().checked_sub(needle.len())) else {
+        return needle.is_empty().then_some(0);
+    };
+    let mut at = 0;
+    loop {
+        at += bytes[at..=last].iter().position(|byte| byte == first)?;
+        if bytes[at..].starts_with(needle) {
+            return Some(at);
+        }
+        at += 1;
+        if at > last {
+            return None;
+        }
     }
-    bytes.windows(needle.len()).position(|window| window == needle)
 }
 
 /// `strings.SplitN`; an empty separator splits between characters.

@@ -74,13 +74,15 @@ fn include(frame: &Frame<'_, '_>, args: &[Value]) -> Result<Value, String> {
     let name = sprig::text(args, 0);
     {
         let mut included = frame.exec.included.borrow_mut();
-        let count = included.entry(name.clone()).or_insert(0);
-        if *count > RECURSION {
-            return Err(format!(
-                "rendering template has a nested reference name: {name}: unable to execute template"
-            ));
+        match included.get_mut(&name) {
+            Some(count) if *count > RECURSION => {
+                return Err(format!(
+                    "rendering template has a nested reference name: {name}: unable to execute template"
+                ));
+            }
+            Some(count) => *count += 1,
+            None => drop(included.insert(name.clone(), 1)),
         }
-        *count += 1;
     }
     let done = match frame.set.find(&name) {
         Some(tree) => execute(frame.exec, frame.set, &tree, args[1].clone()),

@@ -99,11 +99,14 @@ fn keyword(word: &str) -> Option<Kind> {
 const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
 
 fn is_space(char: char) -> bool {
-    SPACES.contains(&char)
+    matches!(char, ' ' | '\t' | '\r' | '\n')
 }
 
 fn is_word(char: char) -> bool {
-    char == '_' || char.is_alphabetic() || char.is_numeric() && crate::go::text::is_print(char)
+    char.is_ascii_alphanumeric()
+        || char == '_'
+        || char.is_alphabetic()
+        || char.is_numeric() && crate::go::text::is_print(char)
 }
 
 fn trims_before(text: &str) -> bool {
@@ -126,7 +129,9 @@ struct Lexer<'a> {
 
 /// The items of a text, an `Eof` or an `Error` last.
 pub fn lex(input: &str) -> Vec<Item<'_>> {
-    let mut lexer = Lexer { input, pos: 0, start: 0, line: 1, items: Vec::new() };
+    // Templates have an item in ten bytes or so.
+    let items = Vec::with_capacity(input.len() / 8);
+    let mut lexer = Lexer { input, pos: 0, start: 0, line: 1, items };
     if let Err(text) = lexer.run() {
         let (pos, line) = (lexer.start, lexer.line);
         lexer.items.push(Item { kind: Kind::Error, pos, text: text.into(), line });
@@ -157,7 +162,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn ignore(&mut self) {
-        self.line += self.input[self.start..self.pos].matches('\n').count();
+        self.line +=
+            self.input.as_bytes()[self.start..self.pos].iter().filter(|byte| **byte == b'\n').count();
         self.start = self.pos;
     }
 
@@ -338,7 +344,7 @@ impl<'a> Lexer<'a> {
     fn at_terminator(&self) -> bool {
         match self.peek() {
             None => true,
-            Some(char) if is_space(char) || ".,|:)(".contains(char) => true,
+            Some(char) if is_space(char) || matches!(char, '.' | ',' | '|' | ':' | ')' | '(') => true,
             _ => self.rest().starts_with("}}"),
         }
     }
@@ -357,6 +363,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self) {
+        let plain = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+        self.pos += self.rest().bytes().take_while(|byte| plain(&byte)).count();
         while self.peek().is_some_and(is_word) {
             self.next();
         }

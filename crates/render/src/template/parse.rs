@@ -82,10 +82,11 @@ impl<'t> Parser<'t> {
     }
 
     /// Skips space and looks at what follows.
-    fn peek_non_space(&mut self) -> Item<'t> {
-        let item = self.next_non_space();
-        self.at -= 1;
-        item
+    fn peek_non_space(&mut self) -> &Item<'t> {
+        while self.peek() == Token::Space {
+            self.at += 1;
+        }
+        self.item(self.at)
     }
 
     fn error<T>(&self, text: impl std::fmt::Display) -> Parsed<T> {
@@ -328,16 +329,17 @@ impl<'t> Parser<'t> {
         let (pos, mut assign) = (first.pos as u32, false);
         let (mut decl, mut commands) = (Vec::new(), Vec::new());
         loop {
-            let variable = self.peek_non_space();
-            if variable.kind != Token::Variable {
+            if self.peek_non_space().kind != Token::Variable {
                 break;
             }
+            let variable = self.peek_non_space().clone();
             let back = self.at;
             self.next();
             self.peek();
             let next = self.peek_non_space();
-            let declares = matches!(next.kind, Token::Assign | Token::Declare);
-            let lists = next.kind == Token::Char && &*next.text == ",";
+            let kind = next.kind;
+            let declares = matches!(kind, Token::Assign | Token::Declare);
+            let lists = kind == Token::Char && &*next.text == ",";
             if !declares && !lists {
                 self.at = back;
                 break;
@@ -346,7 +348,7 @@ impl<'t> Parser<'t> {
             decl.push(node(variable.pos, Kind::Variable(split_names(&variable.text))));
             self.scope.vars.push(SmolStr::new(&variable.text));
             if declares {
-                assign = next.kind == Token::Assign;
+                assign = kind == Token::Assign;
                 break;
             }
             if context == "range" && decl.len() < 2 {
