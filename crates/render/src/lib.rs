@@ -25,9 +25,9 @@ pub enum Error {
     /// As go-yaml tells it.
     #[error("{file}: {text}")]
     Text { file: String, text: String },
-    /// A field of a file that cannot be done as it is.
-    #[error("{file}: {field}: {text}")]
-    Field { file: String, field: String, text: String },
+    /// A field of a file that cannot be done as it is; the line is counted from 1, and 0 where it is not known.
+    #[error("{file}{}: {field}: {text}", behind(*line))]
+    Field { file: String, line: u32, field: String, text: String },
     #[error(
         "{at}: no kustomization.yaml, kustomization.yml or Kustomization is there; add one, or name another path"
     )]
@@ -48,8 +48,45 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn field(file: &str, field: impl Into<String>, text: impl Into<String>) -> Error {
-        Error::Field { file: file.into(), field: field.into(), text: text.into() }
+        Error::Field { file: file.into(), line: 0, field: field.into(), text: text.into() }
     }
+
+    /// The same with `/` before each path: where the tree is a whole host, whose paths are known by it.
+    pub fn absolute(mut self) -> Error {
+        let slash = |path: &mut String| {
+            if !path.starts_with('/') {
+                path.insert(0, '/');
+            }
+        };
+        match &mut self {
+            Error::Tree(error) => slash(error.path_mut()),
+            Error::Text { file, .. } | Error::Field { file, .. } => slash(file),
+            Error::NoKustomization { at } | Error::ManyKustomizations { at } => slash(at),
+            Error::Cycle { at, chain } => {
+                slash(at);
+                *chain = chain.split(" -> ").map(|at| format!("/{at}")).collect::<Vec<_>>().join(" -> ");
+            }
+            Error::TooMany { .. } | Error::TooLarge { .. } => {}
+        }
+        self
+    }
+
+    /// The same, with the line at which the tree's file has the field.
+    pub(crate) fn placed(self, tree: &Tree) -> Error {
+        match self {
+            Error::Field { file, line: 0, field, text } => {
+                let written = tree.text("", &file).ok();
+                let line = written.and_then(|written| goyaml::line(&written, &field)).unwrap_or(0);
+                Error::Field { file, line, field, text }
+            }
+            other => other,
+        }
+    }
+}
+
+/// A line behind a file's name, as compilers write it.
+fn behind(line: u32) -> String {
+    if line == 0 { String::new() } else { format!(":{line}") }
 }
 
 /// How large a rendering may become.

@@ -50,6 +50,23 @@ pub enum Error {
     Read { path: String, source: std::io::Error },
 }
 
+impl Error {
+    /// The path that it is about.
+    pub fn path_mut(&mut self) -> &mut String {
+        match self {
+            Error::Missing { path }
+            | Error::Outside { path }
+            | Error::Links { path }
+            | Error::TooLarge { path, .. }
+            | Error::TooMuch { path, .. }
+            | Error::NotDirectory { path }
+            | Error::NotFile { path }
+            | Error::NotText { path }
+            | Error::Read { path, .. } => path,
+        }
+    }
+}
+
 const LINKS: usize = 16;
 
 /// See the module.

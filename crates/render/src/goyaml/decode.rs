@@ -1,14 +1,17 @@
 //! Nodes to values as JSON would hold them: scalars by go-yaml 2's rules, keys made texts, merge keys merged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use api::{Map, Value};
+use smol_str::SmolStr;
 
 use super::node::{Anchor, Body, Node};
 use crate::go::{float, quote, text};
 
 const PREFIX: &str = "tag:yaml.org,2002:";
+/// Pairs of a map that is searched for each of its keys.
+const SHORT: usize = 24;
 
 /// The value of a document's node.
 pub(super) fn value(node: &Rc<Node>) -> Result<Value, String> {
@@ -149,15 +152,15 @@ impl Decoder {
                     Scalar::Int(number) => Ok(Value::Int(number)),
                     Scalar::Uint(number) => Ok(Value::Float(number as f64)),
                     Scalar::Float(number) => Ok(Value::Float(number)),
-                    Scalar::Time | Scalar::Text => Ok(Value::String(text.as_str().into())),
+                    Scalar::Time | Scalar::Text => Ok(Value::String(text)),
                 })?
             }
             Body::Sequence(items) => {
                 let values: Result<Vec<Value>, String> = items.iter().map(|item| self.value(item)).collect();
                 Ok(Value::Array(values?))
             }
-            Body::Mapping(_) => {
-                let mut map = Map::new();
+            Body::Mapping(pairs) => {
+                let mut map = Map::with_capacity(pairs.len());
                 self.mapping(node, &mut map)?;
                 Ok(Value::Object(map))
             }
@@ -166,13 +169,14 @@ impl Decoder {
 
     fn mapping(&mut self, node: &Rc<Node>, map: &mut Map) -> Result<(), String> {
         let Body::Mapping(pairs) = &node.body else { return Ok(()) };
-        // A key is looked for only where one can be twice, so that long maps are not searched for each of theirs.
-        let mut keys = std::collections::HashSet::new();
-        keys.extend(map.keys().cloned());
+        // Long maps are not searched for each of their keys.
+        let mut keys = (pairs.len() > SHORT).then(|| map.keys().cloned().collect::<HashSet<SmolStr>>());
         for (key, value) in pairs {
             if is_merge(key) {
                 self.merge(value, map)?;
-                keys.extend(map.keys().cloned());
+                if let Some(keys) = &mut keys {
+                    keys.extend(map.keys().cloned());
+                }
                 continue;
             }
             let name = self.key(key)?;
@@ -181,11 +185,9 @@ impl Decoder {
                 self.unsupported = true;
                 continue;
             };
-            let name = smol_str::SmolStr::from(name);
-            if keys.insert(name.clone()) {
-                map.push_unchecked(name, value);
-            } else {
-                map.insert(name, value);
+            match keys.as_mut().map(|keys| keys.insert(name.clone())) {
+                Some(true) => map.push_unchecked(name, value),
+                _ => drop(map.insert(name, value)),
             }
         }
         Ok(())
@@ -231,7 +233,7 @@ impl Decoder {
     }
 
     /// The text that a key becomes; none if JSON cannot have it.
-    fn key(&mut self, node: &Rc<Node>) -> Result<Option<String>, String> {
+    fn key(&mut self, node: &Rc<Node>) -> Result<Option<SmolStr>, String> {
         self.count()?;
         match &node.body {
             Body::Alias(target) => {
@@ -244,9 +246,9 @@ impl Decoder {
             Body::Scalar(text, implicit) => {
                 let (scalar, text) = scalar(text, *implicit, &node.tag)?;
                 Ok(match scalar {
-                    Scalar::Int(number) => Some(number.to_string()),
-                    Scalar::Bool(flag) => Some(flag.to_string()),
-                    Scalar::Float(number) => Some(key_float(number)),
+                    Scalar::Int(number) => Some(number.to_string().into()),
+                    Scalar::Bool(flag) => Some(if flag { "true" } else { "false" }.into()),
+                    Scalar::Float(number) => Some(key_float(number).into()),
                     Scalar::Time | Scalar::Text => Some(text),
                     Scalar::Uint(_) | Scalar::Null => None,
                 })
@@ -260,9 +262,9 @@ impl Decoder {
 }
 
 /// What a scalar is, and its text.
-fn scalar(written: &str, implicit: bool, tag: &str) -> Result<(Scalar, String), String> {
+fn scalar(written: &SmolStr, implicit: bool, tag: &str) -> Result<(Scalar, SmolStr), String> {
     if tag.is_empty() && !implicit {
-        return Ok((Scalar::Text, written.into()));
+        return Ok((Scalar::Text, written.clone()));
     }
     let short = tag.strip_prefix(PREFIX).unwrap_or(tag);
     let wanted = match short {
@@ -271,19 +273,19 @@ fn scalar(written: &str, implicit: bool, tag: &str) -> Result<(Scalar, String), 
         "binary" if tag.starts_with(PREFIX) => {
             let bytes = crate::sprig::encoding::base64_decode(written.as_bytes())
                 .map_err(|_| "yaml: !!binary value contains invalid base64 data".to_string())?;
-            return Ok((Scalar::Text, text::decode(&bytes).into_owned()));
+            return Ok((Scalar::Text, text::decode(&bytes).into()));
         }
-        _ => return Ok((Scalar::Text, written.into())),
+        _ => return Ok((Scalar::Text, written.clone())),
     };
     if wanted == Some("str") {
-        return Ok((Scalar::Text, written.into()));
+        return Ok((Scalar::Text, written.clone()));
     }
     let found = resolve(written, wanted.is_none() || wanted == Some("timestamp"));
-    let Some(wanted) = wanted else { return Ok((found, written.into())) };
+    let Some(wanted) = wanted else { return Ok((found, written.clone())) };
     let wanted = format!("!!{wanted}");
     match found {
-        Scalar::Int(number) if wanted == "!!float" => Ok((Scalar::Float(number as f64), written.into())),
-        found if found.tag() == wanted => Ok((found, written.into())),
+        Scalar::Int(number) if wanted == "!!float" => Ok((Scalar::Float(number as f64), written.clone())),
+        found if found.tag() == wanted => Ok((found, written.clone())),
         found => Err(format!("yaml: cannot decode {} `{written}` as a {wanted}", found.tag())),
     }
 }
@@ -311,7 +313,7 @@ fn shown(node: &Rc<Node>) -> Shown {
         Body::Scalar(text, implicit) => match scalar(text, *implicit, &node.tag) {
             Ok((Scalar::Null, _)) | Err(_) => other("interface {}(nil)".into(), 0),
             Ok((Scalar::Time | Scalar::Text, text)) => {
-                Shown { string: text.clone(), ..other(quote::quote(text.as_bytes()), 1) }
+                Shown { string: text.as_str().into(), ..other(quote::quote(text.as_bytes()), 1) }
             }
             Ok((Scalar::Int(number), _)) => Shown { number: number as f64, ..other(number.to_string(), 2) },
             Ok((Scalar::Uint(number), _)) => {
@@ -418,6 +420,22 @@ fn key_float(number: f64) -> String {
     }
 }
 
+/// Whether a plain text is certainly no key or value that cannot be decoded, or that JSON cannot have; it may be one if not.
+pub(super) fn is_clear(text: &str, key: bool) -> bool {
+    match text.as_bytes().first() {
+        None | Some(b'~' | b'n' | b'N') => {
+            !key || matches!(resolve(text, false), Scalar::Text | Scalar::Bool(_))
+        }
+        Some(b'<') => text != "<<",
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => match resolve(text, false) {
+            Scalar::Float(number) => number.is_finite(),
+            Scalar::Uint(_) | Scalar::Null => !key,
+            Scalar::Bool(_) | Scalar::Int(_) | Scalar::Time | Scalar::Text => true,
+        },
+        _ => true,
+    }
+}
+
 fn resolve(text: &str, times: bool) -> Scalar {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
@@ -438,7 +456,7 @@ fn resolve(text: &str, times: bool) -> Scalar {
             if times && api::yaml::is_time(text) {
                 return Scalar::Time;
             }
-            number(&text.replace('_', ""))
+            if text.contains('_') { number(&text.replace('_', "")) } else { number(text) }
         }
         _ => Scalar::Text,
     }

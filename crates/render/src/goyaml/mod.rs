@@ -8,6 +8,7 @@ mod fold;
 mod json;
 pub mod kyaml;
 mod node;
+mod place;
 mod scan;
 
 #[cfg(test)]
@@ -21,6 +22,14 @@ pub fn first(text: &str) -> Result<api::Value, String> {
     let read = node::Parser::new(text).and_then(|mut parser| parser.document());
     let value = read.and_then(|node| node.map_or(Ok(api::Value::Null), |node| decode::value(&node)));
     value.map_err(|error| format!("error converting YAML to JSON: {error}"))
+}
+
+/// The first document with no more than these fields of its map, if it is one; in any case of theirs. The same errors as of [`first`].
+pub fn head(text: &str, wanted: &'static [&'static str]) -> Result<api::Value, String> {
+    match node::Parser::head(text, wanted).and_then(|node| decode::value(&node).ok()) {
+        Some(value) => Ok(value),
+        None => first(text),
+    }
 }
 
 /// Whether a plain text reads back as itself, and not as a number, a date, a boolean or nothing, also to base 60.
@@ -37,6 +46,8 @@ pub(crate) fn readable(text: &str) -> Result<(), String> {
         false => Ok(()),
     }
 }
+
+pub(crate) use place::line;
 
 /// Every document of a text.
 pub fn all(text: &str) -> Result<Vec<api::Value>, String> {

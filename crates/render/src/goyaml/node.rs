@@ -15,6 +15,8 @@ pub(super) struct Node {
     pub tag: String,
     pub body: Body,
     pub form: Form,
+    /// Where it begins, counted from 1; 0 where it is not written.
+    pub line: u32,
 }
 
 /// How it is written, as far as Kustomize changes it when it prints what it read, before it decodes it.
@@ -37,7 +39,7 @@ impl Form {
 
 impl Node {
     fn new(body: Body, form: Form) -> Rc<Node> {
-        Rc::new(Node { tag: String::new(), body, form })
+        Rc::new(Node { tag: String::new(), body, form, line: 0 })
     }
 }
 
@@ -73,6 +75,20 @@ pub(super) struct Parser<'a> {
     anchors: HashMap<String, (Rc<Anchor>, Option<Rc<Node>>)>,
     depth: usize,
     started: bool,
+    head: Head,
+}
+
+/// What is read where only some fields of a document's map are wanted: the others are looked through and not kept.
+struct Head {
+    /// Names of the wanted fields, in any case; all are kept if there are none.
+    wanted: &'static [&'static str],
+    /// Whether what is here is not kept, and whether it is a key.
+    skips: bool,
+    key: bool,
+    /// There is something that has to be decoded to be known for right.
+    unclear: bool,
+    /// What stands for nodes that are not kept.
+    nothing: Rc<Node>,
 }
 
 type Done<T> = Result<T, String>;
@@ -89,11 +105,21 @@ impl<'a> Parser<'a> {
     }
 
     fn with(scanner: Scanner<'a>) -> Done<Parser<'a>> {
-        Ok(Parser { scanner, tags: Vec::new(), anchors: HashMap::new(), depth: 0, started: false })
+        let nothing = Node::new(Body::Scalar(SmolStr::default(), true), Form::Other);
+        let head = Head { wanted: &[], skips: false, key: false, unclear: false, nothing };
+        Ok(Parser { scanner, tags: Vec::new(), anchors: HashMap::new(), depth: 0, started: false, head })
     }
 
-    fn kind(&mut self) -> Done<Kind> {
-        Ok(self.scanner.peek()?.kind.clone())
+    /// The first document with no more than these fields of its map; none if it has to be read whole to be known for right.
+    pub fn head(text: &'a str, wanted: &'static [&'static str]) -> Option<Rc<Node>> {
+        let mut parser = Parser::new(text).ok()?;
+        parser.head.wanted = wanted;
+        let node = parser.document().ok()??;
+        (!parser.head.unclear).then_some(node)
+    }
+
+    fn kind(&mut self) -> Done<&Kind> {
+        Ok(&self.scanner.peek()?.kind)
     }
 
     fn mark(&mut self) -> Done<Mark> {
@@ -108,23 +134,23 @@ impl<'a> Parser<'a> {
     /// The next document; none at the end of the text.
     pub fn document(&mut self) -> Done<Option<Rc<Node>>> {
         if self.started {
-            while self.kind()? == Kind::DocumentEnd {
+            while *self.kind()? == Kind::DocumentEnd {
                 self.scanner.skip();
             }
         }
         let implicit = !self.started;
         self.started = true;
         let kind = self.kind()?;
-        if kind == Kind::StreamEnd {
+        if *kind == Kind::StreamEnd {
             return Ok(None);
         }
-        self.anchors.clear();
         let explicit =
             matches!(kind, Kind::Version(..) | Kind::TagDirective(..) | Kind::DocumentStart) || !implicit;
+        self.anchors.clear();
         let node = if explicit {
             self.directives()?;
             let start = self.mark()?;
-            if self.kind()? != Kind::DocumentStart {
+            if *self.kind()? != Kind::DocumentStart {
                 return self.error("did not find expected <document start>", start);
             }
             self.scanner.skip();
@@ -140,7 +166,7 @@ impl<'a> Parser<'a> {
             self.directives()?;
             self.node(true, false)?
         };
-        if self.kind()? == Kind::DocumentEnd {
+        if *self.kind()? == Kind::DocumentEnd {
             self.scanner.skip();
         }
         self.tags.clear();
@@ -153,14 +179,16 @@ impl<'a> Parser<'a> {
             let mark = self.mark()?;
             match self.kind()? {
                 Kind::Version(major, minor) => {
+                    let known = (*major, *minor) == (1, 1);
                     if std::mem::replace(&mut version, true) {
                         return self.error("found duplicate %YAML directive", mark);
                     }
-                    if (major, minor) != (1, 1) {
+                    if !known {
                         return self.error("found incompatible YAML document", mark);
                     }
                 }
-                Kind::TagDirective(handle, prefix) => {
+                Kind::TagDirective(directive) => {
+                    let (handle, prefix) = (**directive).clone();
                     if self.tags.iter().any(|(own, _)| *own == handle) {
                         return self.error("found duplicate %TAG directive", mark);
                     }
@@ -179,13 +207,19 @@ impl<'a> Parser<'a> {
     }
 
     /// A null that is not written.
-    fn empty(&self) -> Done<Rc<Node>> {
+    fn empty(&mut self) -> Done<Rc<Node>> {
+        if self.head.skips {
+            self.head.unclear |= self.head.key;
+            return Ok(self.head.nothing.clone());
+        }
         Ok(Node::new(Body::Scalar(SmolStr::default(), true), Form::Other))
     }
 
     fn node(&mut self, block: bool, indentless: bool) -> Done<Rc<Node>> {
         let start = self.mark()?;
         if let Kind::Alias(name) = self.kind()? {
+            let name = name.clone();
+            self.head.unclear = true;
             self.scanner.skip();
             return match self.anchors.get(&name) {
                 None => Err(format!("yaml: unknown anchor '{name}' referenced")),
@@ -197,10 +231,11 @@ impl<'a> Parser<'a> {
         for _ in 0..2 {
             match self.kind()? {
                 Kind::Anchor(name) if anchor.is_none() => {
+                    anchor = Some(name.clone());
                     self.scanner.skip();
-                    anchor = Some(name);
                 }
-                Kind::Tag(handle, suffix) if tag.is_none() => {
+                Kind::Tag(named) if tag.is_none() => {
+                    let (handle, suffix) = (**named).clone();
                     let line = self.mark()?.line;
                     self.scanner.skip();
                     tag = Some((handle, suffix, line));
@@ -224,6 +259,7 @@ impl<'a> Parser<'a> {
                 }
             }
         };
+        self.head.unclear |= anchor.is_some() || tag.is_some();
         let anchor = anchor.map(|name| Rc::new(Anchor { name, node: OnceCell::new() }));
         if let Some(anchor) = &anchor {
             self.anchors.insert(anchor.name.clone(), (anchor.clone(), None));
@@ -232,7 +268,11 @@ impl<'a> Parser<'a> {
         let body = self.body(block, indentless, anchor.is_some(), &tag, start);
         self.depth -= 1;
         let (body, form) = body?;
-        let node = Rc::new(Node { tag: tag.unwrap_or_default(), body, form });
+        if self.head.skips {
+            return Ok(self.head.nothing.clone());
+        }
+        let line = start.line as u32 + 1;
+        let node = Rc::new(Node { tag: tag.unwrap_or_default(), body, form, line });
         if let Some(anchor) = anchor {
             let _ = anchor.node.set(Rc::downgrade(&node));
             // A node of the same name may lie within it, and is what the name means from there on.
@@ -256,11 +296,17 @@ impl<'a> Parser<'a> {
         if self.depth > super::DEPTH {
             return self.error("exceeded max depth of 10000", start);
         }
+        // A list or map as a key has texts of its own for what is wrong.
+        self.head.unclear |= self.head.key && !matches!(self.kind()?, Kind::Scalar(..));
         let body = match self.kind()? {
             Kind::BlockEntry if indentless => self.indentless(),
             Kind::Scalar(text, style) => {
+                let (text, style) = (text.clone(), *style);
                 self.scanner.skip();
                 let implicit = style == Style::Plain && tag.as_deref().is_none_or(|tag| tag == "!");
+                if self.head.skips && implicit {
+                    self.head.unclear |= !super::decode::is_clear(&text, self.head.key);
+                }
                 let form = match style {
                     Style::Folded => Form::Folded,
                     Style::Literal => Form::Literal,
@@ -279,6 +325,27 @@ impl<'a> Parser<'a> {
         body.map(|body| (body, Form::Other))
     }
 
+    /// Puts something into a list of what is kept.
+    fn keep<T>(&self, all: &mut Vec<T>, one: T) {
+        if !self.head.skips {
+            all.push(one);
+        }
+    }
+
+    /// Whether the value of a key of a map that is kept is kept too.
+    fn wants(&mut self, key: &Node) -> bool {
+        if self.depth > 1 || self.head.wanted.is_empty() {
+            return true;
+        }
+        match &key.body {
+            Body::Scalar(name, _) => {
+                self.head.unclear |= super::decode::is_merge(key);
+                self.head.wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+            }
+            _ => true,
+        }
+    }
+
     fn sequence(&mut self) -> Done<Body> {
         let start = self.mark()?;
         self.scanner.skip();
@@ -287,10 +354,11 @@ impl<'a> Parser<'a> {
             match self.kind()? {
                 Kind::BlockEntry => {
                     self.scanner.skip();
-                    items.push(match self.kind()? {
+                    let item = match self.kind()? {
                         Kind::BlockEntry | Kind::BlockEnd => self.empty()?,
                         _ => self.node(true, false)?,
-                    });
+                    };
+                    self.keep(&mut items, item);
                 }
                 Kind::BlockEnd => {
                     self.scanner.skip();
@@ -303,12 +371,13 @@ impl<'a> Parser<'a> {
 
     fn indentless(&mut self) -> Done<Body> {
         let mut items = Vec::new();
-        while self.kind()? == Kind::BlockEntry {
+        while *self.kind()? == Kind::BlockEntry {
             self.scanner.skip();
-            items.push(match self.kind()? {
+            let item = match self.kind()? {
                 Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
                 _ => self.node(true, false)?,
-            });
+            };
+            self.keep(&mut items, item);
         }
         Ok(Body::Sequence(items))
     }
@@ -321,11 +390,15 @@ impl<'a> Parser<'a> {
             match self.kind()? {
                 Kind::Key => {
                     self.scanner.skip();
+                    self.head.key = self.head.skips;
                     let key = match self.kind()? {
                         Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
                         _ => self.node(true, true)?,
                     };
-                    let value = if self.kind()? == Kind::Value {
+                    self.head.key = false;
+                    let kept = !self.head.skips;
+                    self.head.skips = !kept || !self.wants(&key);
+                    let value = if *self.kind()? == Kind::Value {
                         self.scanner.skip();
                         match self.kind()? {
                             Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
@@ -334,7 +407,8 @@ impl<'a> Parser<'a> {
                     } else {
                         self.empty()?
                     };
-                    pairs.push((key, value));
+                    self.head.skips = !kept;
+                    self.keep(&mut pairs, (key, value));
                 }
                 Kind::BlockEnd => {
                     self.scanner.skip();
@@ -348,13 +422,13 @@ impl<'a> Parser<'a> {
     fn flow_sequence(&mut self) -> Done<Body> {
         let start = self.mark()?;
         self.scanner.skip();
-        let mut items = Vec::new();
+        let (mut items, mut first) = (Vec::new(), true);
         loop {
-            if self.kind()? == Kind::FlowSequenceEnd {
+            if *self.kind()? == Kind::FlowSequenceEnd {
                 break;
             }
-            if !items.is_empty() {
-                if self.kind()? != Kind::FlowEntry {
+            if !std::mem::take(&mut first) {
+                if *self.kind()? != Kind::FlowEntry {
                     return self.error("did not find expected ',' or ']'", start);
                 }
                 self.scanner.skip();
@@ -362,6 +436,7 @@ impl<'a> Parser<'a> {
             match self.kind()? {
                 Kind::Key => {
                     self.scanner.skip();
+                    self.head.unclear |= self.head.skips;
                     let key = match self.kind()? {
                         Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd => {
                             // Upstream passes over what it only looked at.
@@ -371,7 +446,7 @@ impl<'a> Parser<'a> {
                         _ => self.node(false, false)?,
                     };
                     let mut value = None;
-                    if self.kind()? == Kind::Value {
+                    if *self.kind()? == Kind::Value {
                         self.scanner.skip();
                         if !matches!(self.kind()?, Kind::FlowEntry | Kind::FlowSequenceEnd) {
                             value = Some(self.node(false, false)?);
@@ -385,7 +460,10 @@ impl<'a> Parser<'a> {
                     items.push(Node::new(body, Form::Brackets));
                 }
                 Kind::FlowSequenceEnd => break,
-                _ => items.push(self.node(false, false)?),
+                _ => {
+                    let item = self.node(false, false)?;
+                    self.keep(&mut items, item);
+                }
             }
         }
         self.scanner.skip();
@@ -395,17 +473,18 @@ impl<'a> Parser<'a> {
     fn flow_mapping(&mut self) -> Done<Body> {
         let start = self.mark()?;
         self.scanner.skip();
-        let mut pairs = Vec::new();
+        let (mut pairs, mut first) = (Vec::new(), true);
         loop {
-            if self.kind()? == Kind::FlowMappingEnd {
+            if *self.kind()? == Kind::FlowMappingEnd {
                 break;
             }
-            if !pairs.is_empty() {
-                if self.kind()? != Kind::FlowEntry {
+            if !std::mem::take(&mut first) {
+                if *self.kind()? != Kind::FlowEntry {
                     return self.error("did not find expected ',' or '}'", start);
                 }
                 self.scanner.skip();
             }
+            self.head.key = self.head.skips;
             let key = match self.kind()? {
                 Kind::Key => {
                     self.scanner.skip();
@@ -418,13 +497,15 @@ impl<'a> Parser<'a> {
                 _ => {
                     // A key alone has no value.
                     let key = self.node(false, false)?;
+                    self.head.key = false;
                     let value = self.empty()?;
-                    pairs.push((key, value));
+                    self.keep(&mut pairs, (key, value));
                     continue;
                 }
             };
+            self.head.key = false;
             let mut value = None;
-            if self.kind()? == Kind::Value {
+            if *self.kind()? == Kind::Value {
                 self.scanner.skip();
                 if !matches!(self.kind()?, Kind::FlowEntry | Kind::FlowMappingEnd) {
                     value = Some(self.node(false, false)?);
@@ -434,8 +515,9 @@ impl<'a> Parser<'a> {
                 Some(value) => value,
                 None => self.empty()?,
             };
-            pairs.push((key, value));
+            self.keep(&mut pairs, (key, value));
         }
+        self.head.key = false;
         self.scanner.skip();
         Ok(Body::Mapping(pairs))
     }

@@ -90,3 +90,96 @@ fn kustomize_tells_what_is_not_written() {
     assert!(kyaml::documents(r#"{"a": "\/"}"#).unwrap_err().contains("unknown escape"));
     assert!(kyaml::documents("\t{}").unwrap_err().contains("cannot start any token"));
 }
+
+#[test]
+fn fields_have_lines() {
+    let text = "a: 1\n# c\nlabels:\n- pairs:\n    x.y/z: 1\n    x: 2\n- {pairs: {k: v}}\n";
+    let check = |field: &str, line: Option<u32>| assert_eq!(super::line(text, field), line, "{field}");
+    check("a", Some(1));
+    check("labels", Some(3));
+    check("labels[0]", Some(4));
+    check("labels[0].pairs.x.y/z", Some(5));
+    check("labels[0].pairs.x", Some(6));
+    check("labels[1].pairs.k", Some(7));
+    check("labels[1].nothing.here", Some(7));
+    check("other", None);
+    check(".", None);
+    assert_eq!(super::line("a: 1\n---\na: 2\n", "a"), None);
+}
+
+/// What is not wanted is looked through, and is an error where it is one when all is read.
+#[test]
+fn heads_are_refused_like_whole_documents() {
+    let wanted = |value: api::Value| match value {
+        api::Value::Object(mut map) => {
+            map.retain(|key, _| ["kind", "metadata"].iter().any(|name| name.eq_ignore_ascii_case(key)));
+            map.sort_by_name();
+            api::Value::Object(map)
+        }
+        other => other,
+    };
+    let check = |text: &str| {
+        let head = super::head(text, &["kind", "metadata"]).map(wanted);
+        assert_eq!(head, super::first(text).map(wanted), "{text}");
+    };
+    let below = [
+        "1",
+        "a",
+        "",
+        "~",
+        "[1, {a: b}, [c: d]]",
+        "{a, b: , ? c}",
+        "\n- - a\n  - b:\n- c",
+        "|\n  x\n  y",
+        "&a b",
+        "*a",
+        "!!int x",
+        "!!str 1",
+        ".inf",
+        "-.INF",
+        "1e999",
+        "[.nan]",
+        "{.inf: 1}",
+        "{~: 1}",
+        "{null: 1}",
+        "{: 1}",
+        "{18446744073709551615: 1}",
+        "18446744073709551615",
+        "{[a]: b}",
+        "{{a: b}: c}",
+        "\n  ? - a\n  : b",
+        "\n  <<: {a: b}",
+        "\n  <<: a",
+        "\n  <<: [{a: b}]",
+        "\n  : b",
+        "\n  ~: b",
+        "\n  a\n b",
+        "[a",
+        "'a",
+        "\t- a",
+        "2001-01-01",
+        "{2001-01-01: a}",
+        "<<",
+        "{a: <<}",
+        "{'<<': a}",
+        "no",
+        "{no: n}",
+        "\n- a: 1\n  b: {c: }\n  d:\n  - e\n",
+        "!<x> y",
+        "{n: 1, N: 2}",
+    ];
+    for value in below {
+        check(&format!("kind: K\nspec: {value}\nmetadata: {{name: a}}\n"));
+        check(&format!("spec:\n  below: {value}\nKIND: K\n"));
+        check(&format!("spec:\n- {value}\nmetadata:\n  name: {value}\n"));
+        check(&format!("{value}: 1\nkind: K\n"));
+        check(&format!("x: &a {value}\nmetadata: *a\n"));
+        check(&format!("? {value}\n: x\nkind: K\n"));
+    }
+    check("<<: {kind: K}\nspec: 1\n");
+    check("spec: &a {kind: K}\n<<: *a\n");
+    check("- kind: K\n");
+    check("{kind: K, spec: {a: .inf}}");
+    check("kind: K\n---\nspec: .inf\n");
+    check("spec: 1\nspec: 2\nkind: K\nkind: L\n");
+}

@@ -143,7 +143,7 @@ fn one(
     hooks: &mut Vec<Hook>,
     warnings: &mut Vec<String>,
 ) -> Result<(), String> {
-    let document = goyaml::first(&text)?;
+    let document = goyaml::head(&text, &["apiVersion", "kind", "metadata"])?;
     let empty = api::Map::new();
     let map = match &document {
         api::Value::Null => &empty,

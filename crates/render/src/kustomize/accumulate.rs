@@ -267,8 +267,9 @@ impl<'a> Build<'a> {
                 "{path} is in another repository, and nothing is fetched while rendering; copy it into this one"
             )));
         }
-        match self.tree.entry(&this.at, path)? {
-            Some(Entry::Directory) => Ok(self.tree.resolve(&this.at, path)?),
+        let outside = |error: crate::tree::Error| fault(error.to_string());
+        match self.tree.entry(&this.at, path).map_err(outside)? {
+            Some(Entry::Directory) => self.tree.resolve(&this.at, path).map_err(outside),
             Some(_) => Err(fault(format!("{path}: file is not directory"))),
             None => Err(fault(format!("{path}: no such file or directory in the source"))),
         }

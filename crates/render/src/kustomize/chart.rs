@@ -32,7 +32,8 @@ pub(super) fn inflate(
         (version, _) => join(home, &format!("{}-{version}", chart.name)),
     };
     let place = join(&home, &chart.name);
-    if layer.tree.entry(&layer.this.at, &place)? != Some(Entry::Directory) {
+    let outside = |error: crate::tree::Error| fault(error.to_string());
+    if layer.tree.entry(&layer.this.at, &place).map_err(outside)? != Some(Entry::Directory) {
         let text =
             format!("no chart found at '{place}', and none is pulled while rendering; commit it there");
         return Err(fault(text));
@@ -59,7 +60,7 @@ pub(super) fn inflate(
     options.include_crds = chart.include_crds;
     options.no_hooks = chart.skip_hooks;
     options.skip_tests = chart.skip_tests;
-    let at = layer.tree.resolve(&layer.this.at, &place)?;
+    let at = layer.tree.resolve(&layer.this.at, &place).map_err(outside)?;
     let rendered = helm::template_at(layer.tree, &at, &options, world)
         .map_err(|error| fault(format!("chart {}: {error}", chart.name)))?;
     let mut all = resource::parse(&rendered.text, &format!("chart {}", chart.name))?;

@@ -85,6 +85,10 @@ const MANAGED_BY: &str = "kustomize-v5.8.1";
 
 /// As [`build`], with everything that a command line can say.
 pub fn build_options(tree: &Tree, at: &str, options: &Options<'_>) -> Result<Vec<Value>, Error> {
+    built(tree, at, options).map_err(|error| error.placed(tree))
+}
+
+fn built(tree: &Tree, at: &str, options: &Options<'_>) -> Result<Vec<Value>, Error> {
     let root = tree.resolve("", at)?;
     let mut build = Build::new(tree, options);
     let mut top = build.load(&root)?;

@@ -18,7 +18,7 @@ fn errors_name_file_and_field() {
     fails(&[("top/kustomization.yaml", "resource: [a]")], "unknown field `resource`");
     fails(
         &[("top/kustomization.yaml", "resources: [a.yaml]")],
-        "top/kustomization.yaml: resources[0]: a.yaml: no such file",
+        "top/kustomization.yaml:1: resources[0]: a.yaml: no such file",
     );
     fails(&[("top/kustomization.yaml", "resources: [../../x]")], "leads out of the source");
     fails(&[("top/kustomization.yaml", "resources: ['https://x/y']")], "is in another repository");

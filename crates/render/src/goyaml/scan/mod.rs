@@ -23,7 +23,8 @@ pub(super) struct Mark {
 pub(super) enum Kind {
     StreamEnd,
     Version(u8, u8),
-    TagDirective(String, String),
+    /// Handle and prefix.
+    TagDirective(Box<(String, String)>),
     DocumentStart,
     DocumentEnd,
     SequenceStart,
@@ -40,7 +41,7 @@ pub(super) enum Kind {
     Alias(String),
     Anchor(String),
     /// Handle and suffix.
-    Tag(String, String),
+    Tag(Box<(String, String)>),
     Scalar(SmolStr, Style),
 }
 
@@ -72,6 +73,9 @@ struct SimpleKey {
 fn readable(text: &str) -> Option<usize> {
     const PIECE: usize = 512;
     let allowed = |char: char| matches!(char, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')) {
+        return None;
+    }
     let (wrong, _) = text.char_indices().find(|(_, char)| !allowed(*char))?;
     let mut piece = 0;
     loop {
@@ -106,6 +110,9 @@ pub(super) struct Scanner<'a> {
     /// Behind `bytes` lies what cannot be read, and whether it was looked for.
     cut: bool,
     starved: Cell<bool>,
+    /// What a scalar is put together in, kept for the next.
+    scratch: Vec<u8>,
+    gap: scalar::Gap,
 }
 
 const CONTROL: &str = "yaml: control characters are not allowed";
@@ -128,6 +135,8 @@ impl<'a> Scanner<'a> {
             bytes: read.strip_prefix('\u{feff}').unwrap_or(read).as_bytes(),
             cut: end.is_some(),
             starved: Cell::new(false),
+            scratch: Vec::new(),
+            gap: scalar::Gap::default(),
             pos: 0,
             mark: Mark::default(),
             tokens: VecDeque::new(),

@@ -1,5 +1,7 @@
 //! Scalars: blocks, texts in quotes, plain texts; and how their lines are joined.
 
+use smol_str::SmolStr;
+
 use super::{Done, Kind, Scanner, Style, Token};
 
 impl Scanner<'_> {
@@ -53,7 +55,7 @@ impl Scanner<'_> {
         if chomping == 1 {
             out.extend_from_slice(&trailing);
         }
-        let text = String::from_utf8_lossy(&out).into();
+        let text = text_of(&out);
         self.tokens.push_back(Token {
             kind: Kind::Scalar(text, if literal { Style::Literal } else { Style::Folded }),
             start,
@@ -131,12 +133,19 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    /// Room to put a scalar together in, empty.
+    fn scratch(&mut self) -> (Vec<u8>, Gap) {
+        let (mut out, mut gap) = (std::mem::take(&mut self.scratch), std::mem::take(&mut self.gap));
+        out.clear();
+        gap.clear();
+        (out, gap)
+    }
+
     pub(super) fn quoted(&mut self, single: bool) -> Done<()> {
         let start = self.mark;
         let quote = self.at(0);
         self.advance();
-        let mut out = Vec::new();
-        let mut gap = Gap::default();
+        let (mut out, mut gap) = self.scratch();
         loop {
             if self.at_document_mark() {
                 return self.error("found unexpected document indicator");
@@ -172,15 +181,15 @@ impl Scanner<'_> {
             gap.close(&mut out);
         }
         self.advance();
-        self.push(Kind::Scalar(String::from_utf8_lossy(&out).into(), Style::Quoted), start);
+        self.push(Kind::Scalar(text_of(&out), Style::Quoted), start);
+        (self.scratch, self.gap) = (out, gap);
         Ok(())
     }
 
     pub(super) fn plain(&mut self) -> Done<()> {
         let start = self.mark;
         let indent = self.indent + 1;
-        let mut out = Vec::new();
-        let mut gap = Gap::default();
+        let (mut out, mut gap) = self.scratch();
         loop {
             if self.at_document_mark() || self.at(0) == b'#' {
                 break;
@@ -207,11 +216,12 @@ impl Scanner<'_> {
                 break;
             }
         }
-        let text = String::from_utf8_lossy(&out).into();
+        let text = text_of(&out);
         self.tokens.push_back(Token { kind: Kind::Scalar(text, Style::Plain), start });
         if gap.broken {
             self.key_allowed = true;
         }
+        (self.scratch, self.gap) = (out, gap);
         Ok(())
     }
 
@@ -247,7 +257,7 @@ impl Scanner<'_> {
 
 /// What stands between two words of a scalar: blanks, or breaks, the first of which is kept by itself.
 #[derive(Default)]
-struct Gap {
+pub(super) struct Gap {
     spaces: Vec<u8>,
     leading: Vec<u8>,
     trailing: Vec<u8>,
@@ -255,6 +265,13 @@ struct Gap {
 }
 
 impl Gap {
+    fn clear(&mut self) {
+        self.spaces.clear();
+        self.leading.clear();
+        self.trailing.clear();
+        self.broken = false;
+    }
+
     /// Writes it as it is read, and begins anew.
     fn close(&mut self, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.broken) {
@@ -262,6 +279,14 @@ impl Gap {
         } else {
             out.append(&mut self.spaces);
         }
+    }
+}
+
+/// Bytes as a text, of which nearly all are one.
+fn text_of(bytes: &[u8]) -> SmolStr {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(bytes).into(),
     }
 }
 

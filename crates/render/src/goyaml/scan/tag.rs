@@ -34,7 +34,7 @@ impl Scanner<'_> {
                 if !self.is_blank_or_end(0) {
                     return self.error("did not find expected whitespace or line break");
                 }
-                Kind::TagDirective(handle, prefix)
+                Kind::TagDirective(Box::new((handle, prefix)))
             }
             _ => return self.error("found unknown directive name"),
         };
@@ -108,7 +108,7 @@ impl Scanner<'_> {
         if !self.is_blank_or_end(0) {
             return self.error("did not find expected whitespace or line break");
         }
-        self.push(Kind::Tag(handle, suffix), start);
+        self.push(Kind::Tag(Box::new((handle, suffix))), start);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod edits;
 mod entries;
+mod fault;
 
 use std::collections::BTreeMap;
 
@@ -72,9 +73,16 @@ pub(super) struct Kustomization {
 }
 
 /// Decodes a part of a file; unset fields may be null, as in Go.
-pub(super) fn decode<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, String> {
+pub(super) fn decode<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {
+    decode_at(value).map_err(|(field, text)| if field.is_empty() { text } else { format!("{field}: {text}") })
+}
+
+/// The same; an error has the field that it is about, if that is known.
+fn decode_at<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, (String, String)> {
     drop_nulls(&mut value);
-    serde_json::from_slice(&value.to_json()).map_err(|error| without_place(&error))
+    let json = value.to_json();
+    serde_json::from_slice(&json)
+        .map_err(|error| (fault::field(&json, error.line(), error.column()), fault::text(&error)))
 }
 
 fn drop_nulls(value: &mut Value) {
@@ -151,8 +159,10 @@ impl Kustomization {
                 || (folded && value.as_array().is_some_and(<[Value]>::is_empty))
         };
         let is_empty = map.iter().all(says_nothing);
-        let mut this: Kustomization = decode(Value::Object(map))
-            .map_err(|text| Error::field(file, ".", format!("invalid Kustomization: {text}")))?;
+        let mut this: Kustomization = decode_at(Value::Object(map)).map_err(|(field, text)| {
+            let field = if field.is_empty() { ".".into() } else { field };
+            Error::field(file, field, format!("invalid Kustomization: {text}"))
+        })?;
         if is_empty {
             return Err(Error::field(file, ".", "kustomization.yaml is empty"));
         }
@@ -214,18 +224,18 @@ impl Kustomization {
     }
 
     pub(super) fn load_bytes(&self, tree: &Tree, path: &str, field: &str) -> Result<Vec<u8>, Error> {
-        let clean = tree.resolve(&self.at, path)?;
+        let fault = |error: crate::tree::Error| Error::field(&self.file, field, error.to_string());
+        let clean = tree.resolve(&self.at, path).map_err(fault)?;
         let inside = self.unrestricted || self.at.is_empty() || clean.starts_with(&format!("{}/", self.at));
         if !inside {
             let text = format!(
-                "{path} is not in or below {}; move the file there, or make its directory a base",
-                self.at
+                "{path} is not in or below the kustomization's directory; move the file there, or make its directory a base"
             );
             return Err(Error::field(&self.file, field, text));
         }
-        match tree.entry("", &clean)? {
+        match tree.entry("", &clean).map_err(fault)? {
             None => Err(Error::field(&self.file, field, format!("{path}: no such file in the source"))),
-            Some(_) => Ok(tree.read("", &clean)?),
+            Some(_) => tree.read("", &clean).map_err(fault),
         }
     }
 
@@ -290,10 +300,4 @@ impl Kustomization {
             self.patches.push(Patch { patch: patch.clone(), target, ..Patch::default() });
         }
     }
-}
-
-/// serde's text without the line and column of the intermediate JSON, which would mislead.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(text, _)| text.to_string())
 }
