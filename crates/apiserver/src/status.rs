@@ -208,6 +208,8 @@ impl Status {
             store::Error::Compacted { asked, oldest } => Status::too_old(asked, oldest),
             store::Error::Future { asked, current } => Status::too_large_version(asked, current),
             store::Error::Full(_) => Status::new(507, "InternalError", error.to_string()),
+            // As upstream passes on what etcd says.
+            store::Error::TooLarge(text) => Status::new(500, "", text),
             store::Error::Closed => Status::unavailable("the server is shutting down"),
             error => {
                 let text = base::chain(&error).to_string();

@@ -103,6 +103,9 @@ pub enum Error {
     /// The write was not made, because the store is at its size limit or the disk is full; deletes still work.
     #[error("the store is full: {0}")]
     Full(String),
+    /// The write was not made: the object is larger than the engine takes. In the engine's own words.
+    #[error("{0}")]
+    TooLarge(String),
     /// The store cannot be used: another process has it, it is corrupt, or of a newer version.
     #[error("{0}")]
     Unusable(String),

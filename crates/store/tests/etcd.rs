@@ -148,6 +148,26 @@ async fn a_key_with_an_end_is_deleted() {
     assert!(store.version().await.unwrap().starts_with("3."));
 }
 
+/// etcd takes 1.5 MiB a request, and its gRPC half a MiB more before it does not even read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_too_large_is_refused_in_etcds_words() {
+    let Some(program) = program::find() else { return };
+    let cluster = Cluster::start(program, 1);
+    let store = open(&cluster, "/registry").await;
+    for (bytes, fits) in [(1 << 20, true), (3 << 19, false), (2 << 20, false), (3 << 20, false)] {
+        let name = format!("core/configmaps/a/n{bytes}");
+        match store.write(put(&name, Expect::Absent, &"x".repeat(bytes))).await {
+            Ok(_) => assert!(fits, "{bytes} bytes were taken"),
+            Err(Error::TooLarge(text)) => {
+                assert_eq!((fits, text.as_str()), (false, "etcdserver: request is too large"));
+            }
+            Err(error) => panic!("{bytes} bytes: {}", base::chain(&error)),
+        }
+    }
+    // The connection is still good.
+    assert!(store.get(&key("core/configmaps/a/n1048576"), None).await.unwrap().is_some());
+}
+
 #[tokio::test]
 async fn an_etcd_that_is_not_there_is_named() {
     let options = Options::new(vec!["http://127.0.0.1:1".into()]);

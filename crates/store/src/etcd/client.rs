@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two rounds over all members.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What etcd says of more than 1.5 MiB (`--max-request-bytes`), and we of what is too large for its gRPC too: one text for both.
+const TOO_LARGE: &str = "etcdserver: request is too large";
+
 /// Whether a call may be made again when nobody knows what became of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
@@ -180,6 +183,8 @@ fn said(operation: &'static str, error: grpc::Error) -> Failure {
              --quota-backend-bytes"
                 .into(),
         ))
+    } else if is(code::INVALID_ARGUMENT, TOO_LARGE) || is(code::RESOURCE_EXHAUSTED, "larger than max") {
+        Failure::Other(Error::TooLarge(TOO_LARGE.into()))
     } else {
         Failure::Other(engine(operation, error))
     }
