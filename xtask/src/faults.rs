@@ -12,7 +12,7 @@ use crate::run;
 ///
 /// Whole `skiff server` processes are killed (`kill -9`) at random moments, also in the middle of a start, while HTTP clients write,
 /// read, list and watch; every answer goes into a history which is judged at the end: no acknowledged write lost or moved, no
-/// event skipped or doubled, no read stale. Before that the store alone: kills, and cuts that take what was not flushed. Logs are in
+/// event skipped or doubled, no read stale. Before that the store alone, killed, and store and API server on a disk whose power is cut. Logs are in
 /// target/faults.
 #[derive(clap::Args)]
 #[command(
@@ -84,6 +84,7 @@ fn sqlite(args: &Sqlite) -> Result<()> {
     for (count, package, test, variable, seeded) in [
         (args.store_kills, "store", "crash", "SKIFF_CRASH_ROUNDS", "SKIFF_CRASH_SEED"),
         (args.cuts, "store", "power", "SKIFF_POWER_CUTS", "SKIFF_POWER_SEED"),
+        (args.cuts, "apiserver", "power", "SKIFF_POWER_CUTS", "SKIFF_POWER_SEED"),
     ] {
         if count == 0 {
             continue;

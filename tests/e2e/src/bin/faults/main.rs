@@ -2,7 +2,8 @@
 //!
 //! Real `skiff server` processes, real HTTP clients, `kill -9` at random moments; every answer, event and list goes into a history, which
 //! is judged at the end (`history.rs` says by what). `--etcd` gives a program of etcd: then three servers share three members of it, and
-//! members are killed too. Not here: cuts below the file system, which are `crates/store/tests/power.rs`.
+//! members are killed too. Not here: cuts below the file system, which are
+//! `crates/store/tests/power.rs` and `crates/apiserver/tests/power.rs`.
 
 #[path = "../../../../../crates/store/tests/program/mod.rs"]
 #[allow(clippy::unwrap_used, dead_code)] // helpers of tests fail like tests
