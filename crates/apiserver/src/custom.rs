@@ -3,13 +3,16 @@
 //! One task follows the definitions: it writes their status, swaps the table, makes and closes caches, and empties what a
 //! deleted definition leaves. Conversion between versions is `conversion`'s.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::kind::Version;
 use api::kinds::custom;
 use api::schema::Schema;
-use api::{Kind, Kinds, Object, Resource, Value, structural};
+use api::{Key, Kind, Kinds, Object, Revision, Value, structural};
+use futures_util::StreamExt;
+use smol_str::SmolStr;
 
 use crate::codec::Strictness;
 use crate::engine::Target;
@@ -89,15 +92,31 @@ pub(crate) fn deleting(target: &Target, value: &mut Value, now: &str) {
     value.set(&["status", "conditions"], conditions);
 }
 
-/// What is served of the definitions, by resource.
+/// The definitions as they were looked at last, and what is served of each.
 #[derive(Default)]
-struct Served(HashMap<Resource, Row>);
-
-struct Row {
-    /// The definition's `spec` and accepted names, as they were when the row was made.
-    made_of: Value,
-    kind: Arc<Kind>,
+struct Served {
+    definitions: HashMap<Key, Definition>,
+    /// Groups to look at again, though nothing of them changes: a status could not be written.
+    again: HashSet<SmolStr>,
 }
+
+struct Definition {
+    revision: Revision,
+    /// Without managedFields.
+    value: Value,
+    kind: Option<Arc<Kind>>,
+    /// Its instances are being deleted.
+    emptying: Arc<AtomicBool>,
+}
+
+impl Definition {
+    fn group(&self) -> &str {
+        self.value.str_at(&["spec", "group"])
+    }
+}
+
+/// Status writes at once: they share the flushes of the disk.
+const WRITES: usize = 64;
 
 /// Serves what is defined, then follows the definitions.
 pub(crate) async fn start(inner: &Arc<Inner>, built_in: Kinds) {
@@ -109,146 +128,188 @@ pub(crate) async fn start(inner: &Arc<Inner>, built_in: Kinds) {
     served.bring_up(inner, &built_in, &all).await;
     let own = inner.clone();
     inner.tasks.spawn("custom-resources", async move {
-        while subscription.next().await.is_ok() {
-            let all: Vec<Arc<Object>> = cache.snapshot().iter().cloned().collect();
+        loop {
+            // An error of a cache that is open: more came than it remembers while we worked. What there is says all.
+            if subscription.next().await.is_err() && cache.is_closed() {
+                return;
+            }
+            let (snapshot, news) = cache.watch();
+            subscription = news;
+            let all: Vec<Arc<Object>> = snapshot.iter().cloned().collect();
+            drop(snapshot);
             served.bring_up(&own, &built_in, &all).await;
         }
     });
 }
 
 impl Served {
-    /// Level-triggered: makes what is served agree with the definitions.
+    /// Level-triggered: makes what is served agree with the definitions. What did not change since the last time costs next to nothing,
+    /// unless its group did: the names of a group are given out among all of it.
     async fn bring_up(&mut self, inner: &Arc<Inner>, built_in: &Kinds, all: &[Arc<Object>]) {
-        let values: Vec<Value> = all.iter().map(|object| object.value()).collect();
-        let mut wanted: HashMap<Resource, Row> = HashMap::new();
-        let mut names: HashMap<&str, custom::Names> = HashMap::new();
-        for definition in &values {
-            names.entry(definition.str_at(&["spec", "group"])).or_default().add(definition);
+        let (mut gone, mut new, mut changed) = (Vec::new(), Vec::new(), false);
+        let mut before = HashMap::new();
+        let groups = self.look(all, &mut before, &mut gone);
+        let mut names: HashMap<SmolStr, custom::Names> = HashMap::new();
+        for definition in self.definitions.values().filter(|one| groups.contains(one.group())) {
+            names.entry(definition.group().into()).or_default().add(&definition.value);
         }
-        for definition in &values {
-            let name = definition.str_at(&["metadata", "name"]);
-            if definition.at(&["metadata", "deletionTimestamp"]).is_some() {
-                self.empty(inner, definition);
-            } else {
-                let group = &names[definition.str_at(&["spec", "group"])];
-                if let Some(status) = custom::status(definition, group, &inner.now()) {
-                    write_status(inner, name, status).await;
+        let mut statuses = Vec::new();
+        // In their order, so that of two that want a name at once the same one gets it always.
+        for key in all.iter().map(|object| &object.key) {
+            let Some(definition) = self.definitions.get_mut(key) else { continue };
+            let name = key.name();
+            if definition.value.at(&["metadata", "deletionTimestamp"]).is_some() {
+                empty(inner, definition);
+            } else if groups.contains(definition.group()) {
+                let group = names.entry(definition.group().into()).or_default();
+                if let Some(status) = custom::status(&definition.value, group, &inner.now()) {
+                    let mut granted = Value::object();
+                    granted.set(&["metadata", "name"], name);
+                    granted.set(&["status"], status.clone());
+                    group.add(&granted);
+                    statuses.push((SmolStr::from(definition.group()), name.to_owned(), status));
                     // The write comes back as an event: what follows from it is done then.
-                    if !is_established(definition) {
+                    if !is_established(&definition.value) {
                         continue;
                     }
                 }
             }
-            if !is_established(definition) {
+            if !is_established(&definition.value) {
+                gone.extend(definition.kind.take());
                 continue;
             }
-            let mut made_of = definition.get("spec").cloned().unwrap_or_default();
-            made_of.set(
-                &["acceptedNames"],
-                definition.at(&["status", "acceptedNames"]).cloned().unwrap_or_default(),
-            );
-            let resource = Resource::new(
-                definition.str_at(&["spec", "group"]),
-                definition.str_at(&["spec", "names", "plural"]),
-            );
             // To make a kind of a definition is the most of the work.
-            if let Some(same) = self.0.get(&resource).filter(|row| row.made_of == made_of) {
-                wanted.insert(resource, Row { made_of, kind: same.kind.clone() });
+            let Some(old) = before.get(key) else { continue };
+            let same = old.as_ref().is_some_and(|old| made_of(old) == made_of(&definition.value));
+            if same && definition.kind.is_some() {
                 continue;
             }
-            match custom::kind_from_crd(definition) {
+            match custom::kind_from_crd(&definition.value) {
                 Ok(mut kind) => {
-                    kind.converter = crate::conversion::Webhook::of(inner, definition);
+                    kind.converter = crate::conversion::Webhook::of(inner, &definition.value);
                     let kind = Arc::new(kind);
-                    wanted.insert(kind.resource.clone(), Row { made_of, kind });
+                    if definition.kind.as_ref().is_none_or(|old| needs_new_cache(old, &kind)) {
+                        new.push(kind.clone());
+                    }
+                    definition.kind = Some(kind);
+                    changed = true;
                 }
                 Err(errors) => {
                     let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
                     tracing::warn!(name, errors = text.join("; "), "a definition cannot be served");
+                    gone.extend(definition.kind.take());
                 }
             }
         }
-        let gone: Vec<Resource> =
-            self.0.keys().filter(|resource| !wanted.contains_key(resource)).cloned().collect();
-        let mut changed = !gone.is_empty();
-        for resource in &gone {
-            self.0.remove(resource);
-        }
-        let mut new = Vec::new();
-        for (resource, row) in wanted {
-            match self.0.get(&resource) {
-                Some(old) if old.made_of == row.made_of => {}
-                Some(old) => {
-                    changed = true;
-                    if needs_new_cache(&old.kind, &row.kind) {
-                        new.push(row.kind.clone());
-                    }
-                    self.0.insert(resource, row);
-                }
-                None => {
-                    changed = true;
-                    new.push(row.kind.clone());
-                    self.0.insert(resource, row);
-                }
+        if changed || !gone.is_empty() {
+            // The cache is there before anybody can ask for it, and the path is gone before the cache.
+            for kind in new {
+                inner.filler.add(kind).await;
+            }
+            let kinds = self.definitions.values().filter_map(|definition| definition.kind.clone());
+            let mut rows: Vec<Arc<Kind>> = kinds.collect();
+            rows.sort_by(|one, other| one.resource.cmp(&other.resource));
+            inner.kinds.store(Arc::new(built_in.with(rows)));
+            for kind in gone {
+                inner.filler.remove(kind.resource.clone()).await;
             }
         }
-        if !changed {
-            return;
-        }
-        // The cache is there before anybody can ask for it, and the path is gone before the cache.
-        for kind in new {
-            inner.filler.add(kind).await;
-        }
-        let mut rows: Vec<Arc<Kind>> = self.0.values().map(|row| row.kind.clone()).collect();
-        rows.sort_by(|one, other| one.resource.cmp(&other.resource));
-        inner.kinds.store(Arc::new(built_in.with(rows)));
-        for resource in gone {
-            inner.filler.remove(resource).await;
-        }
+        let writes = statuses.into_iter().map(|(group, name, status)| async move {
+            (!write_status(inner, &name, status).await).then_some(group)
+        });
+        let failed = futures_util::stream::iter(writes).buffer_unordered(WRITES);
+        self.again = failed.filter_map(std::future::ready).collect().await;
     }
 
-    /// Deletes the instances of a definition that is being deleted, then lets it go.
-    fn empty(&self, inner: &Arc<Inner>, definition: &Value) {
-        let name = definition.str_at(&["metadata", "name"]).to_string();
-        let finalizers =
-            definition.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
-        if !finalizers.iter().any(|name| name.as_str() == Some(CLEANUP)) {
+    /// Takes in what changed since the last time: `before` has what each of these was, `None` if it is new. Gives the groups of
+    /// which something changed.
+    fn look(
+        &mut self,
+        all: &[Arc<Object>],
+        before: &mut HashMap<Key, Option<Value>>,
+        gone: &mut Vec<Arc<Kind>>,
+    ) -> HashSet<SmolStr> {
+        let mut groups = std::mem::take(&mut self.again);
+        let there: HashSet<&Key> = all.iter().map(|object| &object.key).collect();
+        self.definitions.retain(|key, definition| {
+            let stays = there.contains(key);
+            if !stays {
+                groups.insert(definition.group().into());
+                gone.extend(definition.kind.take());
+            }
+            stays
+        });
+        for object in all {
+            let known = self.definitions.get_mut(&object.key);
+            if known.as_ref().is_some_and(|known| known.revision == object.revision) {
+                continue;
+            }
+            let mut value = object.value();
+            value.remove(&["metadata", "managedFields"]);
+            groups.insert(value.str_at(&["spec", "group"]).into());
+            let key = object.key.clone();
+            match known {
+                Some(known) => {
+                    known.revision = object.revision;
+                    before.insert(key, Some(std::mem::replace(&mut known.value, value)));
+                }
+                None => {
+                    let (revision, emptying) = (object.revision, Arc::default());
+                    self.definitions
+                        .insert(key.clone(), Definition { revision, value, kind: None, emptying });
+                    before.insert(key, None);
+                }
+            }
+        }
+        groups
+    }
+}
+
+/// What of a definition its kind is made of.
+fn made_of(definition: &Value) -> (Option<&Value>, Option<&Value>) {
+    (definition.get("spec"), definition.at(&["status", "acceptedNames"]))
+}
+
+/// Deletes the instances of a definition that is being deleted, then lets it go.
+fn empty(inner: &Arc<Inner>, definition: &Definition) {
+    let name = definition.value.str_at(&["metadata", "name"]).to_string();
+    let finalizers =
+        definition.value.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
+    if !finalizers.iter().any(|name| name.as_str() == Some(CLEANUP)) {
+        return;
+    }
+    let emptying = definition.emptying.clone();
+    if emptying.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let kind = definition.kind.clone();
+    let inner = inner.clone();
+    let tasks = inner.tasks.clone();
+    tasks.spawn("empty-definition", async move {
+        if let Some(kind) = kind
+            && let Err(status) = delete_all(&inner, &kind).await
+        {
+            tracing::warn!(name, message = status.message(), "cannot delete the instances of a definition");
+            // Another look at it is another try.
+            emptying.store(false, Ordering::Relaxed);
             return;
         }
-        let resource = Resource::new(
-            definition.str_at(&["spec", "group"]),
-            definition.str_at(&["spec", "names", "plural"]),
-        );
-        let kind = self.0.get(&resource).map(|row| row.kind.clone());
-        let inner = inner.clone();
-        let tasks = inner.tasks.clone();
-        tasks.spawn("empty-definition", async move {
-            if let Some(kind) = kind
-                && let Err(status) = delete_all(&inner, &kind).await
-            {
-                tracing::warn!(
-                    name,
-                    message = status.message(),
-                    "cannot delete the instances of a definition"
-                );
-                return;
+        let make = |old: &Value| {
+            let mut new = old.clone();
+            let list = old.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
+            let left: Vec<Value> =
+                list.iter().filter(|name| name.as_str() != Some(CLEANUP)).cloned().collect();
+            new.set(&["metadata", "finalizers"], left);
+            Ok(new)
+        };
+        match inner.change((GROUP, "v1", PLURAL, "", &name), Part::Main, &make).await {
+            Err(status) if status.reason() != "NotFound" => {
+                tracing::warn!(name, message = status.message(), "cannot let a definition go");
             }
-            let make = |old: &Value| {
-                let mut new = old.clone();
-                let list = old.at(&["metadata", "finalizers"]).and_then(Value::as_array).unwrap_or_default();
-                let left: Vec<Value> =
-                    list.iter().filter(|name| name.as_str() != Some(CLEANUP)).cloned().collect();
-                new.set(&["metadata", "finalizers"], left);
-                Ok(new)
-            };
-            match inner.change((GROUP, "v1", PLURAL, "", &name), Part::Main, &make).await {
-                Err(status) if status.reason() != "NotFound" => {
-                    tracing::warn!(name, message = status.message(), "cannot let a definition go");
-                }
-                _ => {}
-            }
-        });
-    }
+            _ => {}
+        }
+        emptying.store(false, Ordering::Relaxed);
+    });
 }
 
 fn is_established(definition: &Value) -> bool {
@@ -268,15 +329,20 @@ fn needs_new_cache(old: &Kind, new: &Kind) -> bool {
         || old.converter.is_some() != new.converter.is_some()
 }
 
-async fn write_status(inner: &Arc<Inner>, name: &str, status: Value) {
+/// Whether it was written.
+async fn write_status(inner: &Arc<Inner>, name: &str, status: Value) -> bool {
     let make = |old: &Value| {
         let mut new = old.clone();
         new.remove(&["metadata", "resourceVersion"]);
         new.set(&["status"], status.clone());
         Ok(new)
     };
-    if let Err(status) = inner.change((GROUP, "v1", PLURAL, "", name), Part::Status, &make).await {
-        tracing::warn!(name, message = status.message(), "cannot write a definition's status");
+    match inner.change((GROUP, "v1", PLURAL, "", name), Part::Status, &make).await {
+        Ok(_) => true,
+        Err(status) => {
+            tracing::warn!(name, message = status.message(), "cannot write a definition's status");
+            false
+        }
     }
 }
 
@@ -308,8 +374,8 @@ async fn delete_all(inner: &Arc<Inner>, kind: &Kind) -> Result<()> {
         if cache.is_empty() {
             return Ok(());
         }
-        // Somebody's finalizer holds the rest.
-        if subscription.next().await.is_err() {
+        // Somebody's finalizer holds the rest. An error of an open cache: it fell behind, and looks anew.
+        if subscription.next().await.is_err() && cache.is_closed() {
             return Ok(());
         }
     }

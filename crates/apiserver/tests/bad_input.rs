@@ -210,6 +210,39 @@ async fn idle_connections_lock_nobody_out() {
         .expect("because the idle ones are cut off");
 }
 
+/// More than there are places for by default: silent ones, half handshakes, garbage, and requests that nobody finishes.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_connections_at_once_lock_nobody_out() {
+    const CONNECTIONS: usize = 5000;
+    let open = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().0;
+    if open < 2 * CONNECTIONS as u64 + 500 {
+        eprintln!(
+            "NOT RUN: both ends of {CONNECTIONS} connections are in this process, and ulimit -n is {open}"
+        );
+        return;
+    }
+    let (cluster, address) = cluster(|config| config.limits.header_timeout = Duration::from_secs(5)).await;
+    assert!(apiserver::config::Limits::default().connections < CONNECTIONS);
+    let connecting = (0..CONNECTIONS).map(|at| async move {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let bytes: &[u8] = match at % 4 {
+            0 => b"",
+            1 => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03",
+            2 => b"\x17\x03\x03\x00\x20",
+            _ => b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n",
+        };
+        // What is no TLS may have been cut off before all of it was said.
+        let _cut_off = socket.write_all(bytes).await;
+        socket
+    });
+    let held = tokio::time::timeout(PATIENCE, futures_util::future::join_all(connecting));
+    let held = held.await.expect("because connections are taken in, or cut off to take others in");
+    tokio::time::timeout(PATIENCE, lives(&cluster, address))
+        .await
+        .expect("because who says nothing is cut off");
+    assert_eq!(held.len(), CONNECTIONS);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_floods_is_told_to_come_again_and_others_are_not() {
     let (cluster, address) = cluster(|_| {}).await;
@@ -272,4 +305,38 @@ async fn who_floods_is_told_to_come_again_and_others_are_not() {
     let text = String::from_utf8_lossy(&text).into_owned();
     let wanted = r#"apiserver_flowcontrol_rejected_requests_total{flow_schema="noisy",priority_level="one",reason="concurrency-limit"}"#;
     assert!(text.contains(wanted), "{text}");
+}
+
+/// More than a watch remembers, faster than they are looked at: every definition is served all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_definitions_is_served_to_the_last() {
+    const COUNT: usize = 9000;
+    let (cluster, _) = cluster(|_| {}).await;
+    let definition = |at: usize| {
+        let names =
+            json!({"plural": format!("t{at}s"), "singular": format!("t{at}"), "kind": format!("T{at}")});
+        let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
+        let spec = json!({"group": format!("g{}.example.com", at % 7), "scope": "Namespaced", "names": names, "versions": [version]});
+        json!({"metadata": {"name": format!("t{at}s.g{}.example.com", at % 7)}, "spec": spec})
+    };
+    let cluster = std::sync::Arc::new(cluster);
+    let makers = (0..16).map(|maker| {
+        let cluster = cluster.clone();
+        tokio::spawn(async move {
+            for at in (maker..COUNT).step_by(16) {
+                cluster.made("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition(at)).await;
+            }
+        })
+    });
+    for maker in makers.collect::<Vec<_>>() {
+        maker.await.unwrap();
+    }
+    let since = std::time::Instant::now();
+    for at in (0..COUNT).step_by(59) {
+        let path = format!("/apis/g{}.example.com/v1/namespaces/default/t{at}s", at % 7);
+        while cluster.request(http::Method::GET, &path, "").await.code != 200 {
+            assert!(since.elapsed() < 3 * PATIENCE, "{path} is not served");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }

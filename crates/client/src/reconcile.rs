@@ -3,6 +3,8 @@
 //! One task a controller does everything: it maps events, holds the queue and runs up to `workers` reconciles at once.
 //! While nothing happens it sleeps without a timer. Reconcilers see no event, only a key and the caches.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -165,14 +167,15 @@ async fn feed(watch: &Watch, queue: &Queue) {
 /// Feeds from every cache of the table, and from those that are added to it.
 async fn feed_all(caches: &Caches, map: &Arc<Map>, queue: &Queue) {
     let mut changed = caches.changed();
-    let mut fed: Vec<Arc<Cache>> = Vec::new();
+    // By where it is: there may be ten thousand.
+    let mut fed: HashMap<usize, Arc<Cache>> = HashMap::new();
     let mut feeds = FuturesUnordered::new();
     loop {
         changed.mark_unchanged();
-        fed.retain(|cache| !cache.is_closed());
+        fed.retain(|_, cache| !cache.is_closed());
         for cache in caches.all() {
-            if !fed.iter().any(|other| Arc::ptr_eq(other, &cache)) {
-                fed.push(cache.clone());
+            if let Entry::Vacant(place) = fed.entry(Arc::as_ptr(&cache) as usize) {
+                place.insert(cache.clone());
                 let watch = Watch { cache, map: map.clone() };
                 feeds.push(async move {
                     watch.cache.wait_synced().await;
