@@ -55,6 +55,32 @@ async fn quotas_hold_under_concurrent_creates() {
     }
 }
 
+/// Whoever writes the status gets the server's count, which must not have what is about to be added to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_charge_under_way_is_counted_once() {
+    let cluster = Cluster::start().await;
+    cluster.made(QUOTAS, json!({"metadata": {"name": "q"}, "spec": {"hard": {"configmaps": "1"}}})).await;
+    let count = async || {
+        let patch = [("content-type", "application/merge-patch+json")];
+        let status = r#"{"status":{"hard":{"configmaps":"1"},"used":{"configmaps":"0"}}}"#;
+        let answer = cluster.request_with(Method::PATCH, &format!("{QUOTAS}/q/status"), status, &patch).await;
+        assert!(answer.code == 200 || answer.code == 409, "{}", answer.message());
+    };
+    for round in 0..100 {
+        count().await;
+        let name = format!("m{round}");
+        let counting = async {
+            for _ in 0..4 {
+                count().await;
+            }
+        };
+        let (made, ()) =
+            tokio::join!(cluster.post(MAPS, json!({"metadata": {"name": name.clone()}})), counting);
+        assert_eq!(made.code, 201, "round {round}: {}", made.message());
+        assert_eq!(cluster.request(Method::DELETE, &format!("{MAPS}/{name}"), "").await.code, 200);
+    }
+}
+
 async fn account(cluster: &Cluster) {
     cluster
         .made("/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}}))

@@ -30,7 +30,7 @@ pub(super) const PLUGIN: Plugin = Plugin {
     },
     mutate: Some(|request, value| {
         if request.is("", "resourcequotas") && request.subresource == "status" {
-            recount(&request.call.inner, value);
+            recount(&request.call.inner, value, revision(request.old));
         }
         Box::pin(std::future::ready(Ok(())))
     }),
@@ -46,29 +46,58 @@ pub(super) const PLUGIN: Plugin = Plugin {
 
 /// Charges of writes that are under way, by namespace and name of the quota.
 #[derive(Default)]
-pub(crate) struct InFlight(Mutex<HashMap<(String, String), Vec<(u64, Amounts)>>>);
+pub(crate) struct InFlight(Mutex<HashMap<(String, String), Vec<Flight>>>);
+
+struct Flight {
+    id: u64,
+    amounts: Amounts,
+    taken: Taken,
+}
+
+/// Whether the quota has a charge in it.
+#[derive(Clone, Copy)]
+enum Taken {
+    NotYet,
+    /// It is being written over this revision of the quota. Over that revision it is not in; in a later one it may be.
+    Over(u64),
+    Yes,
+}
 
 impl InFlight {
     fn add(&self, key: &(String, String), amounts: Amounts) -> u64 {
         let mut all = self.0.lock();
         let list = all.entry(key.clone()).or_default();
-        let id = list.iter().map(|(id, _)| *id + 1).max().unwrap_or(0);
-        list.push((id, amounts));
+        let id = list.iter().map(|flight| flight.id + 1).max().unwrap_or(0);
+        list.push(Flight { id, amounts, taken: Taken::NotYet });
         id
+    }
+    fn set(&self, key: &(String, String), id: u64, taken: Taken) {
+        let mut all = self.0.lock();
+        let own = all.get_mut(key).into_iter().flatten().find(|flight| flight.id == id);
+        own.into_iter().for_each(|flight| flight.taken = taken);
     }
     fn remove(&self, key: &(String, String), id: u64) {
         let mut all = self.0.lock();
         if let Some(list) = all.get_mut(key) {
-            list.retain(|(own, _)| *own != id);
+            list.retain(|flight| flight.id != id);
             if list.is_empty() {
                 all.remove(key);
             }
         }
     }
-    fn sum(&self, key: &(String, String)) -> Amounts {
+    /// Of what is in the quota at this revision, or may be. What is written over that revision is not: it is added to whatever is
+    /// there when it comes, and would be counted twice.
+    fn sum(&self, key: &(String, String), at: u64) -> Amounts {
         let mut sum = Amounts::new();
-        for (_, amounts) in self.0.lock().get(key).into_iter().flatten() {
-            quota::add(&mut sum, amounts);
+        for flight in self.0.lock().get(key).into_iter().flatten() {
+            let counts = match flight.taken {
+                Taken::NotYet => false,
+                Taken::Over(revision) => revision < at,
+                Taken::Yes => true,
+            };
+            if counts {
+                quota::add(&mut sum, &flight.amounts);
+            }
         }
         sum
     }
@@ -101,7 +130,7 @@ impl Drop for Charge {
             let make = move |old: &Value| {
                 let mut new = old.clone();
                 new.remove(&["metadata", "resourceVersion"]);
-                recount(&own, &mut new);
+                recount(&own, &mut new, revision(Some(old)));
                 Ok(new)
             };
             let place = ("", "v1", "resourcequotas", key.0.as_str(), key.1.as_str());
@@ -119,8 +148,14 @@ impl Drop for Charge {
     }
 }
 
-/// What is used of a quota's limits: all objects that count for it, and what is being made.
-fn recount(inner: &Inner, value: &mut Value) {
+fn revision(quota: Option<&Value>) -> u64 {
+    let text = quota.map(|quota| quota.str_at(&["metadata", "resourceVersion"]));
+    // Without one nothing is known of what is in it: all of it counts.
+    text.and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// What is used of a quota's limits: all objects that count for it, and what is being made. `over`: the revision that is replaced.
+fn recount(inner: &Inner, value: &mut Value, over: u64) {
     let hard = quota::amounts(value.at(&["spec", "hard"]));
     if hard.is_empty() {
         return;
@@ -130,7 +165,7 @@ fn recount(inner: &Inner, value: &mut Value) {
         value.str_at(&["metadata", "name"]).to_string(),
     );
     // Before the objects: what ends in between is counted twice rather than never.
-    let mut used = inner.admission.in_flight.sum(&(namespace.clone(), name));
+    let mut used = inner.admission.in_flight.sum(&(namespace.clone(), name), over);
     let now = inner.clock.now().as_second();
     let mut resources: Vec<Resource> = hard.keys().filter_map(|name| quota::counted(name)).collect();
     resources.sort();
@@ -188,7 +223,6 @@ async fn charge(request: &Request<'_>, value: &Value) -> Result<()> {
             continue;
         }
         let key = (object.namespace().to_string(), object.name().to_string());
-        let make = |old: &Value| take(old);
         let amounts = quota::mask(&delta, &quota::amounts(own.at(&["spec", "hard"])).into_keys().collect());
         if amounts.is_empty() {
             continue;
@@ -197,7 +231,13 @@ async fn charge(request: &Request<'_>, value: &Value) -> Result<()> {
         let id = inner.admission.in_flight.add(&key, amounts);
         let charge = Charge { inner: inner.clone(), key: key.clone(), id, kept: false };
         let place = ("", "v1", "resourcequotas", key.0.as_str(), key.1.as_str());
-        match inner.change(place, Part::Status, &make).await {
+        let make = |old: &Value| {
+            inner.admission.in_flight.set(&key, id, Taken::Over(revision(Some(old))));
+            take(old)
+        };
+        let changed = inner.change(place, Part::Status, &make).await;
+        inner.admission.in_flight.set(&key, id, Taken::Yes);
+        match changed {
             Ok(_) => request.charges.lock().push(charge),
             Err(status) => {
                 // Nothing was taken, so nothing has to be counted again.
