@@ -295,6 +295,22 @@ async fn custom_resources_have_no_protobuf() {
 }
 
 #[tokio::test]
+async fn a_resize_may_add_limits() {
+    let cluster = Cluster::start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    cluster
+        .made("/api/v1/namespaces/default/serviceaccounts", &json!({"metadata": {"name": "default"}}))
+        .await;
+    let container = json!({"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}});
+    cluster.made(pods, &json!({"metadata": {"name": "p"}, "spec": {"containers": [container]}})).await;
+    let limits = r#"{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"200m"}}}]}}"#;
+    let strategic = [("content-type", "application/strategic-merge-patch+json"), JSON];
+    let resized = cluster.request_with(Method::PATCH, &format!("{pods}/p/resize"), limits, &strategic).await;
+    told(&resized, 200, "");
+    assert_eq!(resized.json()["spec"]["containers"][0]["resources"]["limits"]["cpu"], "200m");
+}
+
+#[tokio::test]
 async fn a_token_without_audiences_is_for_the_api_alone() {
     let token = "first-token";
     let cluster = Cluster::start_with(|config| {

@@ -372,7 +372,11 @@ fn but_for_size(resources: &Value, old: &Value) -> Value {
                 None => drop(kept.remove(&[name])),
             }
         }
-        munged.set(&[part], kept);
+        // Nothing but size was added where there was nothing: a map of none is none.
+        let nothing = kept.as_map().is_some_and(|map| map.is_empty());
+        if !nothing || has(old, &[part]) {
+            munged.set(&[part], kept);
+        }
     }
     munged
 }
