@@ -10,23 +10,63 @@ use crate::subresource::value_of;
 
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 
+/// Groups by their place before those of others, upstream's numbers (k8s.io/kubernetes/pkg/controlplane/apiserver/aggregator.go,
+/// cmd/kube-apiserver/app/aggregator.go).
+const GROUPS: [(&str, i64); 22] = [
+    ("", 18_000),
+    ("apps", 17_800),
+    ("events.k8s.io", 17_750),
+    ("authentication.k8s.io", 17_700),
+    ("authorization.k8s.io", 17_600),
+    ("autoscaling", 17_500),
+    ("batch", 17_400),
+    ("certificates.k8s.io", 17_300),
+    ("networking.k8s.io", 17_200),
+    ("policy", 17_100),
+    ("rbac.authorization.k8s.io", 17_000),
+    ("storage.k8s.io", 16_800),
+    ("apiextensions.k8s.io", 16_700),
+    ("admissionregistration.k8s.io", 16_700),
+    ("scheduling.k8s.io", 16_600),
+    ("coordination.k8s.io", 16_500),
+    ("node.k8s.io", 16_300),
+    ("discovery.k8s.io", 16_200),
+    ("resource.k8s.io", 16_200),
+    ("flowcontrol.apiserver.k8s.io", 16_100),
+    ("internal.apiserver.k8s.io", 16_000),
+    ("storagemigration.k8s.io", 15_800),
+];
+
+/// The rank of a version within its group.
+fn rank(group: &str, version: &str) -> i64 {
+    match (group, version) {
+        ("", _) => 1,
+        ("autoscaling", "v2") => 30,
+        ("flowcontrol.apiserver.k8s.io" | "resource.k8s.io", "v1") => 21,
+        ("resource.k8s.io", "v1beta2") => 15,
+        ("coordination.k8s.io", "v1beta1") => 13,
+        ("coordination.k8s.io", "v1alpha2") | ("admissionregistration.k8s.io", "v1beta1") => 12,
+        ("scheduling.k8s.io", "v1alpha2") => 2,
+        ("certificates.k8s.io" | "storage.k8s.io" | "resource.k8s.io", alpha) if alpha.contains("alpha") => 1,
+        (_, "v1") => 15,
+        _ => 9,
+    }
+}
+
 /// Makes what is missing, and takes away what a definition left.
 pub(super) async fn ensure(inner: &Arc<Inner>) {
     let kinds = inner.kinds.load_full();
     let mut wanted = Vec::new();
     let mut groups = discovery::group_names(&kinds);
     groups.insert(0, String::new());
-    for (place, group) in groups.iter().enumerate() {
+    // The group of APIServices is served by who keeps them, and has none.
+    for group in groups.iter().filter(|group| *group != "apiregistration.k8s.io") {
         let custom = kinds.iter().any(|kind| kind.resource.group == *group && kind.custom);
         let versions = discovery::group_versions(&kinds, group);
-        for (rank, version) in versions.iter().enumerate() {
-            // Upstream's numbers are by hand; what counts is their order, and that those of definitions come last.
-            let priority = match (group.as_str(), custom) {
-                ("", _) => 18_000,
-                (_, true) => 1_000,
-                _ => 17_900 - 50 * place as i64,
-            };
-            let rank = if custom { 100 } else { 15 - (rank as i64).min(14) };
+        for version in &versions {
+            let known = GROUPS.iter().find(|(own, _)| own == group).filter(|_| !custom);
+            let priority = known.map_or(1_000, |(_, priority)| *priority);
+            let rank = if custom { 100 } else { rank(group, version) };
             wanted.push((
                 format!("{version}.{group}"),
                 group.clone(),
