@@ -183,7 +183,7 @@ async fn reads_yaml_as_upstream_does() {
         "(must be of type ConfigMap): yaml: line 1: did not find expected node content (",
     );
     // Unicode's line ends end a line in YAML 1.1.
-    let lines = post("", "metadata: {name: y}\ndata:\n  a: |\n    one\u{2028}    two\n").await.json();
+    let lines = post("", "metadata: {name: one}\ndata:\n  a: |\n    one\u{2028}    two\n").await.json();
     assert_eq!(lines["data"]["a"], "one\u{2028}two\n");
 }
 
@@ -264,6 +264,10 @@ async fn custom_resources_have_no_protobuf() {
     cluster.made("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).await;
     let foos = "/apis/example.com/v1/namespaces/default/foos";
     let foo = json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"replicas": 1}});
+    // Served once the definition's change has come round.
+    while cluster.request(Method::GET, foos, "").await.code == 404 {
+        tokio::task::yield_now().await;
+    }
     cluster.made(foos, &foo).await;
     let protobuf = [("accept", "application/vnd.kubernetes.protobuf")];
     let refused = cluster.request_with(Method::GET, foos, "", &protobuf).await;

