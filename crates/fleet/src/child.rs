@@ -52,7 +52,7 @@ pub enum Answer {
     Artifact(Artifact),
     /// A source could not be had: offline, or refused.
     Unavailable(String),
-    /// A live server answered that there is no such revision.
+    /// A live server answered that there is no such revision, or gave one that may not be taken.
     Absent(String),
     /// The commit is there, and is not signed as it must be.
     Unsigned { what: verify::Unsigned, text: String },
@@ -231,9 +231,10 @@ struct Part {
 fn obtain(request: &Request) -> Answer {
     let look = |fetch: &Fetch| match git::obtain(&Fetch { most: request.limits.source, ..fetch.clone() }) {
         Ok(outcome) => Ok(outcome),
-        Err(error @ (git::Error::Revision { .. } | git::Error::Rewritten { .. })) => {
-            Err(Answer::Absent(base::chain(&error).to_string()))
-        }
+        Err(
+            error
+            @ (git::Error::Revision { .. } | git::Error::Rewritten { .. } | git::Error::TooLarge { .. }),
+        ) => Err(Answer::Absent(base::chain(&error).to_string())),
         Err(git::Error::Unsigned { what, text }) => Err(Answer::Unsigned { what, text }),
         Err(error) => Err(Answer::Unavailable(base::chain(&error).to_string())),
     };

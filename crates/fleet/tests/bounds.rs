@@ -149,7 +149,7 @@ async fn a_source_larger_than_its_limit_is_refused_and_not_fetched_again() {
     };
     for (round, most) in [(0, 400_000), (1, 10_000)] {
         let (answer, bytes) = look(100_000).await;
-        let Answer::Unavailable(text) = answer else { panic!("{answer:?}") };
+        let Answer::Absent(text) = answer else { panic!("{answer:?}") };
         assert!(text.contains("more than 100000 bytes") && text.contains("--source-bytes"), "{text}");
         assert!(bytes < most, "{bytes} bytes in round {round}");
         let packs = std::fs::read_dir(fixture.clone().join("objects/pack"));

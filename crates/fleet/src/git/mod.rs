@@ -47,6 +47,9 @@ pub enum Error {
         "unable to resolve '{revision}' to a commit SHA in {url}; branches, tags, full ref names, whole commit ids, ranges of versions and HEAD can be used"
     )]
     Revision { url: String, revision: String },
+    /// It is there, and there is no room for it.
+    #[error("cannot fetch {url}: {text}")]
+    TooLarge { url: String, text: String },
     /// A live server's answer, too.
     #[error(
         "the history of {url} was rewritten: {new} does not come after {old}, and {} asks to go forward only; if it is meant, take the annotation away until {new} is here",
@@ -275,6 +278,7 @@ fn receive(
 ) -> Result<Option<(Found, String)>, Error> {
     let fault = |text: String| Error::Fetch { url: request.url.clone(), text };
     let none = || Error::Revision { url: request.url.clone(), revision: shown_revision(request).into() };
+    let large = |text: String| Error::TooLarge { url: request.url.clone(), text };
     let known = |found: &Found| request.known.as_deref() == Some(found.commit.to_string().as_str());
     let mut revision = shown_revision(request).to_string();
     let mut found = None;
@@ -307,7 +311,7 @@ fn receive(
     }
     let goal = found.tag.unwrap_or(found.commit);
     if let Some(text) = room::refusal(place, request.most, goal) {
-        return Err(fault(text));
+        return Err(large(text));
     }
     if let Some(old) = comes_after(request, found.commit) {
         let follows = history::follows_there(&mut server, place, request, url, found.commit, old);
@@ -331,7 +335,7 @@ fn receive(
             } else {
                 packs::forget(place, &there);
             }
-            fault(text)
+            large(text)
         }
         Failure::Refused(text) | Failure::Broken(text) => fault(text),
     })?;

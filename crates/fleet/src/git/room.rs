@@ -91,7 +91,7 @@ fn note(home: &Path) -> PathBuf {
 pub(super) fn refusal(home: &Path, most: u64, goal: ObjectId) -> Option<String> {
     let text = std::fs::read_to_string(note(home)).ok()?;
     let mut words = text.split_whitespace();
-    let same = words.next()? == goal.to_string();
+    let same = ObjectId::from_hex(words.next()?.as_bytes()).ok()? == goal;
     let came: u64 = words.next()?.parse().ok()?;
     let why = match words.next()? {
         "Limit" if most > 0 && came > most => Why::Limit,
