@@ -77,7 +77,9 @@ pub fn render_helm(
     })?;
     render::helm::template_then(&chart, options, world, &|objects| match post_renderer {
         None => Ok(objects),
-        Some(directory) => render::helm::kustomized(host(), &inside(directory), &objects),
+        Some(directory) => {
+            render::helm::kustomized(host(), &inside(directory), &objects).map_err(render::Error::absolute)
+        }
     })
 }
 
@@ -87,8 +89,8 @@ pub fn render_kustomize(directory: &std::path::Path) -> Result<String, render::E
     let clean = clean(directory);
     let inside = clean.strip_prefix("/").unwrap_or(&clean).to_string_lossy().into_owned();
     let options = render::kustomize::Options { world: Some(&world::System), ..Default::default() };
-    let documents = render::kustomize::build_options(&render::Tree::directory("/"), &inside, &options)?;
-    Ok(render::print(&documents))
+    let built = render::kustomize::build_options(&render::Tree::directory("/"), &inside, &options);
+    Ok(render::print(&built.map_err(render::Error::absolute)?))
 }
 
 /// An absolute path without `.` and `..`.

@@ -12,7 +12,7 @@ use super::Reach;
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  skiff fleet render helm charts/shop --name shop -n shop -f site.yaml --set replicas=2 | kubectl diff -f -"
+    after_help = "Examples:\n  skiff fleet render helm charts/shop --name shop -n shop -f site.yaml --set replicas=2 | kubectl diff -f -\n  skiff fleet render helm shop-1.2.3.tgz --set-json 'ports=[80,443]' --set-file tls.crt=site.crt --show-only templates/secret.yaml\n  skiff fleet render helm charts/shop --include-crds --skip-tests --post-renderer overlays/site"
 )]
 pub struct Helm {
     /// A chart: a directory or a .tgz
@@ -41,8 +41,8 @@ pub struct Helm {
     /// A value of which nothing is escaped
     #[arg(long, value_name = "VALUE")]
     set_literal: Vec<String>,
-    /// The version of Kubernetes that the chart sees
-    #[arg(long, default_value = "")]
+    /// The version of Kubernetes that the chart sees, 1.36 if not given
+    #[arg(long, value_name = "VERSION", default_value = "", hide_default_value = true)]
     kube_version: String,
     /// More API versions that the chart sees
     #[arg(short = 'a', long = "api-versions", value_name = "VERSIONS", value_delimiter = ',')]
@@ -95,7 +95,14 @@ impl Helm {
 pub fn run(args: &Helm) -> Result<ExitCode> {
     let mut options = Options::new(&args.name, &args.namespace);
     for name in &args.values {
-        options.values.push(ValuesFile { name: name.clone(), text: read(name)? });
+        let text = match read(name) {
+            Ok(text) => text,
+            Err(error) => {
+                eprintln!("Error: {error:#}");
+                return Ok(ExitCode::FAILURE);
+            }
+        };
+        options.values.push(ValuesFile { name: name.clone(), text });
     }
     for line in &args.set_file {
         // Every part that could be a file's name is read, so that the rendering itself reads nothing.

@@ -50,7 +50,10 @@ pub enum Command {
     /// Give what is ours back to Argo CD or Flux; no pod restarts
     Handback(handover::Handback),
     /// Render manifests as the engine would, and print them
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  skiff fleet render kustomize overlays/site\n  skiff fleet render helm charts/shop -f site.yaml"
+    )]
     Render(render::Render),
 }
 

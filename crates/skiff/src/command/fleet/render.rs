@@ -12,7 +12,7 @@ use super::helm;
 pub enum Render {
     /// Print what `kustomize build DIR` prints
     #[command(
-        after_help = "Example:\n  skiff fleet render kustomize overlays/south/store-12 | kubectl diff -f -"
+        after_help = "Examples:\n  skiff fleet render kustomize overlays/south/store-12 | kubectl diff -f -\n  skiff fleet render kustomize . > rendered.yaml"
     )]
     Kustomize {
         /// A directory with a kustomization.yaml
