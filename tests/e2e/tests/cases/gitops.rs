@@ -181,5 +181,8 @@ pub async fn argocd(machine: &mut Machine) -> Result<()> {
     argocd.says("--core app history shop", &[&commit[..7]])?;
     argocd.says("--core app get shop --refresh", &["Synced to main"])?;
     argocd.says("--core app rollback shop 0 --timeout 60", &["Phase:              Succeeded", &commit])?;
+    // A whole commit id needs nobody who knows branches.
+    let sync = format!("--core app sync shop --revision {commit} --timeout 60");
+    argocd.says(&sync, &["Phase:              Succeeded", &commit])?;
     argocd.says("--core proj list", &["default"])
 }
