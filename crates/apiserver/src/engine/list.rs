@@ -127,8 +127,8 @@ impl Token {
             return Err(bad("encoded start key empty (version meta.k8s.io/v1)"));
         }
         // Nobody leaves the resource by a path.
-        let steps = start.strip_prefix('/').unwrap_or(start).split('/');
-        if steps.into_iter().any(|step| matches!(step, "" | "." | "..")) {
+        let mut steps = start.strip_prefix('/').unwrap_or(start).split('/');
+        if steps.any(|step| matches!(step, "" | "." | "..")) {
             return Err(bad(start));
         }
         Ok(Token {
