@@ -174,8 +174,8 @@ fn some(status: &Value) -> Option<&Value> {
 }
 
 fn row(request: &Value) -> Vec<Value> {
-    let kinds = list(request, &["status", "conditions"]).iter().map(|one| one.str_at(&["type"]));
-    let state = kinds.filter(|kind| ENDS.contains(kind)).last().unwrap_or("Pending");
+    let mut kinds = list(request, &["status", "conditions"]).iter().rev().map(|one| one.str_at(&["type"]));
+    let state = kinds.find(|kind| ENDS.contains(kind)).unwrap_or("Pending");
     let spec = |field: &str| Value::from(request.str_at(&["spec", field]));
     vec![
         cells::name(request),
