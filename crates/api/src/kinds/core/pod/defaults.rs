@@ -62,6 +62,10 @@ pub fn addresses(pod: &mut Value) {
 /// Of a Pod, after [`spec`].
 pub fn pod(pod: &mut Value) {
     let Some(spec) = pod.get_mut("spec") else { return };
+    // A pod's alone: in a template it stays what it is.
+    if int(spec, &["terminationGracePeriodSeconds"]) < 0 {
+        spec.set(&["terminationGracePeriodSeconds"], 1);
+    }
     for list in ["containers", "initContainers"] {
         each(spec, &[list], |container| {
             inside(container, &["resources"], requests_from_limits);
