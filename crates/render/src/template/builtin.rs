@@ -1,5 +1,7 @@
 //! The functions that every template has: comparison, `index`, `len`, `printf`, escapes.
 
+use std::rc::Rc;
+
 use super::slot::{Function, Functions, Slot, builtin, function};
 use super::{Frame, method};
 use crate::go::value::{ListType, MapType, Sized};
@@ -290,7 +292,11 @@ fn equal_pair(first: &Slot, other: &Slot) -> Result<bool, String> {
                 let shown = print::sprintf(b"%s", std::slice::from_ref(b));
                 return Err(format!("non-comparable type {}: {}", text::decode(&shown), b.type_name()));
             }
-            a.deep_equal(b)
+            match (a, b) {
+                // Two pointers are one only if they point to one.
+                (Value::Version(a), Value::Version(b)) if a.pointer => Rc::ptr_eq(a, b),
+                _ => a.deep_equal(b),
+            }
         }
     })
 }
