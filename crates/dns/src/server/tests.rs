@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, UdpSocket as StdUdp};
 use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use client::{About, Cache, Limits};
 use hickory_proto::op::{Edns, MessageType, OpCode};
@@ -88,8 +89,11 @@ fn many(count: u8) -> Value {
 fn start(folder: &Path, resolvers: &str, tasks: &Tasks) -> (SocketAddr, Caches) {
     let resolv_conf = folder.join("resolv.conf");
     std::fs::write(&resolv_conf, resolvers).unwrap();
-    // Both protocols need the same port: take one that was free for UDP a moment ago.
-    let address = StdUdp::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    // Both protocols need the same port: take one that was free for UDP a moment ago, on an address where nobody else's
+    // connections begin.
+    static STARTED: AtomicU8 = AtomicU8::new(0);
+    let own = Ipv4Addr::new(127, 53, std::process::id() as u8, STARTED.fetch_add(1, Ordering::Relaxed));
+    let address = StdUdp::bind((own, 0)).unwrap().local_addr().unwrap();
     let caches = caches(&[
         service("web", json!({"clusterIP": "10.43.0.7", "ports": [{"port": 80}]})),
         service("many", json!({"clusterIP": "None"})),
