@@ -52,6 +52,8 @@ fn indent(level: usize, out: &mut String) {
 fn mapping(map: &Map, keys: Keys, level: usize, inline: bool, out: &mut String) {
     let mut fields: Vec<_> = map.iter().collect();
     if keys == Keys::Sorted {
+        // So that one map has one text also where the order of its keys is none.
+        fields.sort_unstable_by(|a, b| a.0.cmp(b.0));
         sort(&mut fields, |a, b| natural(a.0, b.0) == Ordering::Greater);
     }
     for (at, (key, value)) in fields.into_iter().enumerate() {

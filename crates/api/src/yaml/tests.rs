@@ -98,8 +98,15 @@ fn keys_without_an_order_are_printed_all_the_same() {
     }
     let count = map.len();
     let mut out = String::new();
-    emit(&crate::Value::Object(map), &mut out);
+    emit(&crate::Value::Object(map.clone()), &mut out);
     assert_eq!(out.lines().count(), count);
+    let mut turned = crate::Map::new();
+    for (key, value) in map.iter().collect::<Vec<_>>().into_iter().rev() {
+        turned.insert(key.clone(), value.clone());
+    }
+    let mut again = String::new();
+    emit(&crate::Value::Object(turned), &mut again);
+    assert_eq!(again, out);
     // Many keys that have an order.
     let mut map = crate::Map::new();
     for at in 0..1000 {
